@@ -1,0 +1,42 @@
+# Two commands: `make train` runs the main job, `make test` the tests. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_DIR ?= runs/quick
+
+# Prints what pyproject.toml asks for. The project itself is never installed: scripts run from this folder.
+define LIST
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")
+endef
+export LIST
+
+.PHONY: setup train test lint types check clean
+
+setup: $(VENV)/.complete
+
+# torch comes first and pinned: a looser request would fetch a build with CUDA.
+$(VENV)/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -c "$$LIST" > $(VENV)/requirements.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --requirement $(VENV)/requirements.txt
+	touch $@
+
+train: setup
+	$(BIN)/python train.py --config configs/quick.yaml --run_dir $(RUN_DIR)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV)

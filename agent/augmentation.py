@@ -1,0 +1,28 @@
+"""Random shifts of replayed observations (Yarats et al. 2021, "Image Augmentation Is All You Need")."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def random_shift(observation: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
+    """uint8 [N, S, H, W] -> the same, each sample moved by up to `pixels` in both directions.
+
+    Uncovered borders repeat the edge. All S frames of a sample move together. `pixels` 0 is the identity.
+    """
+    if pixels == 0:
+        return observation
+    count, _, height, width = observation.shape
+    p = pixels
+    padded = torch.empty(*observation.shape[:2], height + 2 * p, width + 2 * p, dtype=observation.dtype)
+    padded[..., p:-p, p:-p] = observation
+    padded[..., :p, p:-p] = observation[..., :1, :]
+    padded[..., -p:, p:-p] = observation[..., -1:, :]
+    padded[..., :p] = padded[..., p : p + 1]
+    padded[..., -p:] = padded[..., -p - 1 : -p]
+    offsets = torch.randint(0, 2 * p + 1, (count, 2), generator=generator).tolist()
+    shifted = torch.empty_like(observation)
+    for i, (top, left) in enumerate(offsets):
+        shifted[i] = padded[i, :, top : top + height, left : left + width]
+    return shifted

@@ -1,0 +1,208 @@
+"""The continual agent: infer the task, act, remember, learn.
+
+Axes: B emulators in lockstep playing one game, S stacked frames, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.dqn import QLearner
+from agent.exploration import LinearEpsilon, epsilon_greedy
+from replay.transition import Transition
+
+
+class Observed(Protocol):
+    """The part of a time step that the agent needs (see `envs.timestep.TimeStep`)."""
+
+    observation: np.ndarray
+    reward: np.ndarray
+    discount: np.ndarray
+    first: np.ndarray
+
+
+class Tasks(Protocol):
+    """Task inference (see `taskid.source.TaskSource`)."""
+
+    @property
+    def tasks(self) -> int: ...
+
+    def infer(self, now: Any) -> int: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Memory(Protocol):
+    """Replay per task (see `replay.per_task.PerTaskReplay`)."""
+
+    def add(self, task: int, time: int, now: Any, action: np.ndarray, following: Any) -> None: ...
+
+    def sample(self, task: int, size: int, rng: np.random.Generator) -> Transition: ...
+
+    def size(self, task: int) -> int: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Player:
+    """An epsilon-greedy policy of the current network for evaluations; learns and changes nothing."""
+
+    def __init__(self, learner: QLearner, actions: int, epsilon: float, rng: np.random.Generator) -> None:
+        self.learner = learner
+        self.actions = actions
+        self.epsilon = epsilon
+        self.rng = rng
+
+    def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
+        """uint8 [B, S, H, W], the recognised task (None: never met) -> int64 [B]."""
+        values = self.learner.q_values(torch.from_numpy(observation), task)
+        return epsilon_greedy(values.argmax(1).numpy(), self.epsilon, self.actions, self.rng)
+
+
+class ContinualAgent:
+    """Composition of inference, replay per task, Q-learning and exploration.
+
+    `samples_per_step` is how many transitions are replayed per agent step (one action of one emulator),
+    whatever B is. Learning in a task starts when its buffer holds `min_history` transitions. The target
+    network is copied every `target_frames` frames of learning. `reward_clip` bounds |reward| (0: no bound).
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        memory: Memory,
+        learner: QLearner,
+        epsilon: LinearEpsilon,
+        *,
+        actions: int,
+        frames_per_step: int,
+        batch_size: int,
+        samples_per_step: float,
+        min_history: int,
+        target_frames: int,
+        reward_clip: float,
+        exploration_rng: np.random.Generator,
+        replay_rng: np.random.Generator,
+    ) -> None:
+        self.tasks = tasks
+        self.memory = memory
+        self.learner = learner
+        self.epsilon = epsilon
+        self.actions = actions
+        self.frames_per_step = frames_per_step
+        self.batch_size = batch_size
+        self.samples_per_step = samples_per_step
+        self.min_history = min_history
+        self.target_frames = target_frames
+        self.reward_clip = reward_clip
+        self.exploration_rng = exploration_rng
+        self.replay_rng = replay_rng
+        self.task = -1
+        self.time = 0
+        self.task_frames: dict[int, int] = {}
+        self.samples_owed = 0.0
+        self.learning_frames = 0
+        self.updates = 0
+
+    def act(self, now: Observed) -> np.ndarray:
+        """Actions int64 [B] for `now`, after inferring its task; to be called once per time step."""
+        self.task = self.tasks.infer(now)
+        while self.learner.tasks < self.tasks.tasks:
+            self.learner.add_task()
+        frames = self.task_frames.setdefault(self.task, 0)
+        values = self.learner.q_values(torch.from_numpy(now.observation), self.task)
+        greedy = values.argmax(1).cpu().numpy()
+        return epsilon_greedy(greedy, self.epsilon(frames), self.actions, self.exploration_rng)
+
+    def observe(self, now: Observed, action: np.ndarray, following: Observed) -> list[dict[str, Tensor]]:
+        """Remember one step of all emulators and learn as much as is due; the metrics of each update."""
+        self.memory.add(self.task, self.time, now, action, self._clipped(following))
+        self.time += 1
+        self.task_frames[self.task] += self.frames_per_step
+        if self.memory.size(self.task) < self.min_history:
+            return []
+        return self._learn(len(action))
+
+    def _learn(self, agent_steps: int) -> list[dict[str, Tensor]]:
+        metrics = []
+        self.samples_owed += agent_steps * self.samples_per_step
+        while self.samples_owed >= self.batch_size:
+            self.samples_owed -= self.batch_size
+            batch = self.memory.sample(self.task, self.batch_size, self.replay_rng)
+            metrics.append(self.learner.learn(batch, self.task))
+            self.updates += 1
+        before = self.learning_frames // self.target_frames
+        self.learning_frames += self.frames_per_step
+        if self.learning_frames // self.target_frames > before:
+            self.learner.sync_target()
+        return metrics
+
+    def _clipped(self, following: Observed) -> Observed:
+        if self.reward_clip == 0:
+            return following
+        reward = np.clip(following.reward, -self.reward_clip, self.reward_clip)
+        return replace(following, reward=reward)  # type: ignore[type-var]
+
+    def player(self, epsilon: float, rng: np.random.Generator) -> Player:
+        """A frozen player of the current weights, with a generator of its own."""
+        return Player(self.learner, self.actions, epsilon, rng)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Weights and task models without replay: enough to evaluate or to start a new run from."""
+        return {
+            "network": {name: value.clone() for name, value in self.learner.network.state_dict().items()},
+            "network_tasks": self.learner.tasks,
+            "tasks": self.tasks.state_dict(),
+        }
+
+    def load_snapshot(self, snapshot: Mapping[str, Any]) -> None:
+        """Take the weights and task models of `snapshot`; replay, timers and optimiser stay empty."""
+        self.learner.load_weights(snapshot["network"], snapshot["network_tasks"])
+        self.tasks.load_state_dict(snapshot["tasks"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything of the agent but its memory, which has a state of its own."""
+        return {
+            "tasks": self.tasks.state_dict(),
+            "learner": self.learner.state_dict(),
+            "task": self.task,
+            "time": self.time,
+            "task_frames": dict(self.task_frames),
+            "samples_owed": self.samples_owed,
+            "learning_frames": self.learning_frames,
+            "updates": self.updates,
+            "exploration_rng": generator_state(self.exploration_rng),
+            "replay_rng": generator_state(self.replay_rng),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.tasks.load_state_dict(state["tasks"])
+        self.learner.load_state_dict(state["learner"])
+        self.task, self.time = state["task"], state["time"]
+        self.task_frames = dict(state["task_frames"])
+        self.samples_owed = state["samples_owed"]
+        self.learning_frames, self.updates = state["learning_frames"], state["updates"]
+        set_generator_state(self.exploration_rng, state["exploration_rng"])
+        set_generator_state(self.replay_rng, state["replay_rng"])
+
+
+def generator_state(rng: np.random.Generator) -> str:
+    """A numpy generator's state as JSON text (its integers exceed 64 bits)."""
+    return json.dumps(rng.bit_generator.state)
+
+
+def set_generator_state(rng: np.random.Generator, state: str) -> None:
+    """Restore what `generator_state` returned."""
+    rng.bit_generator.state = json.loads(state)

@@ -1,0 +1,37 @@
+"""Epsilon-greedy exploration with a timer per task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class LinearEpsilon:
+    """Epsilon as a function of the frames played in one task.
+
+    `start` until `hold_frames`, then linear to `end` over `decay_frames` (PAPER: 1 to 0.01 from 50,000 to
+    1,050,000 agent steps, each task with a timer of its own).
+    """
+
+    start: float
+    end: float
+    hold_frames: int
+    decay_frames: int
+
+    def __call__(self, task_frames: int) -> float:
+        """Epsilon after `task_frames` frames in the task."""
+        if task_frames <= self.hold_frames:
+            return self.start
+        done = min(1.0, (task_frames - self.hold_frames) / max(1, self.decay_frames))
+        return self.start + (self.end - self.start) * done
+
+
+def epsilon_greedy(greedy: np.ndarray, epsilon: float, actions: int, rng: np.random.Generator) -> np.ndarray:
+    """int64 [B] greedy actions -> int64 [B]; each emulator flips a coin of its own.
+
+    The same number of draws whatever epsilon is, so that a schedule never shifts the generator.
+    """
+    explore = rng.random(len(greedy)) < epsilon
+    return np.where(explore, rng.integers(actions, size=len(greedy)), greedy)

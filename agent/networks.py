@@ -1,0 +1,107 @@
+"""The Q-network: weights shared by all tasks, biases and gains of each task's own.
+
+Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_PIXEL_MAX = 255.0
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Convolutions as (feature maps, kernel side, stride), then one hidden layer of `hidden` units."""
+
+    convolutions: tuple[tuple[int, int, int], ...]
+    hidden: int
+
+
+ARCHITECTURES = {
+    # Kirkpatrick et al. 2017, Supporting Information: 6.556 M shared weights.
+    "paper": Architecture(((32, 8, 4), (64, 4, 2), (128, 3, 1)), 1024),
+    # Mnih et al. 2015.
+    "nature": Architecture(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
+    # van Hasselt et al. 2019 (data-efficient Rainbow): a tenth of the Nature network's time on a CPU.
+    "small": Architecture(((32, 5, 5), (64, 5, 5)), 256),
+}
+
+
+class TaskParameters(nn.Module):
+    """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1."""
+
+    def __init__(self, units: list[int]) -> None:
+        super().__init__()
+        self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
+        self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
+
+
+class QNetwork(nn.Module):
+    """Action values of every task: y_i = (sum_j W_ij x_j + b_i) g_i, ReLU between the layers.
+
+    Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
+    type that layers are computed in, with the values returned as float32.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        actions: int,
+        stack: int,
+        side: int,
+        generator: torch.Generator,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.compute_dtype = compute_dtype
+        self.strides = [stride for _, _, stride in architecture.convolutions]
+        shapes: list[tuple[int, ...]] = []
+        channels, pixels = stack, side
+        for maps, kernel, stride in architecture.convolutions:
+            shapes.append((maps, channels, kernel, kernel))
+            channels, pixels = maps, (pixels - kernel) // stride + 1
+        shapes.append((architecture.hidden, channels * pixels * pixels))
+        shapes.append((actions, architecture.hidden))
+        self.weights = nn.ParameterList([nn.Parameter(_uniform(shape, generator)) for shape in shapes])
+        self.tasks = nn.ModuleList()
+
+    @property
+    def units(self) -> list[int]:
+        """Units of each layer, in order."""
+        return [weight.shape[0] for weight in self.weights]
+
+    def add_task(self) -> TaskParameters:
+        """Append the parameters of one more task and return them."""
+        created = TaskParameters(self.units).to(self.weights[0].device)
+        self.tasks.append(created)
+        return created
+
+    def forward(self, observation: Tensor, task: int | None) -> Tensor:
+        """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""
+        own = TaskParameters(self.units) if task is None else self.tasks[task]
+        x = observation.to(self.compute_dtype)
+        last = len(self.weights) - 1
+        for layer, weight in enumerate(self.weights):
+            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index,union-attr]
+            if layer < len(self.strides):
+                # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
+                scale = gain / _PIXEL_MAX if layer == 0 else gain
+                kernel = (weight * scale[:, None, None, None]).to(x.dtype)
+                x = functional.conv2d(x, kernel, (bias * gain).to(x.dtype), stride=self.strides[layer])
+            else:
+                x = functional.linear(x.flatten(1), weight.to(x.dtype), bias.to(x.dtype)) * gain.to(x.dtype)
+            if layer < last:
+                x = functional.relu(x)
+        return x.float()
+
+
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

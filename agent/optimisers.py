@@ -1,0 +1,55 @@
+"""Optimisers: the original DQN's centred RMSProp, and Adam.
+
+Both are quoted at one loss scale, the sum over the minibatch, as the paper's constants are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+class CentredRMSProp(torch.optim.Optimizer):
+    """w <- w - lr g / sqrt(E[g^2] - E[g]^2 + epsilon), the averages decayed by `decay`.
+
+    The root holds epsilon, unlike torch's own RMSprop (Graves 2013; Mnih et al. 2015's Torch code, with
+    epsilon 0.01 and gradients summed over the minibatch). Parameters without a gradient are left alone.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, decay: float, epsilon: float) -> None:
+        super().__init__(params, {"lr": lr, "decay": decay, "epsilon": epsilon})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Apply one update from the parameters' `.grad`."""
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            gradients = [p.grad for p in params]
+            for p in params:
+                if p not in self.state:
+                    self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
+            means = [self.state[p]["mean"] for p in params]
+            squares = [self.state[p]["square"] for p in params]
+            decay = group["decay"]
+            torch._foreach_lerp_(means, gradients, 1.0 - decay)
+            torch._foreach_mul_(squares, decay)
+            torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - decay)
+            roots = torch._foreach_addcmul(squares, means, means, -1.0)
+            torch._foreach_add_(roots, group["epsilon"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_addcdiv_(params, gradients, roots, -group["lr"])
+
+
+def make_optimiser(
+    name: str, params: Iterable[Tensor], *, learning_rate: float, epsilon: float, decay: float
+) -> torch.optim.Optimizer:
+    """`rmsprop` (decay used) or `adam` (fused; decay unused), over `params`."""
+    if name == "rmsprop":
+        return CentredRMSProp(params, lr=learning_rate, decay=decay, epsilon=epsilon)
+    if name == "adam":
+        return torch.optim.Adam(params, lr=learning_rate, eps=epsilon, fused=True)
+    raise ValueError(f"unknown optimiser {name!r}: choose rmsprop or adam")

@@ -1,0 +1,88 @@
+"""Opens a run directory for a new, a resumed or a continued run, and settles its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from configs.checks import ConfigError
+from configs.parse import dump, load, make_parser, parse, to_config
+from configs.run import resolve
+from configs.schema import Config
+from tracking.files import write_text
+from tracking.run_directory import RunDirectory
+
+# What may differ between a run and its continuation: its length, and what only watches it.
+_MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
+_MACHINE_CHOICES: dict[str, Any] = {"threads": 0, "emulators.threads": 0, "learner.precision": "auto"}
+
+
+def train_parser() -> ArgumentParser:
+    """The options of train.py."""
+    parser = make_parser("train.py", "Launch or resume a run. Durations are environment frames.")
+    run = parser.add_argument_group("The run")
+    run.add_argument("--run_dir", type=str | None, help="directory of a new run (default: runs/PRESET-seedSEED)")
+    run.add_argument("--resume", type=str | None, help="directory of a run to go on with; only length, log and evaluation may change")
+    run.add_argument("--init_from", type=str | None, help="a snapshot whose weights a new run begins with")
+    run.add_argument("--dry_run", type=bool, default=False, nargs="?", const=True, help="print timetable, memory and expected duration, and stop")
+    return parser
+
+
+def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
+    """Parsed options and the checked configuration; with --resume, the run's own with the changes allowed."""
+    parser = train_parser()
+    options = parse(parser, arguments)
+    if options.resume is None:
+        return options, to_config(parser, options)
+    if options.init_from:
+        raise ConfigError("--init_from begins a new run; it cannot be given together with --resume")
+    saved_file = RunDirectory(options.resume).config
+    if not saved_file.is_file():
+        raise ConfigError(f"there is no run to resume in {options.resume}: it has no {saved_file.name}")
+    options = parse(parser, ["--config", str(saved_file), *arguments])
+    return options, _continued(load(saved_file), to_config(parser, options))
+
+
+def _continued(saved: Config, asked: Config) -> Config:
+    """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
+    old, new = _flat(asdict(saved)), _flat(asdict(asked))
+    kept = {name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided}
+    new.update(kept)
+    changed = [name for name in new if new[name] != old[name] and not name.startswith(_MAY_CHANGE)]
+    if changed:
+        listing = "; ".join(f"{name}: {old[name]} in the run, {new[name]} asked for" for name in changed)
+        raise ConfigError(f"a resumed run keeps its settings, but {listing} (--init_from begins a new run)")
+    return replace(
+        asked,
+        threads=new["threads"],
+        emulators=replace(asked.emulators, threads=new["emulators.threads"]),
+        learner=replace(asked.learner, precision=new["learner.precision"]),
+    )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:
+    """The locked run directory and the resolved configuration, which it now holds."""
+    if options.resume is not None:
+        run = RunDirectory(options.resume)
+        run.resume()
+    else:
+        preset = Path(str(options.config[-1])).stem if options.config else "run"
+        run = RunDirectory(options.run_dir or f"runs/{preset}-seed{config.seed}")
+        run.create()
+        config = resolve(config)
+    write_text(run.config, dump(config))
+    run.append_versions()
+    return run, config

@@ -1,0 +1,156 @@
+"""What a run will need before it starts: timetable, memory, disk, time; and a refusal of what cannot fit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.checks import ConfigError
+from configs.run import SIDE, build, build_network, build_schedule, resolve
+from configs.schema import Config, StreamConfig
+from envs.schedule import timetable
+from tracking.metrics import PhaseTimer
+
+_GIB = 2**30
+_ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
+_LZ4_RATIO = 3.8  # the least compressible game measured (ms_pacman)
+_PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
+_EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
+_BLOCK_SLACK = 2 * 256  # rows per task by which the replay may exceed its budget
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A short measurement of the training loop in steady state."""
+
+    agent_steps_per_s: float
+    updates_per_s: float
+    ms_per_phase: dict[str, float]
+    """Milliseconds per vector step in act, emulate, learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run needs, in bytes and seconds; `seconds` is None if nothing was measured."""
+
+    memory_bytes: int
+    replay_bytes: int
+    disk_bytes: int
+    seconds: float | None
+    rates: Rates | None
+
+
+def plan(config: Config, measure: bool) -> Plan:
+    """Estimate the needs of a run; with `measure`, run its loop for some seconds to estimate the time."""
+    schedule = build_schedule(config)
+    tasks = 1 if config.tasks == "single" else len(schedule.games)
+    frame = SIDE * SIDE / (_LZ4_RATIO if config.replay.compress else 1.0)
+    slack = tasks * config.emulators.count * _BLOCK_SLACK * SIDE * SIDE
+    replay_bytes = min(
+        int(tasks * config.replay.capacity * (frame + _ROW_BYTES)), int(config.replay.budget_gib * _GIB) + slack
+    )
+    weights = 4 * sum(p.numel() for p in build_network(config).parameters())
+    moments = len(timetable(schedule, config.frames))
+    if config.evaluation.period:
+        moments += config.frames // config.evaluation.period
+    checkpoint = 4 * weights  # both networks and the optimiser's two averages
+    disk = replay_bytes + (config.log.checkpoints_kept + 1) * checkpoint + moments * weights
+    rates = measure_rates(config, seconds=10.0) if measure else None
+    seconds = _duration(config, len(schedule.games), rates) if rates else None
+    return Plan(_PROCESS_BYTES + replay_bytes + 6 * weights, replay_bytes, disk, seconds, rates)
+
+
+def measure_rates(config: Config, seconds: float) -> Rates:
+    """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints."""
+    c = resolve(config)
+    batch = c.learner.batch_size
+    warm = max(batch, 2 * c.emulators.count * (c.learner.n_step + 2))
+    first = build_schedule(c).visit(0).game
+    c = replace(
+        c,
+        stream=StreamConfig(games=[first], visit_frames=10**12, reseed_frames=10**12),
+        replay=replace(c.replay, min_history=min(warm, c.replay.capacity)),
+    )
+    parts = build(c)
+    parts.stream.start()
+    timer = PhaseTimer()
+    steps = updates = 0
+    start = time.perf_counter()
+    warming = True
+    while warming or time.perf_counter() - start < seconds:
+        now = parts.stream.now
+        with timer.phase("act"):
+            action = parts.agent.act(now)
+        with timer.phase("emulate"):
+            following = parts.stream.step(action)
+        with timer.phase("learn"):
+            parts.agent.observe(now, action, following)
+        steps += 1
+        if warming and (parts.agent.updates >= 5 or (c.learner.samples_per_step == 0 and steps > 20)):
+            warming, steps, updates = False, 0, parts.agent.updates
+            timer.pop()
+            start = time.perf_counter()
+    elapsed = time.perf_counter() - start
+    phases = {name.removeprefix("time/").removesuffix("_ms"): ms for name, ms in timer.pop(steps).items()}
+    parts.stream.close()
+    return Rates(steps * c.emulators.count / elapsed, (parts.agent.updates - updates) / elapsed, phases)
+
+
+def _duration(config: Config, games: int, rates: Rates) -> float:
+    learning = config.frames / 4 / rates.agent_steps_per_s
+    e = config.evaluation
+    step_seconds = (rates.ms_per_phase["act"] + rates.ms_per_phase["emulate"]) / 1000
+    step_seconds *= min(e.emulators, e.episodes) / config.emulators.count
+    rounds = (config.frames // e.period if e.period else 0) * e.episodes + e.final_episodes
+    evaluating = games * rounds / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds
+    return learning + evaluating
+
+
+def describe(config: Config, estimate: Plan) -> str:
+    """The plan as text: timetable, memory, disk, time."""
+    rows = timetable(build_schedule(config), config.frames)
+    lines = ["visit  first frame      frames  game"]
+    lines += [f"{i:5}  {start:11,}  {visit.frames:10,}  {visit.game}" for i, start, visit in rows]
+    lines += [
+        f"memory: {estimate.memory_bytes / _GIB:.1f} GiB, of which replay {estimate.replay_bytes / _GIB:.1f} GiB "
+        f"({available_memory() / _GIB:.1f} GiB available)",
+        f"disk: {estimate.disk_bytes / _GIB:.1f} GiB for checkpoints and snapshots",
+    ]
+    if estimate.rates is not None and estimate.seconds is not None:
+        lines.append(
+            f"duration: about {estimate.seconds / 3600:.1f} hours "
+            f"({estimate.rates.agent_steps_per_s:,.0f} agent steps/s, {estimate.rates.updates_per_s:,.0f} updates/s)"
+        )
+    return "\n".join(lines)
+
+
+def refuse_if_too_large(estimate: Plan, directory: Path) -> None:
+    """Raise `ConfigError` if the run cannot fit in this machine's memory or on the disk of `directory`."""
+    memory = available_memory()
+    if estimate.memory_bytes > memory:
+        raise ConfigError(
+            f"the run needs {estimate.memory_bytes / _GIB:.1f} GiB of memory and {memory / _GIB:.1f} GiB are available: "
+            "lower replay.capacity or replay.budget_gib, or set replay.compress true"
+        )
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if estimate.disk_bytes > free:
+        raise ConfigError(
+            f"the run needs {estimate.disk_bytes / _GIB:.1f} GiB of disk and {free / _GIB:.1f} GiB are free in {existing}: "
+            "free some space, lower replay.capacity, or choose another --run_dir"
+        )
+
+
+def available_memory() -> int:
+    """Bytes of memory that a new process could take now."""
+    try:
+        with open("/proc/meminfo") as info:
+            fields = dict(line.split(":", 1) for line in info)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

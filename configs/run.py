@@ -1,0 +1,188 @@
+"""Builds the parts of a run from its configuration: the one place where plain numbers become objects."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from agent.continual import ContinualAgent
+from agent.dqn import QLearner
+from agent.exploration import LinearEpsilon
+from agent.networks import ARCHITECTURES, QNetwork
+from configs.precision import fastest_precision
+from configs.schema import Config
+from envs.atari import AtariBatch, AtariSettings
+from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, load_schedule_csv
+from envs.stream import GameStream
+from envs.timestep import EmulatorBatch
+from envs.toy import LIVERIES, CatchBatch
+from replay.buffer import FrameRing
+from replay.per_task import PerTaskReplay
+from taskid.source import SingleTask, TaskSource, TrueLabels
+
+ACTIONS = 18
+STACK = 4
+SIDE = 84
+FRAME_SKIP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run is made of."""
+
+    stream: GameStream
+    agent: ContinualAgent
+    memory: PerTaskReplay
+
+
+def resolve(config: Config) -> Config:
+    """`config` with everything decided that depends on the machine: threads, precision.
+
+    The result is written into the run directory and used again on resume, so that it computes the same bits.
+    """
+    cores = len(os.sched_getaffinity(0))
+    threads = config.threads or cores
+    emulator_threads = config.emulators.threads or min(config.emulators.count, cores)
+    precision = config.learner.precision
+    if precision == "auto":
+        precision = fastest_precision(config.learner.network, config.learner.batch_size, threads)
+    return replace(
+        config,
+        threads=threads,
+        emulators=replace(config.emulators, threads=emulator_threads),
+        learner=replace(config.learner, precision=precision),
+    )
+
+
+def numpy_generator(seed: int, name: str) -> np.random.Generator:
+    """The generator for one purpose, a function of (seed, name)."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def torch_generator(seed: int, name: str) -> torch.Generator:
+    """The same for torch."""
+    return torch.Generator().manual_seed(int(numpy_generator(seed, name).integers(2**62)))
+
+
+def build_schedule(config: Config) -> Schedule:
+    """The schedule of visits."""
+    s = config.stream
+    if s.order == "listed":
+        if s.visits_csv:
+            return load_schedule_csv(s.visits_csv)
+        return Listed(tuple(Visit(v.game, v.frames) for v in s.visits))
+    kind = Rounds if s.order == "rounds" else UniformDraw
+    return kind(tuple(s.games), s.visit_frames, config.seed)
+
+
+def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
+    """A function (game, seed) -> batch of emulators for training."""
+    e = config.emulators
+    settings = AtariSettings(
+        sticky_actions=e.sticky_actions,
+        noop_max=e.noop_max,
+        fire_on_reset=e.fire_on_reset,
+        life_loss_terminal=e.life_loss_terminal,
+        max_episode_frames=e.max_episode_frames,
+        frame_skip=FRAME_SKIP,
+        stack=STACK,
+        threads=e.threads,
+    )
+    return partial(_make_emulators, e.count, settings, e.rom_dir)
+
+
+def evaluation_emulator_maker(config: Config, count: int, max_episode_frames: int) -> Callable[[str, int], EmulatorBatch]:
+    """The same for evaluations: `count` emulators, their own frame cap, whole games."""
+    e = replace(
+        config.emulators, count=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
+    )
+    return emulator_maker(replace(config, emulators=e))
+
+
+def _make_emulators(
+    count: int, settings: AtariSettings, rom_dir: str | None, game: str, seed: int
+) -> EmulatorBatch:
+    if game in LIVERIES:
+        return CatchBatch(game, count, seed)
+    return AtariBatch(game, count, seed, settings, rom_dir)
+
+
+def build_stream(config: Config) -> GameStream:
+    """The endless stream of games; not yet started."""
+    return GameStream(
+        build_schedule(config), emulator_maker(config), seed=config.seed, reseed_frames=config.stream.reseed_frames
+    )
+
+
+def build_network(config: Config) -> QNetwork:
+    """The Q-network without any task."""
+    dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
+    architecture = ARCHITECTURES[config.learner.network]
+    return QNetwork(architecture, ACTIONS, STACK, SIDE, torch_generator(config.seed, "network"), dtype)
+
+
+def build_learner(config: Config) -> QLearner:
+    """Networks and optimiser."""
+    c = config.learner
+    return QLearner(
+        build_network(config),
+        optimiser=c.optimiser,
+        learning_rate=c.learning_rate,
+        optimiser_epsilon=c.optimiser_epsilon,
+        decay=c.decay,
+        max_gradient_norm=c.max_gradient_norm,
+        shift_pixels=c.shift_pixels,
+        generator=torch_generator(config.seed, "augmentation"),
+    )
+
+
+def build_memory(config: Config) -> PerTaskReplay:
+    """A replay buffer per task under one memory budget."""
+    r = config.replay
+    make_buffer = partial(
+        FrameRing,
+        capacity=r.capacity,
+        n_step=config.learner.n_step,
+        gamma=config.learner.discount,
+        compress=r.compress,
+    )
+    return PerTaskReplay(make_buffer, budget_bytes=int(r.budget_gib * 2**30))
+
+
+def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
+    """Where task numbers come from; only true labels are handed the name of the game."""
+    return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
+
+
+def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
+    """The agent around its memory."""
+    x, c = config.exploration, config.learner
+    return ContinualAgent(
+        build_tasks(config, label),
+        memory,
+        build_learner(config),
+        LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
+        actions=ACTIONS,
+        frames_per_step=config.emulators.count * FRAME_SKIP,
+        batch_size=c.batch_size,
+        samples_per_step=c.samples_per_step,
+        min_history=config.replay.min_history,
+        target_frames=c.target_frames,
+        reward_clip=c.reward_clip,
+        exploration_rng=numpy_generator(config.seed, "exploration"),
+        replay_rng=numpy_generator(config.seed, "replay"),
+    )
+
+
+def build(config: Config) -> Parts:
+    """All parts of a resolved configuration; sets torch's number of threads."""
+    torch.set_num_threads(config.threads)
+    stream = build_stream(config)
+    memory = build_memory(config)
+    return Parts(stream, build_agent(config, memory, lambda: stream.label), memory)

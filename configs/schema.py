@@ -1,0 +1,177 @@
+"""Every hyper-parameter once: its type, unit, default and source. Presets hold only what differs.
+
+Durations are environment frames, counted over all emulators (one agent step of one emulator is 4 frames);
+a name says when it counts something else. "PAPER" is Kirkpatrick et al. 2017 with its Supporting Information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One entry of an explicit schedule."""
+
+    game: str
+    """Game to play."""
+    frames: int
+    """Length of the visit [frames]."""
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Which games are played, in which order, for how long."""
+
+    games: list[str] = field(default_factory=lambda: ["krull", "road_runner", "boxing"])
+    """Games to play, as ale-py ROM ids such as space_invaders."""
+    order: Literal["rounds", "uniform", "listed"] = "rounds"
+    """rounds: every game once per round in random order; uniform: drawn with repeats (PAPER); listed: as in visits or visits_csv."""
+    visit_frames: int = 4_000_000
+    """Length of a visit under rounds and uniform [frames] (PAPER: 4 M)."""
+    visits: list[Visit] = field(default_factory=list)
+    """The explicit schedule for order listed; starts again after its end."""
+    visits_csv: str | None = None
+    """The same as a CSV file with columns game, frames."""
+    reseed_frames: int = 1_000_000
+    """Emulators are seeded anew at every visit and this often within one [frames]; bounds the work of a resume."""
+
+
+@dataclass(frozen=True)
+class EmulatorConfig:
+    """The batch of emulators. All play the same game."""
+
+    count: int = 4
+    """Number B of emulators."""
+    threads: int = 0
+    """Threads that emulate; 0: one per emulator, at most one per core."""
+    sticky_actions: float = 0.0
+    """Probability that an emulator repeats its previous action (Machado et al. 2018: 0.25; PAPER: 0)."""
+    noop_max: int = 30
+    """At most this many no-op actions at an episode's start (PAPER: 30)."""
+    fire_on_reset: bool = False
+    """Press FIRE at an episode's start (PAPER: no)."""
+    life_loss_terminal: bool = True
+    """A lost life ends the learner's bootstrapping, not the episode (Mnih et al. 2015)."""
+    max_episode_frames: int = 108_000
+    """Episodes are cut off (not terminated) after this many frames of one emulator; 108,000 = 30 minutes."""
+    rom_dir: str | None = None
+    """Another folder of ROMs, searched after ale-py's own and AutoROM's."""
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Network and Q-learning. The loss is summed over the minibatch."""
+
+    network: Literal["paper", "nature", "small"] = "paper"
+    """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
+    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    """rmsprop: centred, epsilon inside the root (PAPER); adam: faster at short budgets."""
+    learning_rate: float = 0.00025
+    """Step size (PAPER: 0.00025)."""
+    optimiser_epsilon: float = 0.01
+    """Added to the variance inside the root (rmsprop; PAPER: 0.01) or to the root (adam)."""
+    decay: float = 0.95
+    """Decay of rmsprop's averages per update (PAPER: 0.95)."""
+    max_gradient_norm: float = 50.0
+    """Bound on the norm of the gradient summed over the minibatch (PAPER: 50)."""
+    batch_size: int = 32
+    """Transitions per minibatch (PAPER: 32)."""
+    samples_per_step: float = 8.0
+    """Transitions replayed per agent step, whatever the number of emulators (PAPER: 32 every 4 steps = 8)."""
+    n_step: int = 1
+    """Steps of reward before bootstrapping (PAPER: 1)."""
+    discount: float = 0.99
+    """Discount per agent step (PAPER: 0.99)."""
+    target_frames: int = 30_000
+    """The target network is copied every so many frames of learning (PAPER: 7,500 steps)."""
+    reward_clip: float = 1.0
+    """Bound on the size of a learner's reward; 0: none (PAPER: 1)."""
+    shift_pixels: int = 0
+    """Random shift of replayed observations (Yarats et al. 2021: 4) [pixels]; 0: none (PAPER)."""
+
+
+@dataclass(frozen=True)
+class ExplorationConfig:
+    """Epsilon-greedy, with a timer of its own for every task."""
+
+    start: float = 1.0
+    """Epsilon at a task's start (PAPER: 1)."""
+    end: float = 0.01
+    """Epsilon at the end of the decay (PAPER: 0.01)."""
+    hold_frames: int = 200_000
+    """Frames in the task before epsilon begins to fall (PAPER: 50,000 steps)."""
+    decay_frames: int = 4_000_000
+    """Frames over which it falls (PAPER: 1,000,000 steps)."""
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """A buffer per task."""
+
+    capacity: int = 50_000
+    """Transitions per task (PAPER: 50,000 in its table, 5e5 in its text)."""
+    min_history: int = 50_000
+    """Transitions in the task's buffer before learning in that task starts (PAPER: 50,000)."""
+    compress: bool = True
+    """Keep frames compressed with lz4."""
+    budget_gib: float = 8.0
+    """Memory for all buffers together [GiB]; when full, the largest buffer forgets its oldest transitions."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluations without learning, of every game of the schedule."""
+
+    period: int = 1_000_000
+    """Frames between evaluations (PAPER: 1 M); 0: none during the run."""
+    episodes: int = 5
+    """Episodes per game."""
+    final_episodes: int = 10
+    """Episodes per game in the evaluation at the run's end."""
+    emulators: int = 5
+    """Emulators that play them in parallel."""
+    epsilon: float = 0.01
+    """Epsilon of the evaluated policy."""
+    max_episode_frames: int = 18_000
+    """Cap on an episode's frames in evaluations during the run; 18,000 = 5 minutes."""
+    seed: int = 10_000
+    """Seed of the evaluation's emulators and generators."""
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """What is written while the run goes on."""
+
+    period: int = 10_000
+    """Frames between points in TensorBoard and metrics.jsonl."""
+    image_period: int = 1_000_000
+    """Frames between pictures of the game on screen; 0: none."""
+    checkpoint_period: int = 1_000_000
+    """Frames between checkpoints; a stop writes one in any case."""
+    checkpoints_kept: int = 2
+    """Checkpoints kept, at least 2."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run."""
+
+    seed: int = 0
+    """Seed of everything random in the run."""
+    frames: int = 50_000_000
+    """Length of the run [frames]."""
+    threads: int = 0
+    """Threads that compute; 0: one per core."""
+    tasks: Literal["true_labels", "single"] = "true_labels"
+    """Where task numbers come from. true_labels: the games' names; single: everything is one task (plain DQN)."""
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    emulators: EmulatorConfig = field(default_factory=EmulatorConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    log: LogConfig = field(default_factory=LogConfig)

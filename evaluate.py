@@ -1,0 +1,175 @@
+"""Play any checkpoint or snapshot on every game, without learning: tables, files, videos.
+
+    python evaluate.py RUN_OR_SNAPSHOT [--games krull,boxing] [--at FRAMES|all] [--episodes 30] [--video]
+
+Needs neither the replay nor the run's process: it reads the weights-only snapshots that a run keeps at every
+switch and evaluation, also while the run goes on. The same seed gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from agent.continual import ContinualAgent
+from configs.parse import load
+from configs.run import build_agent, build_memory, build_schedule, evaluation_emulator_maker, numpy_generator
+from configs.schema import Config
+from envs.games import game as find_game
+from evaluation import table
+from evaluation.play import GameResult, game_seed, play_game
+from evaluation.video import Recorder
+from tracking.checkpoints import load_file
+from tracking.files import write_text
+
+BAD_INPUT = 2
+
+
+def evaluate_games(
+    config: Config,
+    agent: ContinualAgent,
+    games: Sequence[str],
+    *,
+    episodes: int,
+    emulators: int,
+    epsilon: float,
+    max_episode_frames: int,
+    seed: int,
+    stopped: Callable[[], bool] = lambda: False,
+    video_dir: Path | None = None,
+) -> list[GameResult]:
+    """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
+
+    Raises `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    """
+    results = []
+    for game in games:
+        make = evaluation_emulator_maker(config, min(emulators, episodes), max_episode_frames)
+        batch = make(game, game_seed(seed, game))
+        player = agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}"))
+        recorder = Recorder(config, game, game_seed(seed, game), max_episode_frames, video_dir)
+        try:
+            result = play_game(
+                game,
+                player,
+                agent.tasks.recogniser(game),
+                batch,
+                episodes,
+                stopped=stopped,
+                on_step=recorder.on_step,
+            )
+        finally:
+            batch.close()
+            recorder.close()
+        results.append(result)
+    return results
+
+
+def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
+    """The agent of a snapshot, without replay."""
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    agent = build_agent(config, build_memory(config), label=lambda: snapshot["label"])
+    agent.load_snapshot(snapshot["agent"])
+    return agent
+
+
+def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
+    """The run directory and the snapshots that PATH and --at name; ValueError with one sentence otherwise."""
+    if path.is_file():
+        return path.parent.parent, [path]
+    available = sorted((path / "snapshots").glob("*.pt"))
+    if not available:
+        raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")
+    if at == "all":
+        return path, available
+    if at == "latest":
+        return path, available[-1:]
+    moments = {int(p.stem): p for p in available}
+    if not at.isdigit() or int(at) not in moments:
+        kept = ", ".join(f"{m}" for m in moments)
+        raise ValueError(f"--at {at}: this run kept snapshots at frames {kept}; give one of them, latest or all")
+    return path, [moments[int(at)]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _run(options: argparse.Namespace) -> int:
+    run_dir, snapshots = choose_snapshots(options.path, options.at)
+    if not (run_dir / "config.yaml").is_file():
+        raise ValueError(f"{run_dir} has no config.yaml; a snapshot belongs in the snapshots folder of its run")
+    config = load(run_dir / "config.yaml")
+    for name in ("episodes", "emulators", "max_episode_frames"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")
+    if not 0 <= options.epsilon <= 1:
+        raise ValueError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
+    games = options.games.split(",") if options.games else list(build_schedule(config).games)
+    games = [find_game(name).name for name in games]
+    output = options.output or run_dir / "evaluation"
+    reports, lines = [], []
+    for path in snapshots:
+        snapshot = load_file(path)
+        agent = load_agent(config, snapshot)
+        results = evaluate_games(
+            config,
+            agent,
+            games,
+            episodes=options.episodes,
+            emulators=options.emulators,
+            epsilon=options.epsilon,
+            max_episode_frames=options.max_episode_frames,
+            seed=options.seed,
+            video_dir=output / "videos" / path.stem if options.video else None,
+        )
+        Console().print(table.console_table(snapshot["frames"], results))
+        reports.append(table.report(snapshot["frames"], results))
+        lines += table.rows(snapshot["frames"], results)
+    output.mkdir(parents=True, exist_ok=True)
+    settings = {k: getattr(options, k) for k in ("episodes", "epsilon", "max_episode_frames", "seed")}
+    write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
+    with open(output / "scores.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, table.COLUMNS)
+        writer.writeheader()
+        writer.writerows(lines)
+    print(f"written: {output / 'scores.json'}, {output / 'scores.csv'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.split("\n")[0])
+    parser.add_argument("path", type=Path, help="a run directory, or a file of its snapshots folder")
+    parser.add_argument("--games", help="comma-separated ROM ids (default: every game of the run's schedule)")
+    parser.add_argument("--at", default="latest", help="a kept moment in frames, latest, or all (default: latest)")
+    parser.add_argument("--episodes", type=int, default=10, help="episodes per game (default: 10)")
+    parser.add_argument("--emulators", type=int, default=10, help="emulators in parallel (default: 10)")
+    parser.add_argument("--epsilon", type=float, default=0.01, help="exploration while playing (default: 0.01)")
+    parser.add_argument(
+        "--max_episode_frames",
+        type=int,
+        default=27_000,
+        help="an episode is cut off after this many frames (default: 27,000 = 7.5 minutes; the full game: 108,000)",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of emulators and exploration (default: 1)")
+    parser.add_argument("--video", action="store_true", help="write an mp4 of the first episode of each game")
+    parser.add_argument("--output", type=Path, help="folder for the results (default: RUN/evaluation)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

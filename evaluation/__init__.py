@@ -1,0 +1,1 @@
+"""Playing an agent without learning: episodes, the table of scores, pictures and videos."""

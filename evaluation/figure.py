@@ -1,0 +1,95 @@
+"""The report at a run's end: the last table, and the scores of every game over the run as a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from rich.console import Console
+from rich.table import Table
+
+from configs.run import build_schedule
+from configs.schema import Config
+from envs.schedule import timetable
+from tracking.run_directory import RunDirectory
+
+# Okabe and Ito's palette, which the colour-blind can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
+    """Write report/scores.json and report/scores.png from evaluations.csv; yields lines for the console."""
+    rows = read_evaluations(run.evaluations)
+    if not rows:
+        return
+    last = max(row["frames"] for row in rows)
+    final = [row for row in rows if row["frames"] == last]
+    total = sum(min(1.0, row["human_normalised"]) for row in final)
+    run.write_json(run.report / "scores.json", {"frames": last, "clipped_total": total, "games": final})
+    draw(rows, config, run.report / "scores.png")
+    yield _table_text(last, final, total)
+    yield f"written: {run.report / 'scores.json'}, {run.report / 'scores.png'}"
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The rows of an evaluations.csv with numbers as numbers."""
+    with open(path, newline="") as file:
+        return [
+            {name: value if name == "game" or value == "" else float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
+    """Human-normalised score of every game over frames; the bar below shows which game was being played."""
+    schedule = build_schedule(config)
+    colours = {game: _COLOURS[i % len(_COLOURS)] for i, game in enumerate(schedule.games)}
+    figure, (top, bar) = plt.subplots(
+        2, 1, figsize=(8, 4.6), sharex=True, height_ratios=(12, 1), layout="constrained"
+    )
+    for game, colour in colours.items():
+        points = sorted((r["frames"] / 1e6, r["human_normalised"]) for r in rows if r["game"] == game)
+        top.plot(*zip(*points, strict=True), "o-", color=colour, label=game, markersize=4)
+    top.axhline(0, color="grey", linewidth=0.8, linestyle=":")
+    top.axhline(1, color="grey", linewidth=0.8, linestyle="--")
+    top.set_ylabel("human-normalised score\n(0 random, 1 human)")
+    top.legend(frameon=False)
+    for _, start, visit in timetable(schedule, config.frames):
+        bar.barh(0, visit.frames / 1e6, left=start / 1e6, color=colours[visit.game], height=1)
+        for axis in (top, bar):
+            axis.axvline(start / 1e6, color="white" if axis is bar else "lightgrey", linewidth=0.8)
+    bar.set_yticks([])
+    bar.set_ylabel("plays", rotation=0, ha="right", va="center")
+    bar.set_xlabel("environment frames [millions]")
+    bar.set_xlim(0, config.frames / 1e6)
+    for axis in (top, bar):
+        axis.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _table_text(frames: float, final: list[dict[str, Any]], total: float) -> str:
+    table = Table(title=f"Scores at the end ({int(frames):,} frames)")
+    for name in ("game", "random", "human", "score", "human-normalised"):
+        table.add_column(name, justify="left" if name == "game" else "right")
+    for row in final:
+        table.add_row(
+            row["game"],
+            f"{row['random']:,.1f}",
+            f"{row['human']:,.1f}",
+            f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
+            f"{row['human_normalised']:.2f}",
+        )
+    table.add_row("total, each game clipped at 1", "", "", "", f"{total:.2f}")
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n" + captured.get()

@@ -1,0 +1,105 @@
+"""Plays whole episodes with a frozen agent. Nothing here learns or touches a generator of the run."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from envs.games import human_normalised
+from envs.timestep import EmulatorBatch, TimeStep
+
+
+class Plays(Protocol):
+    """An agent that acts (see `agent.continual.Player`)."""
+
+    def act(self, observation: np.ndarray, task: int | None) -> np.ndarray: ...
+
+
+class Recognises(Protocol):
+    """Task recognition without learning (see `taskid.source.Recogniser`)."""
+
+    def identify(self, now: TimeStep) -> int | None: ...
+
+
+class Abandoned(Exception):
+    """The evaluation was asked to stop before its end; it must be done again from the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class GameResult:
+    """Raw returns and lengths [frames] of the episodes of one game, and the task it was taken for."""
+
+    game: str
+    returns: tuple[float, ...]
+    lengths: tuple[int, ...]
+    task: int | None
+
+    @property
+    def mean(self) -> float:
+        """Mean raw return."""
+        return statistics.fmean(self.returns)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the mean return; 0 for a single episode."""
+        count = len(self.returns)
+        return statistics.stdev(self.returns) / math.sqrt(count) if count > 1 else 0.0
+
+    @property
+    def human_normalised(self) -> float:
+        """(mean - random) / (human - random)."""
+        return human_normalised(self.game, self.mean)
+
+
+def clipped_total(results: Sequence[GameResult]) -> float:
+    """The paper's total: human-normalised scores, each clipped above at 1, summed over the games."""
+    return sum(min(1.0, result.human_normalised) for result in results)
+
+
+def game_seed(seed: int, game: str) -> int:
+    """The seed of one game's evaluation, in 31 bits; depends on nothing but its arguments."""
+    return int(np.random.default_rng([seed, zlib.crc32(game.encode())]).integers(2**31 - 1))
+
+
+def play_game(
+    game: str,
+    player: Plays,
+    recogniser: Recognises,
+    emulators: EmulatorBatch,
+    episodes: int,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    on_step: Callable[[np.ndarray, TimeStep], None] = lambda action, now: None,
+) -> GameResult:
+    """Play `episodes` episodes of `game`, spread evenly over the emulators, and return their scores.
+
+    Every emulator owes a fixed number of episodes, so that short episodes are not favoured. Raises `Abandoned`
+    when `stopped()` becomes true. `on_step` sees every action and the time step that follows it.
+    """
+    count = emulators.count
+    owed = np.array([episodes // count + (b < episodes % count) for b in range(count)])
+    frames_each = emulators.frames_per_step // count
+    running, length = np.zeros(count), np.zeros(count, dtype=np.int64)
+    finished: list[list[tuple[float, int]]] = [[] for _ in range(count)]
+    now = emulators.reset()
+    task = None
+    while any(len(done) < due for done, due in zip(finished, owed, strict=True)):
+        if stopped():
+            raise Abandoned(game)
+        task = recogniser.identify(now)
+        action = player.act(now.observation, task)
+        now = emulators.step(action)
+        on_step(action, now)
+        running += now.reward
+        length += frames_each
+        for b in np.flatnonzero(now.first):
+            finished[b].append((float(running[b]), int(length[b])))
+            running[b], length[b] = 0.0, 0
+    kept = [episode for done, due in zip(finished, owed, strict=True) for episode in done[:due]]
+    return GameResult(game, tuple(r for r, _ in kept), tuple(frames for _, frames in kept), task)

@@ -1,0 +1,88 @@
+"""A memory per task, all under one limit of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from replay.buffer import FrameRing
+from replay.step import Step
+from replay.transition import Transition
+
+
+class PerTaskReplay:
+    """One ring per task, created when the task first appears; tasks never share a row or a frame.
+
+    *Budget*: while all rings together exceed `budget_bytes`, the oldest block of the largest ring (the lowest
+    task among equals) is dropped. So a task that returns finds what it left unless others needed the room,
+    large tasks pay first, and in the long run all are equally large. A task keeps its newest full block and
+    its growing one whatever the budget: that much it may be exceeded by.
+    """
+
+    def __init__(self, make_buffer: Callable[[], FrameRing], budget_bytes: int) -> None:
+        """make_buffer: returns a new, empty ring. budget_bytes: limit on `nbytes`, or ValueError if < 1."""
+        if budget_bytes <= 0:
+            raise ValueError("The replay's memory budget must be a positive number of bytes.")
+        self._make_buffer, self._budget_bytes = make_buffer, budget_bytes
+        self._buffers: dict[int, FrameRing] = {}
+
+    @property
+    def tasks(self) -> list[int]:
+        """Every task that has a ring, in increasing order."""
+        return sorted(self._buffers)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all rings."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
+    def size(self, task: int) -> int:
+        """Transitions held of `task`; 0 if it was never seen."""
+        return len(self._buffers[task]) if task in self._buffers else 0
+
+    def add(self, task: int, time: int, now: Step, action: np.ndarray, following: Step) -> None:
+        """Remember a row of `task`; the rest as in `FrameRing.add`."""
+        if task not in self._buffers:
+            self._buffers[task] = self._make_buffer()
+        self._buffers[task].add(time, now, action, following)
+        self._keep_budget()
+
+    def sample(self, task: int, size: int, rng: np.random.Generator) -> Transition:
+        """`size` transitions of `task`, as in `FrameRing.sample`. ValueError if it holds none."""
+        if task not in self._buffers:
+            raise ValueError(f"The replay has never seen task {task}.")
+        return self._buffers[task].sample(size, rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rings' snapshots by task; all immutable blocks are under `segments`, each named after its task
+        and its number."""
+        states = {task: self._buffers[task].state_dict() for task in self.tasks}
+        segments = {
+            f"task{task:03d}-{name}": segment
+            for task, state in states.items()
+            for name, segment in state.pop("segments").items()
+        }
+        return {"segments": segments, "tasks": {str(task): state for task, state in states.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become the memory that `state` was taken from."""
+        self._buffers = {}
+        for key, rest in state["tasks"].items():
+            prefix = f"task{int(key):03d}-"
+            segments = {
+                name.removeprefix(prefix): segment
+                for name, segment in state["segments"].items()
+                if name.startswith(prefix)
+            }
+            buffer = self._make_buffer()
+            buffer.load_state_dict({**rest, "segments": segments})
+            self._buffers[int(key)] = buffer
+
+    def _keep_budget(self) -> None:
+        while self.nbytes > self._budget_bytes:
+            droppable = [task for task in self.tasks if self._buffers[task].full_blocks > 1]
+            if not droppable:
+                return
+            self._buffers[max(droppable, key=lambda task: self._buffers[task].nbytes)].drop_oldest_block()

@@ -1,0 +1,143 @@
+"""Temporal-difference maths by hand, and the learner against plain autograd."""
+
+import copy
+
+import pytest
+import torch
+
+from agent.dqn import QLearner, double_q_target, huber
+from agent.networks import ARCHITECTURES, QNetwork
+from replay.transition import Transition
+
+
+def make_learner(**changes):
+    network = QNetwork(ARCHITECTURES["small"], 18, 4, 84, torch.Generator().manual_seed(0))
+    settings = {
+        "optimiser": "adam",
+        "learning_rate": 1e-3,
+        "optimiser_epsilon": 1e-3,
+        "decay": 0.95,
+        "max_gradient_norm": 1e9,
+        "shift_pixels": 0,
+        "generator": torch.Generator().manual_seed(1),
+    }
+    learner = QLearner(network, **{**settings, **changes})
+    learner.add_task()
+    learner.add_task()
+    return learner
+
+
+def make_batch(count=8, seed=2):
+    g = torch.Generator().manual_seed(seed)
+    return Transition(
+        observation=torch.randint(256, (count, 4, 84, 84), generator=g, dtype=torch.uint8),
+        action=torch.randint(18, (count,), generator=g),
+        reward=torch.randn(count, generator=g),
+        discount=torch.where(torch.rand(count, generator=g) < 0.3, 0.0, 0.97),
+        next_observation=torch.randint(256, (count, 4, 84, 84), generator=g, dtype=torch.uint8),
+    )
+
+
+def test_double_q_target_by_hand():
+    online = torch.tensor([[1.0, 5.0, 2.0], [9.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    target = torch.tensor([[10.0, 20.0, 30.0], [7.0, 8.0, 9.0], [1.0, 2.0, 3.0]])
+    reward, discount = torch.tensor([1.0, -1.0, 0.5]), torch.tensor([0.5, 0.9, 0.0])
+    # The online network chooses actions 1, 0, 2; the target network values them; a terminal adds nothing.
+    assert double_q_target(reward, discount, online, target).tolist() == pytest.approx([11.0, 5.3, 0.5])
+
+
+def test_huber_by_hand_and_its_slope_is_the_clipped_error():
+    error = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0], requires_grad=True)
+    value = huber(error)
+    assert value.tolist() == pytest.approx([2.5, 0.5, 0.125, 0.0, 0.125, 0.5, 2.5])
+    value.sum().backward()
+    assert error.grad.tolist() == pytest.approx([-1.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.0])
+
+
+def test_one_update_equals_plain_autograd():
+    learner, batch = make_learner(), make_batch()
+    learner.learn(make_batch(seed=5), 1)  # online and target differ from here on
+    twin = copy.deepcopy(learner.network)
+    optimiser = torch.optim.Adam([*twin.weights.parameters(), *twin.tasks[1].parameters()], lr=1e-3, eps=1e-3)
+    moments = learner.optimiser.state_dict()
+    learner.optimiser = torch.optim.Adam(
+        [*learner.network.weights.parameters(), *learner.network.tasks[1].parameters()], lr=1e-3, eps=1e-3
+    )
+    assert moments["state"]  # the first update was made with the learner's own optimiser
+
+    loss = 0.0
+    for i in range(len(batch.action)):  # one transition at a time, the mathematics spelt out
+        s, s2 = batch.observation[i : i + 1], batch.next_observation[i : i + 1]
+        with torch.no_grad():
+            best = int(twin(s2, 1).argmax())
+            goal = batch.reward[i] + batch.discount[i] * learner.target(s2, 1)[0, best]
+        error = twin(s, 1)[0, batch.action[i]] - goal
+        loss = loss + (0.5 * error**2 if abs(error.item()) <= 1 else error.abs() - 0.5)
+    loss.backward()
+    norm = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]).norm()
+    optimiser.step()
+
+    metrics = learner.learn(batch, 1)
+    assert metrics["loss"].item() == pytest.approx(loss.item() / 8, rel=1e-4)
+    assert metrics["gradient_norm"].item() == pytest.approx(norm.item(), rel=1e-3)
+    for fast, slow in zip(learner.network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_learning_one_task_never_touches_anothers_parameters(optimiser):
+    learner = make_learner(optimiser=optimiser)
+    for seed in range(3):
+        learner.learn(make_batch(seed=seed), 0)
+    before = copy.deepcopy(learner.network.tasks[0].state_dict())
+    shared = learner.network.weights[0].detach().clone()
+    for seed in range(5):
+        learner.learn(make_batch(seed=seed), 1)
+    for name, value in learner.network.tasks[0].state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert not torch.equal(learner.network.weights[0].detach(), shared)
+
+
+def test_the_gradient_norm_is_bounded():
+    free, bound = make_learner(), make_learner(max_gradient_norm=0.5)
+    batch = make_batch()
+    norm = free.learn(batch, 0)["gradient_norm"]
+    bound.learn(batch, 0)
+    assert norm > 0.5
+    clipped = torch.cat([p.grad.flatten() for p in bound.network.parameters() if p.grad is not None]).norm()
+    assert clipped.item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_target_network_moves_only_when_it_is_synced():
+    learner = make_learner()
+    before = copy.deepcopy(learner.target.state_dict())
+    learner.learn(make_batch(), 0)
+    assert all(torch.equal(v, before[k]) for k, v in learner.target.state_dict().items())
+    learner.sync_target()
+    online = learner.network.state_dict()
+    assert all(torch.equal(v, online[k]) for k, v in learner.target.state_dict().items())
+    assert any(not torch.equal(v, before[k]) for k, v in learner.target.state_dict().items())
+
+
+def test_values_converge_to_the_fixed_point_of_a_small_chain():
+    """Two states: s0 -(r=1)-> s1 -(r=1)-> end, discount 0.5: Q(s1) = 1, Q(s0) = 1.5."""
+    learner = make_learner(learning_rate=3e-3)
+    states = torch.randint(256, (2, 4, 84, 84), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+    batch = Transition(
+        observation=states[[0, 1]],
+        action=torch.tensor([4, 4]),
+        reward=torch.ones(2),
+        discount=torch.tensor([0.5, 0.0]),
+        next_observation=states[[1, 1]],
+    )
+    # Only action 4 is ever learned; give the others values too low to be chosen.
+    with torch.no_grad():
+        learner.network.tasks[0].biases[-1].fill_(-5.0)
+        learner.network.tasks[0].biases[-1][4] = 0.0
+    learner.sync_target()
+    for update in range(300):
+        learner.learn(batch, 0)
+        if update % 20 == 0:
+            learner.sync_target()
+    values = learner.q_values(states, 0)[:, 4]
+    assert values.tolist() == pytest.approx([1.5, 1.0], abs=0.05)

@@ -1,0 +1,98 @@
+"""The network against the paper's numbers and against its own equation written out."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional
+
+from agent.networks import ARCHITECTURES, QNetwork
+
+
+def make(size="small", dtype=torch.float32, seed=0):
+    return QNetwork(ARCHITECTURES[size], 18, 4, 84, torch.Generator().manual_seed(seed), dtype)
+
+
+def randomise_tasks(network, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.tasks.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+
+
+def observations(count, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, 4, 84, 84), generator=generator, dtype=torch.uint8)
+
+
+def test_the_papers_network_has_the_papers_size():
+    network = make("paper")
+    assert sum(w.numel() for w in network.weights) == 6_555_648
+    assert sum(network.units) == 1_266
+    assert sum(p.numel() for p in network.add_task().parameters()) == 2 * 1_266
+
+
+def test_nature_network_has_its_published_size():
+    network = make("nature")
+    biases = sum(network.units)
+    assert sum(w.numel() for w in network.weights) + biases == 1_693_362  # 18 actions
+
+
+@pytest.mark.parametrize("size", ["small", "nature"])
+def test_equals_the_equation_written_out(size):
+    network = make(size)
+    network.add_task()
+    network.add_task()
+    randomise_tasks(network)
+    x = observations(3)
+    y = x.float() / 255
+    own = network.tasks[1]
+    last = len(network.weights) - 1
+    for layer, weight in enumerate(network.weights):
+        bias, gain = own.biases[layer], own.gains[layer]
+        if weight.dim() == 4:
+            y = functional.conv2d(y, weight, stride=network.strides[layer])
+            y = (y + bias[:, None, None]) * gain[:, None, None]
+        else:
+            y = (y.flatten(1) @ weight.T + bias) * gain
+        if layer < last:
+            y = y.clamp(min=0)
+    torch.testing.assert_close(network(x, 1), y, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_are_uniform_within_one_over_root_fan_in():
+    for weight in make("nature").weights:
+        fan_in = weight[0].numel()
+        assert weight.abs().max().item() <= fan_in**-0.5
+        assert weight.std().item() == pytest.approx((fan_in * 3) ** -0.5, rel=0.05)
+
+
+def test_a_task_never_met_plays_like_a_fresh_one():
+    network = make()
+    network.add_task()
+    randomise_tasks(network)
+    fresh = copy.deepcopy(network)
+    fresh.add_task()
+    x = observations(2)
+    assert torch.equal(network(x, None), fresh(x, 1))
+    assert not torch.equal(network(x, None), network(x, 0))
+
+
+def test_bfloat16_agrees_with_float32_to_its_precision():
+    exact, fast = make("nature"), make("nature", torch.bfloat16)
+    for network in (exact, fast):
+        network.add_task()
+        randomise_tasks(network)
+    x = observations(8)
+    with torch.no_grad():
+        a, b = exact(x, 0), fast(x, 0)
+    assert b.dtype == torch.float32
+    assert (a - b).norm() / a.norm() < 0.02
+
+
+def test_gradients_reach_only_the_task_that_played():
+    network = make()
+    for _ in range(3):
+        network.add_task()
+    network(observations(2), 1).sum().backward()
+    assert all(p.grad is not None for p in network.tasks[1].parameters())
+    assert all(p.grad is None for i in (0, 2) for p in network.tasks[i].parameters())

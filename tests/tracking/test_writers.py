@@ -1,0 +1,204 @@
+"""Logs have every point once, wherever the run was stopped or killed."""
+
+import json
+import math
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+from tracking.writers import CsvWriter, JsonLinesWriter, NullWriter, TensorBoardWriter, Writer, Writers
+
+
+def both(directory: Path) -> Writers:
+    return Writers(
+        [TensorBoardWriter(directory / "tb"), JsonLinesWriter(directory / "metrics.jsonl"), NullWriter()]
+    )
+
+
+def drive(writer: Writer, start: int, stop: int) -> None:
+    for frame in range(start, stop, 4):
+        writer.write(frame, {"learn/loss": frame / 3, "act/epsilon": 0.1, "count": frame})
+        if frame % 40 == 0:
+            writer.text(frame, "task", f"switch at {frame} é")
+            writer.image(frame, "screen", np.full((5, 7), frame % 256, np.uint8))
+
+
+def events(directory: Path) -> list[Any]:
+    """Every event in the order in which TensorBoard reads them; a file that is cut inside a record raises."""
+    return [
+        event for path in sorted(directory.glob("*")) for event in LegacyEventFileLoader(str(path)).Load()
+    ]
+
+
+def points(directory: Path) -> list[tuple[int, str]]:
+    return [(event.step, value.tag) for event in events(directory) for value in event.summary.value]
+
+
+def test_stopped_killed_and_resumed_is_as_uninterrupted(tmp_path: Path) -> None:
+    whole = both(tmp_path / "whole")
+    drive(whole, 0, 400)
+    whole.close()
+
+    parts = tmp_path / "parts"
+    first = both(parts)
+    drive(first, 0, 100)
+    state = first.state_dict()
+    drive(first, 100, 160)
+    first.flush()  # killed: never closed, and half a record has come to the disk
+    for path in [parts / "metrics.jsonl", *(parts / "tb").iterdir()]:
+        with open(path, "ab") as file:
+            file.write(b'{"frame": 16')
+
+    lost = both(parts)
+    lost.load_state_dict(state)
+    drive(lost, 100, 200)
+    lost.flush()  # killed before its first checkpoint
+    second = both(parts)
+    second.load_state_dict(state)
+    drive(second, 100, 300)
+    state = second.state_dict()
+    drive(second, 300, 320)
+    second.load_state_dict(state)  # the same object may go back, too
+    drive(second, 300, 400)
+    second.close()
+
+    assert (parts / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    expected = points(tmp_path / "whole" / "tb")
+    assert points(parts / "tb") == expected and max(Counter(expected).values()) == 1
+    assert len(expected) == 3 * 100 + 2 * 10
+    accumulator = EventAccumulator(str(parts / "tb"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    accumulator.Reload()
+    assert [point.step for point in accumulator.Scalars("learn/loss")] == list(range(0, 400, 4))
+    assert [point.value for point in accumulator.Scalars("count")] == list(range(0, 400, 4))
+    assert [point.step for point in accumulator.Images("screen")] == list(range(0, 400, 40))
+    first.close()
+    lost.close()
+
+
+def test_all_scalars_of_a_call_are_one_event(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(8, {"a": 1.0, "b": torch.tensor(2.5), "c": math.nan})
+    writer.close()
+    header, event = events(tmp_path)
+    assert header.file_version == "brain.Event:2"
+    assert event.step == 8 and [value.tag for value in event.summary.value] == ["a", "b", "c"]
+    assert event.summary.value[1].simple_value == 2.5
+
+
+def test_pictures_and_words_arrive(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    colour = np.zeros((3, 4, 3), np.uint8)
+    writer.image(1, "colour", colour)
+    writer.text(2, "words", "**é**")
+    writer.close()
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    picture = accumulator.Images("colour")[0]
+    assert (picture.height, picture.width) == (3, 4) and picture.encoded_image_string.startswith(b"\x89PNG")
+    assert accumulator.Tensors("words")[0].tensor_proto.string_val[0].decode() == "**é**"
+    assert accumulator.SummaryMetadata("words").plugin_data.plugin_name == "text"
+
+
+def test_a_writer_that_writes_nothing_makes_no_file(tmp_path: Path) -> None:
+    writer = both(tmp_path)
+    CsvWriter(tmp_path / "e.csv", ["a"]).close()
+    writer.load_state_dict(writer.state_dict())
+    writer.flush()
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_event_files_never_collide_and_sort_in_the_order_of_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)  # a clock that stands still, one process
+    for frame in range(12):
+        writer = TensorBoardWriter(tmp_path)
+        writer.write(frame, {"a": 1.0})
+        writer.close()
+    assert len(list(tmp_path.iterdir())) == 12
+    assert [step for step, _ in points(tmp_path)] == list(range(12))
+
+
+def test_without_a_checkpoint_the_logs_start_again(tmp_path: Path) -> None:
+    first = both(tmp_path)
+    drive(first, 0, 40)
+    first.close()
+    second = both(tmp_path)
+    second.clear()
+    drive(second, 0, 4)
+    second.close()
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert len(points(tmp_path / "tb")) == 5
+
+
+def test_an_existing_file_is_appended_to(tmp_path: Path) -> None:
+    for frame in range(3):
+        writer = JsonLinesWriter(tmp_path / "m.jsonl")
+        writer.write(frame, {"x": 1})
+        writer.close()
+    assert [json.loads(line)["frame"] for line in (tmp_path / "m.jsonl").read_text().splitlines()] == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_every_line_is_json(tmp_path: Path) -> None:
+    def reject(word: str) -> None:
+        raise AssertionError(word)
+
+    writer = JsonLinesWriter(tmp_path / "m.jsonl")
+    values = {
+        "nan": math.nan,
+        "inf": math.inf,
+        "down": -math.inf,
+        "n": 3,
+        "np": np.float32(0.5),
+        "t": torch.tensor(2.0),
+    }
+    writer.write(4, values)
+    writer.close()
+    line = json.loads((tmp_path / "m.jsonl").read_text(), parse_constant=reject)
+    assert line == {"frame": 4, "nan": None, "inf": None, "down": None, "n": 3, "np": 0.5, "t": 2.0}
+
+
+def test_a_log_someone_shortened_is_not_padded(tmp_path: Path) -> None:
+    writer = JsonLinesWriter(tmp_path / "m.jsonl")
+    drive(writer, 0, 40)
+    state = writer.state_dict()
+    os.truncate(tmp_path / "m.jsonl", 10)
+    with pytest.warns(UserWarning, match="part of this log is lost"):
+        writer.load_state_dict(state)
+    assert (tmp_path / "m.jsonl").stat().st_size == 10
+
+
+def test_table(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.csv"
+    writer = CsvWriter(path, ["frame", "game", "score"])
+    writer.write({"frame": 4, "game": "pong, hard", "score": 0.1})
+    state = writer.state_dict()
+    writer.write({"frame": 8, "game": "pong", "score": 1})
+    with pytest.raises(ValueError, match="extra"):
+        writer.write({"frame": 8, "extra": 1})
+    resumed = CsvWriter(path, ["frame", "game", "score"])
+    resumed.load_state_dict(state)
+    resumed.write({"score": 2.5, "frame": 12})
+    assert path.read_text() == 'frame,game,score\n4,"pong, hard",0.1\n12,,2.5\n'
+    with pytest.raises(ValueError, match="has the columns frame,game,score, not frame"):
+        CsvWriter(path, ["frame"]).write({"frame": 1})
+    resumed.load_state_dict({"bytes": 0})
+    resumed.write({"frame": 1})
+    assert path.read_text() == "frame,game,score\n1,,\n"
+
+
+def test_a_state_is_of_the_same_writers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Writers([NullWriter()]).load_state_dict(both(tmp_path).state_dict())

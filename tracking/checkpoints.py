@@ -1,0 +1,263 @@
+"""Checkpoints: directories that are complete or absent, whatever moment the power fails.
+
+    checkpoints/000000400000/            the number of frames
+        agent.pt                         one file per part
+        memory.pt, memory.game0-17.pt    a part's "segments" lie in files of their own
+        manifest.json                    written last: sizes and hashes of all the others
+
+A part may keep bulk data that never changes once written under the top-level key "segments" of its state:
+{name: tree, or a function without arguments that returns the tree}. **A segment's name promises its
+content**: a segment that the previous checkpoint holds is linked from there, neither written, read nor hashed
+again (so two checkpoints share those bytes on the disk, and one flipped there damages both).
+
+Only the process that holds the run's lock may use these verbs; they tidy up.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracking.files import Tree, fsync_directory, read_tree, tree_bytes, write_atomically, write_tree
+from tracking.manifest import CheckpointError, DamageError, Files, read_manifest, verify, write_manifest
+
+_COMPLETE = re.compile(r"\d{12}")
+_PART = re.compile(r"[\w-]+")
+_SEGMENT = re.compile(r"[\w.-]+")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Stateful(Protocol):
+    """A part of a run: after `b.load_state_dict(a.state_dict())`, b behaves like a, for ever."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+class DiskFullError(CheckpointError):
+    """There was no room for a checkpoint; those before are untouched."""
+
+
+def _to_stderr(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
+class Checkpoints:
+    """The checkpoints of one run, of which the newest `keep` (at least two) are kept.
+
+    `warn` receives a line for every damaged checkpoint that is passed over.
+    """
+
+    def __init__(self, directory: Path, keep: int = 2, warn: Callable[[str], None] = _to_stderr) -> None:
+        self.directory = Path(directory)
+        self.keep = max(2, keep)
+        self.warn = warn
+        # Links come from here only: it was saved or restored, hence verified, by this object.
+        self._previous: tuple[Path, Files] | None = None
+
+    def save(self, frames: int, parts: Mapping[str, Stateful], meta: Mapping[str, Any] | None = None) -> Path:
+        """Store the state of every part; returns the new checkpoint's directory, durable.
+
+        `meta` is anything JSON can hold. A checkpoint of the same frame is replaced. On any error nothing has
+        changed; with a full disk it is DiskFullError.
+        """
+        target = self.directory / f"{frames:012d}"
+        temporary = self.directory / f".tmp-{target.name}"
+        plan: dict[str, Tree] = {}
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+            for part, stateful in parts.items():
+                plan.update(_split(part, stateful.state_dict()))
+            temporary.mkdir()
+            files = {name: self._store(temporary / name, tree) for name, tree in plan.items()}
+            write_manifest(temporary, frames, dict(meta or {}), files)
+            self._publish(temporary, target)
+        except BaseException as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._recover()
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise DiskFullError(self._disk_full(frames, plan)) from error
+            raise
+        self._previous = (target, files)
+        self._prune(target)
+        return target
+
+    def restore_latest(self, parts: Mapping[str, Stateful]) -> int | None:
+        """Load every part from the newest intact checkpoint; returns its frames, or None if there is none at
+        all.
+
+        A damaged one is named to `warn` and passed over, and renamed `….damaged` once an older one is loaded.
+        All files are read before the first part is changed. Raises CheckpointError if none is intact.
+        """
+        self._recover()
+        damaged: list[Path] = []
+        for frames in reversed(self.available()):
+            path = self.directory / f"{frames:012d}"
+            try:
+                files: Files = verify(path)["files"]
+                break
+            except DamageError as damage:
+                self.warn(f"the checkpoint {path} is damaged ({damage}); trying the one before")
+                damaged.append(path)
+        else:
+            if damaged:
+                raise CheckpointError(f"none of the {len(damaged)} checkpoints in {self.directory} is intact")
+            return None
+        states = {part: _load_part(path, part, files) for part in parts}
+        for part, stateful in parts.items():
+            stateful.load_state_dict(states.pop(part))
+        for wreck in damaged:
+            aside = wreck.with_name(f"{wreck.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.rename(wreck, aside)
+        self._previous = (path, files)
+        return frames
+
+    def available(self) -> list[int]:
+        """The frames of all checkpoints, intact or not, oldest first."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.directory.iterdir() if _COMPLETE.fullmatch(path.name))
+
+    def meta(self, frames: int) -> dict[str, Any]:
+        """What was given to `save` as `meta`; CheckpointError if there is no such checkpoint."""
+        try:
+            return read_manifest(self.directory / f"{frames:012d}")["meta"]
+        except DamageError as damage:
+            raise CheckpointError(f"the checkpoint of frame {frames} in {self.directory}: {damage}") from None
+
+    def _store(self, path: Path, tree: Tree) -> dict[str, Any]:
+        """Link or write one file; returns its entry in the manifest."""
+        if _is_segment(path.name) and self._previous is not None:
+            directory, files = self._previous
+            entry = files.get(path.name)
+            if entry is not None and _link(directory / path.name, path, entry["size"]):
+                return entry
+        size, sha256 = write_tree(path, tree() if callable(tree) else tree)
+        return {"size": size, "sha256": sha256}
+
+    def _publish(self, temporary: Path, target: Path) -> None:
+        """Give a finished directory its name. A directory cannot replace another at once, hence `.old-…`,
+        which `_recover` puts back if the process dies between the two renames."""
+        fsync_directory(temporary)
+        old = self.directory / f".old-{target.name}"
+        if target.exists():
+            os.rename(target, old)
+        os.rename(temporary, target)
+        fsync_directory(self.directory)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _recover(self) -> None:
+        """Finish or undo a replacement that was cut short."""
+        for old in self.directory.glob(".old-*"):
+            target = self.directory / old.name.removeprefix(".old-")
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.rename(old, target)
+
+    def _tidy(self) -> None:
+        self._recover()
+        for leftover in self.directory.glob(".tmp-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _prune(self, newest: Path) -> None:
+        """Drop all but the newest checkpoints, and wrecks older than the one just saved."""
+        complete = [self.directory / f"{frames:012d}" for frames in self.available()]
+        doomed = [path for path in complete[: -self.keep] if path != newest]
+        doomed += [wreck for wreck in self.directory.glob("*.damaged") if wreck.stem < newest.name]
+        for path in doomed:
+            leaving = path.with_name(f".tmp-{path.name}")  # half a directory must not look like a checkpoint
+            os.rename(path, leaving)
+            shutil.rmtree(leaving, ignore_errors=True)
+
+    def _disk_full(self, frames: int, plan: Mapping[str, Tree]) -> str:
+        held = self._previous[1] if self._previous else {}
+        needed = sum(
+            tree_bytes(tree) for name, tree in plan.items() if not (_is_segment(name) and name in held)
+        )
+        free = shutil.disk_usage(self.directory if self.directory.is_dir() else "/").free
+        older = self.available()
+        intact = f"the one of frame {older[-1]} is intact" if older else "there is no older one"
+        return (
+            f"the disk is full: the checkpoint of frame {frames} needs about {needed / 1e6:.1f} MB more in "
+            f"{self.directory}, where {free / 1e6:.1f} MB are free; {intact}"
+        )
+
+
+def save_file(path: Path, tree: Tree) -> None:
+    """Store one tree (a weights-only snapshot), atomically; DiskFullError if there is no room for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda temporary: write_tree(temporary, tree))
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise DiskFullError(
+            f"the disk is full: {path} needs about {tree_bytes(tree) / 1e6:.1f} MB"
+        ) from error
+
+
+def load_file(path: Path) -> Tree:
+    """The tree that `save_file` stored, in host memory; CheckpointError if it is missing or unreadable."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    try:
+        return read_tree(path)
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged, or was not written by this program") from error
+
+
+def _is_segment(name: str) -> bool:
+    return name.count(".") > 1
+
+
+def _split(part: str, state: Mapping[str, Any]) -> dict[str, Tree]:
+    """The files of a part: {file name: tree}; the part's own file lists its segments in their order."""
+    if not _PART.fullmatch(part):
+        raise ValueError(f"a part's name may have letters, digits, - and _ only, not {part!r}")
+    segments = state.get("segments", {})
+    for name in segments:
+        if not _SEGMENT.fullmatch(name):
+            raise ValueError(f"a segment's name may have letters, digits, -, _ and . only, not {name!r}")
+    own = {**state, "segments": list(segments)} if "segments" in state else state
+    return {f"{part}.pt": own, **{f"{part}.{name}.pt": tree for name, tree in segments.items()}}
+
+
+def _load_part(path: Path, part: str, files: Files) -> dict[str, Any]:
+    if f"{part}.pt" not in files:
+        raise CheckpointError(f"the checkpoint {path} holds no {part!r}: it is of another kind of run")
+    try:
+        state = read_tree(path / f"{part}.pt")
+        if "segments" in state:
+            state["segments"] = {name: read_tree(path / f"{part}.{name}.pt") for name in state["segments"]}
+    except Exception as error:
+        raise CheckpointError(
+            f"the part {part!r} of the checkpoint {path} cannot be loaded ({error})"
+        ) from error
+    return state
+
+
+def _link(source: Path, target: Path, size: int) -> bool:
+    """Link, or copy where links do not work; False if the source is not as it was."""
+    try:
+        if source.stat().st_size != size:
+            return False
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        shutil.copyfile(source, target)
+        with open(target, "rb") as copy:
+            os.fsync(copy.fileno())
+    return True

@@ -1,0 +1,131 @@
+"""The directory of a run: one process at a time, and anyone can read how it stands."""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tracking.files import write_text
+from tracking.versions import versions
+
+FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 (EX_TEMPFAIL): stopped, --resume goes on
+STATES = ("running", "stopped", "finished", "failed")
+
+
+class RunDirectoryError(Exception):
+    """What is wrong, in a sentence for the user."""
+
+
+class RunDirectory:
+    """Names of everything in a run directory; `create` or `resume` also takes its lock, until `close` or
+    death.
+
+    Reading the names and the status needs no lock. A child that is forked without exec shares the lock.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.status = self.path / "status.json"
+        self.versions = self.path / "versions.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.snapshots = self.path / "snapshots"
+        self.tensorboard = self.path / "tensorboard"
+        self.metrics = self.path / "metrics.jsonl"
+        self.evaluations = self.path / "evaluations.csv"
+        self.inference = self.path / "inference.jsonl"
+        self.report = self.path / "report"
+        self._lock: int | None = None
+
+    def create(self) -> None:
+        """Make a new run's directory and lock it; RunDirectoryError if there is something in it already."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirectoryError(f"{self.path} is a file, not a directory for a run")
+        self._refuse_contents()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._acquire()
+        try:
+            self._refuse_contents()  # another process may have been faster
+        except RunDirectoryError:
+            self.close()
+            raise
+
+    def resume(self) -> None:
+        """Lock an existing run; RunDirectoryError if there is none or another process works in it."""
+        if not self.config.is_file():
+            raise RunDirectoryError(f"there is no run to resume in {self.path}: it has no {self.config.name}")
+        self._acquire()
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: object, ___: TracebackType | None) -> None:
+        self.close()
+
+    def write_status(self, state: str, frames: int, total_frames: int, message: str = "") -> None:
+        """Say how the run stands; `state` is one of STATES. "running" is what a killed process leaves
+        behind."""
+        if state not in STATES:
+            raise ValueError(f"a run is one of {', '.join(STATES)}, not {state!r}")
+        self.write_json(
+            self.status,
+            {
+                "state": state,
+                "frames": frames,
+                "total_frames": total_frames,
+                "message": message,
+                "pid": os.getpid(),
+                "updated": _now(),
+            },
+        )
+
+    def read_status(self) -> dict[str, Any] | None:
+        """The last status written, or None."""
+        return json.loads(self.status.read_text()) if self.status.is_file() else None
+
+    def write_json(self, path: Path, content: object) -> None:
+        """Replace a file (its name in this directory, or a whole path) by JSON, atomically and durably."""
+        path = self.path / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+    def append_versions(self, more: Mapping[str, Any] | None = None) -> None:
+        """Add an entry to versions.json: a list, one entry for each time the run was launched or resumed."""
+        entries = json.loads(self.versions.read_text()) if self.versions.is_file() else []
+        self.write_json(self.versions, [*entries, {**versions(), **(more or {})}])
+
+    def _refuse_contents(self) -> None:
+        if self.path.is_dir() and any(entry.name != "lock" for entry in self.path.iterdir()):
+            advice = f"go on with --resume {self.path}, or choose" if self.config.is_file() else "choose"
+            held = "a run" if self.config.is_file() else "something"
+            raise RunDirectoryError(f"there is already {held} in {self.path}: {advice} another directory")
+
+    def _acquire(self) -> None:
+        """Take the lock, which the kernel gives back when the process ends, however it ends."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise RunDirectoryError(f"another process (pid {pid}) is working in {self.path}") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise RunDirectoryError(f"{self.path} cannot be locked ({error.strerror})") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._lock = descriptor
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,279 @@
+"""Launch or resume a run.
+
+    python train.py --config configs/quick.yaml [--run_dir runs/mine] [--learner.n_step 3 ...]
+    python train.py --resume runs/mine [--frames N]
+
+Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.checks import ConfigError
+from configs.launch import open_run, read_options
+from configs.plan import describe, plan, refuse_if_too_large
+from configs.run import Parts, build
+from configs.schema import Config
+from envs.episodes import EpisodeReturns
+from envs.games import human_normalised
+from evaluate import evaluate_games
+from evaluation import table
+from evaluation.figure import write_report
+from evaluation.play import Abandoned, GameResult, clipped_total
+from tracking.checkpoints import CheckpointError, Checkpoints, DiskFullError, load_file, save_file
+from tracking.metrics import MetricWindow, PhaseTimer
+from tracking.progress import Progress
+from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError
+from tracking.stop import StopSignal
+from tracking.tensorboard import TensorBoardWriter
+from tracking.writers import CsvWriter, JsonLinesWriter, Writers
+
+_EXPLODED = 1e5  # |Q| beyond this is no value of a game any more: clipped rewards at discount 0.99 reach 100
+
+
+class Diverged(Exception):
+    """Learning broke down: a value is not a number, or has exploded."""
+
+
+@dataclass
+class Milestones:
+    """The frames at which the run was last evaluated and saved."""
+
+    evaluated: int = 0
+    saved: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both numbers."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.evaluated, self.saved = state["evaluated"], state["saved"]
+
+
+def due(period: int, last: int, frames: int) -> bool:
+    """Whether a multiple of `period` lies in (last, frames]; never for period 0."""
+    return period > 0 and frames // period > last // period
+
+
+def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSignal) -> int:
+    """Run the loop until the end or until `stop`; returns FINISHED or STOPPED."""
+    parts = build(config)
+    stream, agent, memory = parts.stream, parts.agent, parts.memory
+    games = stream.schedule.games
+    episodes = EpisodeReturns(config.emulators.count)
+    window, timer, milestones = MetricWindow(), PhaseTimer(), Milestones()
+    writers = Writers([TensorBoardWriter(run.tensorboard), JsonLinesWriter(run.metrics)])
+    scores = CsvWriter(run.evaluations, table.COLUMNS)
+    checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
+    stateful = {
+        "stream": stream,
+        "agent": agent,
+        "memory": memory,
+        "episodes": episodes,
+        "window": window,
+        "milestones": milestones,
+        "writers": writers,
+        "scores": scores,
+    }
+    if checkpoints.restore_latest(stateful) is None:
+        writers.clear()
+        scores.clear()
+        stream.start()
+        if init_from:
+            agent.load_snapshot(load_file(Path(init_from))["agent"])
+        writers.text(0, "config", run.config.read_text())
+    run.write_status("running", stream.frames, config.frames)
+
+    with Progress(config.frames) as progress:
+        progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
+        recent: list[float] = []
+        while True:
+            last = stream.frames >= config.frames
+            if (last and milestones.evaluated < stream.frames) or due(
+                config.evaluation.period, milestones.evaluated, stream.frames
+            ):
+                try:
+                    results = _evaluate(config, parts, games, stop, last)
+                    milestones.evaluated = stream.frames
+                    _record_evaluation(stream.frames, results, writers, scores, progress)
+                    _save_snapshot(run, parts, stream.label)
+                except Abandoned:
+                    progress.event("evaluation abandoned; it will be done again on resume")
+            if last or stop.requested or due(config.log.checkpoint_period, milestones.saved, stream.frames):
+                _check_weights(parts)
+                milestones.saved = stream.frames
+                checkpoints.save(stream.frames, stateful)
+            if stop.requested:
+                run.write_status("stopped", stream.frames, config.frames, stop.reason)
+                progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {run.path}")
+                return STOPPED
+            if last:
+                break
+
+            now, label, visit, before = stream.now, stream.label, stream.visit, stream.frames
+            with timer.phase("act"):
+                action = agent.act(now)
+            with timer.phase("emulate"):
+                following = stream.step(action)
+            with timer.phase("learn"):
+                updates = agent.observe(now, action, following)
+
+            for update in updates:
+                window.add({f"learning/{name}": value for name, value in update.items()})
+            for score, length in episodes.update(following, stream.cut):
+                recent = [*recent[-19:], score]
+                window.add(_episode_scalars(label, score, length))
+            if stream.visit != visit:
+                progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
+                _save_snapshot(run, parts, label)
+                recent = []
+            if due(config.log.period, before, stream.frames):
+                scalars = {**window.pop(), **_state_scalars(parts, games, label), **timer.pop()}
+                _check_values(scalars)
+                writers.write(stream.frames, scalars)
+                mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"
+                progress.update(stream.frames, game=label, task=agent.task, score=mean)
+                run.write_status("running", stream.frames, config.frames)
+            if due(config.log.image_period, before, stream.frames):
+                writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
+
+        writers.close()
+        scores.close()
+        stream.close()
+        for line in write_report(run, config):
+            progress.event(line)
+        run.write_status("finished", stream.frames, config.frames)
+    return FINISHED
+
+
+def _evaluate(
+    config: Config, parts: Parts, games: tuple[str, ...], stop: StopSignal, last: bool
+) -> list[GameResult]:
+    e = config.evaluation
+    return evaluate_games(
+        config,
+        parts.agent,
+        games,
+        episodes=e.final_episodes if last else e.episodes,
+        emulators=e.emulators,
+        epsilon=e.epsilon,
+        max_episode_frames=e.max_episode_frames,
+        seed=e.seed,
+        stopped=lambda: stop.requested,
+    )
+
+
+def _record_evaluation(
+    frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter, progress: Progress
+) -> None:
+    scalars = {"evaluation/clipped_total": clipped_total(results)}
+    for result in results:
+        scalars[f"evaluation/{result.game}/score"] = result.mean
+        scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
+    writers.write(frames, scalars)
+    for row in table.rows(frames, results):
+        scores.write(row)
+    shown = ", ".join(f"{r.game} {r.mean:,.1f} ({r.human_normalised:.2f})" for r in results)
+    progress.event(f"{frames:,}: evaluation: {shown}")
+
+
+def _save_snapshot(run: RunDirectory, parts: Parts, label: str) -> None:
+    frames = parts.stream.frames
+    snapshot = {"frames": frames, "label": label, "agent": parts.agent.snapshot()}
+    save_file(run.snapshots / f"{frames:012d}.pt", snapshot)
+
+
+def _episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
+    return {
+        f"score/{game}/return": score,
+        f"score/{game}/human_normalised": human_normalised(game, score),
+        f"score/{game}/episode_frames": length,
+    }
+
+
+def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str, float]:
+    agent, memory = parts.agent, parts.memory
+    scalars: dict[str, float] = {
+        "task/game": games.index(label),
+        "task/number": agent.task,
+        "task/count": agent.tasks.tasks,
+        "learning/updates": agent.updates,
+        "replay/gib": memory.nbytes / 2**30,
+    }
+    for task, frames in agent.task_frames.items():
+        scalars[f"exploration/epsilon_task{task}"] = agent.epsilon(frames)
+        scalars[f"replay/transitions_task{task}"] = memory.size(task)
+    return scalars
+
+
+def _check_values(scalars: Mapping[str, float]) -> None:
+    for name in ("learning/loss", "learning/q", "learning/q_max"):
+        value = scalars.get(name, 0.0)
+        if not abs(value) < _EXPLODED:
+            raise Diverged(f"{name} is {value:g}")
+
+
+def _check_weights(parts: Parts) -> None:
+    for name, weight in parts.agent.learner.network.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise Diverged(f"the network's {name} is not finite")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    try:
+        options, config = read_options(sys.argv[1:] if arguments is None else arguments)
+        estimate = plan(config, measure=bool(options.dry_run))
+        if options.dry_run:
+            print(describe(config, estimate))
+        refuse_if_too_large(estimate, Path(options.run_dir or options.resume or "."))
+        if options.dry_run:
+            return FINISHED
+        if options.init_from and not Path(options.init_from).is_file():
+            raise ConfigError(f"--init_from: there is no file {options.init_from}")
+        run, config = open_run(options, config)
+    except (ConfigError, RunDirectoryError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return BAD_INPUT
+    with run, StopSignal() as stop:
+        try:
+            return train(run, config, options.init_from, stop)
+        except (Diverged, DiskFullError, CheckpointError, OSError) as error:
+            message = _failure(error, run)
+            print(f"train.py: {message}", file=sys.stderr)
+        except BaseException:
+            _report_failure(run, config, "an unexpected error; see its traceback")
+            raise
+        _report_failure(run, config, message)
+        return FAILED
+
+
+def _failure(error: Exception, run: RunDirectory) -> str:
+    kept = Checkpoints(run.checkpoints).available()
+    resume = f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})" if kept else "no checkpoint was written yet"
+    if isinstance(error, Diverged):
+        return f"learning diverged: {error}; {resume}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: free some space; {resume}"
+    return f"{error}; {resume}"
+
+
+def _report_failure(run: RunDirectory, config: Config, message: str) -> None:
+    status = run.read_status() or {"frames": 0}
+    try:
+        run.write_status("failed", status["frames"], config.frames, message)
+    except OSError:
+        print("train.py: the status could not be written either", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
