@@ -21,7 +21,14 @@ from rich.console import Console
 
 from agent.continual import ContinualAgent
 from configs.parse import load
-from configs.run import build_agent, build_memory, build_schedule, evaluation_emulator_maker, numpy_generator
+from configs.run import (
+    build_agent,
+    build_memory,
+    build_schedule,
+    emulator_maker,
+    for_evaluation,
+    numpy_generator,
+)
 from configs.schema import Config
 from envs.games import game as find_game
 from evaluation import table
@@ -52,10 +59,11 @@ def evaluate_games(
     """
     results = []
     for game in games:
-        make = evaluation_emulator_maker(config, min(emulators, episodes), max_episode_frames)
-        batch = make(game, game_seed(seed, game))
+        seeds = game_seed(seed, game)
+        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
+        batch = emulator_maker(playing)(game, seeds)
         player = agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}"))
-        recorder = Recorder(config, game, game_seed(seed, game), max_episode_frames, video_dir)
+        recorder = Recorder(playing, game, seeds, video_dir)
         try:
             result = play_game(
                 game,

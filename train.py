@@ -28,7 +28,7 @@ from evaluate import evaluate_games
 from evaluation import table
 from evaluation.figure import write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
-from tracking.checkpoints import CheckpointError, Checkpoints, DiskFullError, load_file, save_file
+from tracking.checkpoints import CheckpointError, Checkpoints, DiskFullError, Stateful, load_file, save_file
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError
@@ -74,7 +74,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     writers = Writers([TensorBoardWriter(run.tensorboard), JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
     checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
-    stateful = {
+    stateful: dict[str, Stateful] = {
         "stream": stream,
         "agent": agent,
         "memory": memory,
@@ -155,9 +155,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     return FINISHED
 
 
-def _evaluate(
-    config: Config, parts: Parts, games: tuple[str, ...], stop: StopSignal, last: bool
-) -> list[GameResult]:
+def _evaluate(config: Config, parts: Parts, games: tuple[str, ...], stop: StopSignal, last: bool) -> list[GameResult]:
     e = config.evaluation
     return evaluate_games(
         config,
@@ -259,7 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _failure(error: Exception, run: RunDirectory) -> str:
     kept = Checkpoints(run.checkpoints).available()
-    resume = f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})" if kept else "no checkpoint was written yet"
+    resume = (
+        f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})"
+        if kept
+        else "no checkpoint was written yet"
+    )
     if isinstance(error, Diverged):
         return f"learning diverged: {error}; {resume}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

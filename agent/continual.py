@@ -22,10 +22,11 @@ from replay.transition import Transition
 class Observed(Protocol):
     """The part of a time step that the agent needs (see `envs.timestep.TimeStep`)."""
 
-    observation: np.ndarray
-    reward: np.ndarray
-    discount: np.ndarray
-    first: np.ndarray
+    @property
+    def observation(self) -> np.ndarray: ...
+
+    @property
+    def reward(self) -> np.ndarray: ...
 
 
 class Tasks(Protocol):
@@ -35,6 +36,8 @@ class Tasks(Protocol):
     def tasks(self) -> int: ...
 
     def infer(self, now: Any) -> int: ...
+
+    def recogniser(self, label: str) -> Any: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 

@@ -89,7 +89,7 @@ class QNetwork(nn.Module):
         x = observation.to(self.compute_dtype)
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
-            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index,union-attr]
+            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
             if layer < len(self.strides):
                 # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
                 scale = gain / _PIXEL_MAX if layer == 0 else gain

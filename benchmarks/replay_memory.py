@@ -27,9 +27,7 @@ Result = dict[str, dict[str, float]]  # metric, form → value
 
 def measure(game: str, transitions: int, emulators: int, n_step: int, minibatches: int, seed: int) -> Result:
     """Fill a ring of each form with `game` and sample from it."""
-    rings = {
-        form: FrameRing(transitions, n_step=n_step, compress=compress) for form, compress in FORMS.items()
-    }
+    rings = {form: FrameRing(transitions, n_step=n_step, compress=compress) for form, compress in FORMS.items()}
     adding = dict.fromkeys(FORMS, 0.0)
     rng = np.random.default_rng(seed)
     batch = AtariBatch(game, emulators, seed, AtariSettings())
@@ -84,9 +82,7 @@ def main() -> None:
     print(f"{'game':<16}{'form':<6}{'B/transition':>14}{'us/minibatch':>14}{'p95':>8}{'us/added':>10}")
     results: dict[str, Result] = {}
     for game in games:
-        results[game] = measure(
-            game, args.transitions, args.emulators, args.n_step, args.minibatches, args.seed
-        )
+        results[game] = measure(game, args.transitions, args.emulators, args.n_step, args.minibatches, args.seed)
         for form in FORMS:
             size, median, p95, added = (results[game][metric][form] for metric in METRICS)
             print(f"{game:<16}{form:<6}{size:>14.0f}{median:>14.0f}{p95:>8.0f}{added:>10.1f}", flush=True)

@@ -25,9 +25,20 @@ def train_parser() -> ArgumentParser:
     parser = make_parser("train.py", "Launch or resume a run. Durations are environment frames.")
     run = parser.add_argument_group("The run")
     run.add_argument("--run_dir", type=str | None, help="directory of a new run (default: runs/PRESET-seedSEED)")
-    run.add_argument("--resume", type=str | None, help="directory of a run to go on with; only length, log and evaluation may change")
+    run.add_argument(
+        "--resume",
+        type=str | None,
+        help="directory of a run to go on with; only length, log and evaluation may change",
+    )
     run.add_argument("--init_from", type=str | None, help="a snapshot whose weights a new run begins with")
-    run.add_argument("--dry_run", type=bool, default=False, nargs="?", const=True, help="print timetable, memory and expected duration, and stop")
+    run.add_argument(
+        "--dry_run",
+        type=bool,
+        default=False,
+        nargs="?",
+        const=True,
+        help="print timetable, memory and expected duration, and stop",
+    )
     return parser
 
 

@@ -50,7 +50,8 @@ def plan(config: Config, measure: bool) -> Plan:
     frame = SIDE * SIDE / (_LZ4_RATIO if config.replay.compress else 1.0)
     slack = tasks * config.emulators.count * _BLOCK_SLACK * SIDE * SIDE
     replay_bytes = min(
-        int(tasks * config.replay.capacity * (frame + _ROW_BYTES)), int(config.replay.budget_gib * _GIB) + slack
+        int(tasks * config.replay.capacity * (frame + _ROW_BYTES)),
+        int(config.replay.budget_gib * _GIB) + slack,
     )
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
     moments = len(timetable(schedule, config.frames))
@@ -132,8 +133,8 @@ def refuse_if_too_large(estimate: Plan, directory: Path) -> None:
     memory = available_memory()
     if estimate.memory_bytes > memory:
         raise ConfigError(
-            f"the run needs {estimate.memory_bytes / _GIB:.1f} GiB of memory and {memory / _GIB:.1f} GiB are available: "
-            "lower replay.capacity or replay.budget_gib, or set replay.compress true"
+            f"the run needs {estimate.memory_bytes / _GIB:.1f} GiB of memory and {memory / _GIB:.1f} GiB are "
+            "available: lower replay.capacity or replay.budget_gib, or set replay.compress true"
         )
     existing = directory.absolute()
     while not existing.exists():
@@ -141,8 +142,8 @@ def refuse_if_too_large(estimate: Plan, directory: Path) -> None:
     free = shutil.disk_usage(existing).free
     if estimate.disk_bytes > free:
         raise ConfigError(
-            f"the run needs {estimate.disk_bytes / _GIB:.1f} GiB of disk and {free / _GIB:.1f} GiB are free in {existing}: "
-            "free some space, lower replay.capacity, or choose another --run_dir"
+            f"the run needs {estimate.disk_bytes / _GIB:.1f} GiB of disk and {free / _GIB:.1f} GiB are free in "
+            f"{existing}: free some space, lower replay.capacity, or choose another --run_dir"
         )
 
 

@@ -18,6 +18,7 @@ from agent.networks import ARCHITECTURES, QNetwork
 from configs.precision import fastest_precision
 from configs.schema import Config
 from envs.atari import AtariBatch, AtariSettings
+from envs.colour import ColourScreen
 from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, load_schedule_csv
 from envs.stream import GameStream
 from envs.timestep import EmulatorBatch
@@ -81,10 +82,10 @@ def build_schedule(config: Config) -> Schedule:
     return kind(tuple(s.games), s.visit_frames, config.seed)
 
 
-def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
-    """A function (game, seed) -> batch of emulators for training."""
+def atari_settings(config: Config) -> AtariSettings:
+    """How the emulators play and show a game."""
     e = config.emulators
-    settings = AtariSettings(
+    return AtariSettings(
         sticky_actions=e.sticky_actions,
         noop_max=e.noop_max,
         fire_on_reset=e.fire_on_reset,
@@ -94,20 +95,31 @@ def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
         stack=STACK,
         threads=e.threads,
     )
-    return partial(_make_emulators, e.count, settings, e.rom_dir)
 
 
-def evaluation_emulator_maker(config: Config, count: int, max_episode_frames: int) -> Callable[[str, int], EmulatorBatch]:
-    """The same for evaluations: `count` emulators, their own frame cap, whole games."""
-    e = replace(
-        config.emulators, count=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
+def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
+    """A function (game, seed) -> batch of emulators for training."""
+    return partial(_make_emulators, config.emulators.count, atari_settings(config), config.emulators.rom_dir)
+
+
+def for_evaluation(config: Config, count: int, max_episode_frames: int) -> Config:
+    """`config` with `count` emulators that play whole games under a frame cap of their own."""
+    return replace(
+        config,
+        emulators=replace(
+            config.emulators, count=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
+        ),
     )
-    return emulator_maker(replace(config, emulators=e))
 
 
-def _make_emulators(
-    count: int, settings: AtariSettings, rom_dir: str | None, game: str, seed: int
-) -> EmulatorBatch:
+def colour_screen(config: Config, game: str, seed: int) -> ColourScreen | None:
+    """Emulator 0 of `emulator_maker(config)(game, seed)` in colour; None for a toy, which has no colours."""
+    if game in LIVERIES:
+        return None
+    return ColourScreen(game, seed, atari_settings(config), config.emulators.rom_dir)
+
+
+def _make_emulators(count: int, settings: AtariSettings, rom_dir: str | None, game: str, seed: int) -> EmulatorBatch:
     if game in LIVERIES:
         return CatchBatch(game, count, seed)
     return AtariBatch(game, count, seed, settings, rom_dir)
@@ -116,7 +128,10 @@ def _make_emulators(
 def build_stream(config: Config) -> GameStream:
     """The endless stream of games; not yet started."""
     return GameStream(
-        build_schedule(config), emulator_maker(config), seed=config.seed, reseed_frames=config.stream.reseed_frames
+        build_schedule(config),
+        emulator_maker(config),
+        seed=config.seed,
+        reseed_frames=config.stream.reseed_frames,
     )
 
 

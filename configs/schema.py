@@ -27,7 +27,8 @@ class StreamConfig:
     games: list[str] = field(default_factory=lambda: ["krull", "road_runner", "boxing"])
     """Games to play, as ale-py ROM ids such as space_invaders."""
     order: Literal["rounds", "uniform", "listed"] = "rounds"
-    """rounds: every game once per round in random order; uniform: drawn with repeats (PAPER); listed: as in visits or visits_csv."""
+    """rounds: every game once per round in random order; uniform: drawn with repeats (PAPER); listed: as in
+    visits or visits_csv."""
     visit_frames: int = 4_000_000
     """Length of a visit under rounds and uniform [frames] (PAPER: 4 M)."""
     visits: list[Visit] = field(default_factory=list)

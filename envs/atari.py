@@ -106,7 +106,7 @@ class AtariBatch:
     def reset(self) -> TimeStep:
         """Start (again) from the seed. About 0.1 s per emulator; always the same time step."""
         self.close()
-        self._emulators = self._built()
+        self._emulators = vector_interface(self.game, self.count, self.settings, self.rom_dir)
         self._action_index = action_table(self._emulators)
         self._strength = np.ones(self.count, dtype=np.float32)
         self._log = bytearray()
@@ -223,30 +223,40 @@ class AtariBatch:
             raise RuntimeError(f"the emulators have not been started: call reset() before {verb}()")
         return self._emulators
 
-    def _built(self) -> ALEVectorInterface:
-        settings = self.settings
-        return ALEVectorInterface(
-            rom_path=find_rom(self.game, self.rom_dir),
-            num_envs=self.count,
-            frame_skip=settings.frame_skip,
-            stack_num=settings.stack,
-            img_height=SIZE,
-            img_width=SIZE,
-            grayscale=True,
-            maxpool=True,
-            noop_max=settings.noop_max + 1,
-            use_fire_reset=settings.fire_on_reset,
-            episodic_life=False,
-            life_loss_info=False,
-            reward_clipping=False,
-            max_episode_steps=settings.max_episode_frames,
-            repeat_action_probability=settings.sticky_actions,
-            full_action_space=True,
-            batch_size=0,
-            num_threads=settings.threads,
-            thread_affinity_offset=-1,
-            autoreset_mode="SameStep",
-        )
+
+def vector_interface(
+    game: str,
+    count: int,
+    settings: AtariSettings,
+    rom_dir: str | Path | None,
+    *,
+    height: int = SIZE,
+    width: int = SIZE,
+    grayscale: bool = True,
+) -> ALEVectorInterface:
+    """ale-py's own emulators of `game`, with pictures of `height` x `width`."""
+    return ALEVectorInterface(
+        rom_path=find_rom(game, rom_dir),
+        num_envs=count,
+        frame_skip=settings.frame_skip,
+        stack_num=settings.stack,
+        img_height=height,
+        img_width=width,
+        grayscale=grayscale,
+        maxpool=True,
+        noop_max=settings.noop_max + 1,
+        use_fire_reset=settings.fire_on_reset,
+        episodic_life=False,
+        life_loss_info=False,
+        reward_clipping=False,
+        max_episode_steps=settings.max_episode_frames,
+        repeat_action_probability=settings.sticky_actions,
+        full_action_space=True,
+        batch_size=0,
+        num_threads=settings.threads,
+        thread_affinity_offset=-1,
+        autoreset_mode="SameStep",
+    )
 
 
 def action_table(emulators: ALEVectorInterface) -> NDArray[np.int64]:

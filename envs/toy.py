@@ -176,9 +176,7 @@ class CatchBatch:
     def close(self) -> None:
         """Nothing to stop."""
 
-    def _show(
-        self, reward: NDArray[np.float32], discount: NDArray[np.float32], first: NDArray[np.bool_]
-    ) -> TimeStep:
+    def _show(self, reward: NDArray[np.float32], discount: NDArray[np.float32], first: NDArray[np.bool_]) -> TimeStep:
         """Stack the current pictures on the older ones, or on zeros where an episode begins."""
         newest = (self._row * GRID + self._column) * GRID + self._paddle
         older = np.where(first[:, None], _BLANK, self._history[:, 1:])

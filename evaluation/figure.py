@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,7 @@ def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
     """Human-normalised score of every game over frames; the bar below shows which game was being played."""
     schedule = build_schedule(config)
     colours = {game: _COLOURS[i % len(_COLOURS)] for i, game in enumerate(schedule.games)}
-    figure, (top, bar) = plt.subplots(
-        2, 1, figsize=(8, 4.6), sharex=True, height_ratios=(12, 1), layout="constrained"
-    )
+    figure, (top, bar) = plt.subplots(2, 1, figsize=(8, 4.6), sharex=True, height_ratios=(12, 1), layout="constrained")
     for game, colour in colours.items():
         points = sorted((r["frames"] / 1e6, r["human_normalised"]) for r in rows if r["game"] == game)
         top.plot(*zip(*points, strict=True), "o-", color=colour, label=game, markersize=4)

@@ -25,12 +25,10 @@ _ZOOM = 2
 class Recorder:
     """Films the first episode of emulator 0 into `directory`/GAME.mp4; does nothing if `directory` is None."""
 
-    def __init__(
-        self, config: Config, game: str, seed: int, max_episode_frames: int, directory: Path | None
-    ) -> None:
+    def __init__(self, config: Config, game: str, seed: int, directory: Path | None) -> None:
         self.directory = directory
         self.game = game
-        self._config, self._seed, self._max_episode_frames = config, seed, max_episode_frames
+        self._config, self._seed = config, seed
         self._screen: ColourScreen | None = None
         self._writer: Generator[None, Any, None] | None = None
         self._done = directory is None
@@ -40,7 +38,7 @@ class Recorder:
         if self._done:
             return
         if self._screen is None:
-            self._screen = colour_screen(self._config, self.game, self._seed, self._max_episode_frames)
+            self._screen = colour_screen(self._config, self.game, self._seed)
             if self._screen is not None:
                 self._write(self._screen.reset())
         if now.first[0]:

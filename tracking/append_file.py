@@ -39,8 +39,7 @@ class AppendFile:
         present = self.path.stat().st_size if self.path.exists() else 0
         if present < size:
             warnings.warn(
-                f"{self.path} has {present} bytes, but had {size} at the checkpoint: part of this log is "
-                "lost",
+                f"{self.path} has {present} bytes, but had {size} at the checkpoint: part of this log is lost",
                 stacklevel=2,
             )
         elif size > 0:

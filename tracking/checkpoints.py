@@ -181,9 +181,7 @@ class Checkpoints:
 
     def _disk_full(self, frames: int, plan: Mapping[str, Tree]) -> str:
         held = self._previous[1] if self._previous else {}
-        needed = sum(
-            tree_bytes(tree) for name, tree in plan.items() if not (_is_segment(name) and name in held)
-        )
+        needed = sum(tree_bytes(tree) for name, tree in plan.items() if not (_is_segment(name) and name in held))
         free = shutil.disk_usage(self.directory if self.directory.is_dir() else "/").free
         older = self.available()
         intact = f"the one of frame {older[-1]} is intact" if older else "there is no older one"
@@ -201,9 +199,7 @@ def save_file(path: Path, tree: Tree) -> None:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise DiskFullError(
-            f"the disk is full: {path} needs about {tree_bytes(tree) / 1e6:.1f} MB"
-        ) from error
+        raise DiskFullError(f"the disk is full: {path} needs about {tree_bytes(tree) / 1e6:.1f} MB") from error
 
 
 def load_file(path: Path) -> Tree:
@@ -240,9 +236,7 @@ def _load_part(path: Path, part: str, files: Files) -> dict[str, Any]:
         if "segments" in state:
             state["segments"] = {name: read_tree(path / f"{part}.{name}.pt") for name in state["segments"]}
     except Exception as error:
-        raise CheckpointError(
-            f"the part {part!r} of the checkpoint {path} cannot be loaded ({error})"
-        ) from error
+        raise CheckpointError(f"the part {part!r} of the checkpoint {path} cannot be loaded ({error})") from error
     return state
 
 

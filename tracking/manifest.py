@@ -25,9 +25,7 @@ def write_manifest(directory: Path, frames: int, meta: Mapping[str, Any], files:
     """Write manifest.json, durable: format, frames, meta (JSON), files, and a digest of these."""
     content = {"format": FORMAT, "frames": frames, "meta": meta, "files": files}
     content = json.loads(json.dumps(content))  # as it will be read: keys are strings
-    write_text(
-        directory / "manifest.json", json.dumps({**content, "digest": _digest(content)}, indent=1) + "\n"
-    )
+    write_text(directory / "manifest.json", json.dumps({**content, "digest": _digest(content)}, indent=1) + "\n")
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -42,9 +40,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if digest != _digest(content):
         raise DamageError("manifest.json is altered")
     if content["format"] != FORMAT:
-        raise CheckpointError(
-            f"{directory} has format {content['format']}; this program reads format {FORMAT}"
-        )
+        raise CheckpointError(f"{directory} has format {content['format']}; this program reads format {FORMAT}")
     return content
 
 

@@ -120,9 +120,7 @@ class _Live:
 
     def show(self, frames: int, speed: float, fields: dict[str, Any]) -> None:
         words = f"{frames:,} frames  {_words(speed, fields)}"
-        self._bar.update(
-            self._task, completed=frames, words=words, left=_remaining(self._total - frames, speed)
-        )
+        self._bar.update(self._task, completed=frames, words=words, left=_remaining(self._total - frames, speed))
 
     def line(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)

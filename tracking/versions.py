@@ -44,9 +44,7 @@ def _commit(directory: Path) -> str | None:
     """The commit, with `+changes` if tracked files differ from it."""
     git = ["git", "-C", str(directory)]
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
         changes = subprocess.run(
             [*git, "status", "--porcelain", "--untracked-files=no"],
             capture_output=True,

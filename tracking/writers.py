@@ -180,9 +180,7 @@ class CsvWriter(_OneFile):
         with open(self._file.path, newline="") as file:
             header = next(csv.reader(file))
         if tuple(header) != self.columns:
-            raise ValueError(
-                f"{self._file.path} has the columns {','.join(header)}, not {','.join(self.columns)}"
-            )
+            raise ValueError(f"{self._file.path} has the columns {','.join(header)}, not {','.join(self.columns)}")
 
 
 def _number(value: float) -> float | int | None:

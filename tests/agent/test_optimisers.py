@@ -10,7 +10,10 @@ from agent.optimisers import CentredRMSProp, make_optimiser
 
 def test_equals_the_equation_written_out_number_by_number():
     generator = torch.Generator().manual_seed(0)
-    parameters = [torch.nn.Parameter(torch.randn(3, 2, generator=generator)), torch.nn.Parameter(torch.randn(4))]
+    parameters = [
+        torch.nn.Parameter(torch.randn(3, 2, generator=generator)),
+        torch.nn.Parameter(torch.randn(4)),
+    ]
     slow = [p.detach().double().flatten().tolist() for p in parameters]
     averages = [[(0.0, 0.0)] * len(values) for values in slow]
     optimiser = CentredRMSProp(parameters, lr=0.00025, decay=0.95, epsilon=0.01)
@@ -26,7 +29,9 @@ def test_equals_the_equation_written_out_number_by_number():
                 averages[k][i] = mean, square
                 slow[k][i] -= 0.00025 * g / math.sqrt(square - mean * mean + 0.01)
     for p, expected in zip(parameters, slow, strict=True):
-        torch.testing.assert_close(p.detach().double().flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            p.detach().double().flatten(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_a_constant_gradient_moves_by_the_maximal_learning_rate():

@@ -35,9 +35,7 @@ def random_actions(seed: int, steps: int, count: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 18, size=(steps, count))
 
 
-def raw_games(
-    game: str, seed: int, actions: np.ndarray, sticky: float = 0.0
-) -> Iterator[tuple[float, bool, bool]]:
+def raw_games(game: str, seed: int, actions: np.ndarray, sticky: float = 0.0) -> Iterator[tuple[float, bool, bool]]:
     """(reward, game over, life lost) of each four-frame step, straight from ALE's single emulator."""
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", sticky)

@@ -31,9 +31,7 @@ def play(game, count, seed, settings, actions):
 def test_pixels_equal_gymnasiums_preprocessing(game, gym_id):
     pytest.importorskip("cv2", reason="Gymnasium's preprocessing needs OpenCV")
     gymnasium.register_envs(ale_py)
-    raw = gymnasium.make(
-        f"ALE/{gym_id}-v5", frameskip=1, repeat_action_probability=0.0, full_action_space=True
-    )
+    raw = gymnasium.make(f"ALE/{gym_id}-v5", frameskip=1, repeat_action_probability=0.0, full_action_space=True)
     ale = raw.unwrapped.ale
     own = [each.value for each in ale.getLegalActionSet()]
     reference = AtariPreprocessing(raw, noop_max=0, frame_skip=4, screen_size=84, grayscale_obs=True)
@@ -124,19 +122,13 @@ def test_an_end_on_the_frame_of_the_cap_is_an_end():
     actions = random_actions(3, 400, 1)
     end = next(t for t, (_, over, _) in enumerate(raw_games("breakout", 0, actions[:, 0])) if over)
     outcomes = []
-    for cap in range(
-        4 * end - 1, 4 * end + 5
-    ):  # the end falls on one of the frames 4 * end + 1 .. 4 * end + 4
-        step = play("breakout", 1, 0, AtariSettings(noop_max=0, max_episode_frames=cap), actions[: end + 1])[
-            -1
-        ]
+    for cap in range(4 * end - 1, 4 * end + 5):  # the end falls on one of the frames 4 * end + 1 .. 4 * end + 4
+        step = play("breakout", 1, 0, AtariSettings(noop_max=0, max_episode_frames=cap), actions[: end + 1])[-1]
         outcomes.append((bool(step.first[0]), float(step.discount[0])))
     assert outcomes[-1] == (True, 0.0)
     assert outcomes[0] == outcomes[1] == (False, 1.0)  # capped at the step before
     cut = outcomes.index((True, 0.0))
-    assert all(each == (True, 1.0) for each in outcomes[2:cut]) and all(
-        e == (True, 0.0) for e in outcomes[cut:]
-    )
+    assert all(each == (True, 1.0) for each in outcomes[2:cut]) and all(e == (True, 0.0) for e in outcomes[cut:])
 
 
 def test_noop_max_is_included():
@@ -168,8 +160,7 @@ def test_sticky_actions_make_emulators_differ():
 def test_the_number_of_threads_changes_nothing():
     actions = random_actions(6, 120, 3)
     one, two = (
-        play("breakout", 3, 1, AtariSettings(sticky_actions=0.25, threads=threads), actions)
-        for threads in (1, 2)
+        play("breakout", 3, 1, AtariSettings(sticky_actions=0.25, threads=threads), actions) for threads in (1, 2)
     )
     for a, b in zip(one, two, strict=True):
         assert_same(a, b)

@@ -8,9 +8,7 @@ from tests.envs.helpers import assert_same, random_actions, through_disk
 STICKY = AtariSettings(sticky_actions=0.25)
 
 
-@pytest.mark.parametrize(
-    ("game", "steps"), [("breakout", 260), ("qbert", 150), ("space_invaders", 150), ("pong", 0)]
-)
+@pytest.mark.parametrize(("game", "steps"), [("breakout", 260), ("qbert", 150), ("space_invaders", 150), ("pong", 0)])
 def test_twins_stay_alike_through_life_losses_and_ends(game, steps):
     actions = random_actions(0, steps + 100, 2)
     a = AtariBatch(game, 2, 21, STICKY)

@@ -11,9 +11,7 @@ from tests.envs.helpers import random_actions, through_disk
 
 def step(reward, discount, first):
     blank = np.zeros((len(reward), 4, 84, 84), dtype=np.uint8)
-    return TimeStep(
-        blank, np.array(reward, np.float32), np.array(discount, np.float32), np.array(first, np.bool_)
-    )
+    return TimeStep(blank, np.array(reward, np.float32), np.array(discount, np.float32), np.array(first, np.bool_))
 
 
 def test_interrupted_means_first_without_an_end():
@@ -23,12 +21,8 @@ def test_interrupted_means_first_without_an_end():
 def test_returns_by_hand():
     episodes = EpisodeReturns(2, frame_skip=4)
     assert episodes.update(step([1, 10], [1, 1], [0, 0]), cut=False) == []
-    assert episodes.update(step([2, 10], [0, 0], [0, 1]), cut=False) == [
-        (20.0, 8)
-    ]  # a lost life ends nothing
-    assert episodes.update(step([4, 0.5], [1, 1], [1, 0]), cut=False) == [
-        (7.0, 12)
-    ]  # the frame cap ends an episode
+    assert episodes.update(step([2, 10], [0, 0], [0, 1]), cut=False) == [(20.0, 8)]  # a lost life ends nothing
+    assert episodes.update(step([4, 0.5], [1, 1], [1, 0]), cut=False) == [(7.0, 12)]  # the frame cap ends an episode
     assert episodes.update(step([100, 100], [0, 1], [1, 1]), cut=True) == []  # cut from outside: dropped
     assert episodes.update(step([3, 4], [0, 0], [1, 1]), cut=False) == [(3.0, 4), (4.0, 4)]
 

@@ -9,9 +9,7 @@ from tests.envs.helpers import assert_same, random_actions, through_disk
 
 B = 2
 STEP = 4 * B  # environment frames
-VISITS = Listed(
-    (Visit("toy_catch", 30 * STEP), Visit("toy_catch", 7 * STEP), Visit("toy_avoid", 40 * STEP - 3))
-)
+VISITS = Listed((Visit("toy_catch", 30 * STEP), Visit("toy_catch", 7 * STEP), Visit("toy_avoid", 40 * STEP - 3)))
 RESEED = 13 * STEP
 
 

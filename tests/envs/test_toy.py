@@ -48,9 +48,7 @@ def test_random_play_gets_the_random_score(name):
     rng = np.random.default_rng(0)
     returns = returns_of(CatchBatch(name, 1000, 1), 4, lambda batch: rng.integers(0, 18, batch.count))
     # 20 000 balls worth +-1, somewhat correlated within an episode; 4 standard errors.
-    assert returns.mean() == pytest.approx(
-        game(name).random, abs=4 * returns.std() / np.sqrt(returns.size / 4)
-    )
+    assert returns.mean() == pytest.approx(game(name).random, abs=4 * returns.std() / np.sqrt(returns.size / 4))
 
 
 @pytest.mark.parametrize("name", LIVERIES)
@@ -81,9 +79,7 @@ def test_liveries_look_and_play_differently():
     total = 0.0
     for _ in range(STEPS):
         column, paddle = avoider.ball[:, 1], avoider.paddle
-        total += avoider.step(
-            np.where(column < paddle, LEFT, np.where(column > paddle + 2, RIGHT, NOOP))
-        ).reward.sum()
+        total += avoider.step(np.where(column < paddle, LEFT, np.where(column > paddle + 2, RIGHT, NOOP))).reward.sum()
     assert total == -200
 
 

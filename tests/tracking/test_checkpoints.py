@@ -38,9 +38,7 @@ class Part:
 
 def memory(segments: int, value: int = 0) -> Part:
     """A part whose segment i is full of i, whatever its other state."""
-    return Part(
-        {"value": value, "segments": {f"game-{i}.a": {"rows": torch.full((50,), i)} for i in range(segments)}}
-    )
+    return Part({"value": value, "segments": {f"game-{i}.a": {"rows": torch.full((50,), i)} for i in range(segments)}})
 
 
 def saved(directory: Path, *frames: int, **kwargs: Any) -> Checkpoints:
@@ -306,11 +304,7 @@ def test_a_full_disk_leaves_the_older_intact(
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if (
-        os.geteuid() != 0
-        or shutil.which("mount") is None
-        or subprocess.run(mount, capture_output=True).returncode
-    ):
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
         checkpoints = saved(tmp_path / "c", 100)
@@ -438,9 +432,7 @@ def test_weights_only_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         load_file(path)
 
 
-def test_a_stop_in_the_middle_of_a_save_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_in_the_middle_of_a_save_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints = saved(tmp_path, 100)
 
     def interrupt(*_: Any) -> None:

@@ -53,16 +53,12 @@ def test_nan_stays_visible() -> None:
             assert all(map(math.isnan, window.pop().values()))
 
 
-VALUES = st.lists(
-    st.tuples(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans()), max_size=6
-)
+VALUES = st.lists(st.tuples(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans()), max_size=6)
 
 
 @settings(max_examples=60, deadline=None)
 @given(VALUES, VALUES)
-def test_a_window_resumed_is_the_same_window(
-    before: list[tuple[float, bool]], after: list[tuple[float, bool]]
-) -> None:
+def test_a_window_resumed_is_the_same_window(before: list[tuple[float, bool]], after: list[tuple[float, bool]]) -> None:
     """Bit for bit, also where numbers and float32 tensors come mixed."""
 
     def drive(window: MetricWindow, values: list[tuple[float, bool]]) -> None:

@@ -17,9 +17,7 @@ from tracking.writers import CsvWriter, JsonLinesWriter, NullWriter, TensorBoard
 
 
 def both(directory: Path) -> Writers:
-    return Writers(
-        [TensorBoardWriter(directory / "tb"), JsonLinesWriter(directory / "metrics.jsonl"), NullWriter()]
-    )
+    return Writers([TensorBoardWriter(directory / "tb"), JsonLinesWriter(directory / "metrics.jsonl"), NullWriter()])
 
 
 def drive(writer: Writer, start: int, stop: int) -> None:
@@ -32,9 +30,7 @@ def drive(writer: Writer, start: int, stop: int) -> None:
 
 def events(directory: Path) -> list[Any]:
     """Every event in the order in which TensorBoard reads them; a file that is cut inside a record raises."""
-    return [
-        event for path in sorted(directory.glob("*")) for event in LegacyEventFileLoader(str(path)).Load()
-    ]
+    return [event for path in sorted(directory.glob("*")) for event in LegacyEventFileLoader(str(path)).Load()]
 
 
 def points(directory: Path) -> list[tuple[int, str]]:

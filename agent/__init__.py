@@ -1,0 +1,1 @@
+"""The agent: network, Q-learning, exploration, and the composition that learns continually."""

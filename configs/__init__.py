@@ -1,0 +1,1 @@
+"""Hyper-parameters, their checks, and the building of a run from them."""

@@ -1,0 +1,1 @@
+"""Task identification: which task the agent is in."""
