@@ -47,7 +47,7 @@ class QNetwork(nn.Module):
 
     Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
     U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
-    type that layers are computed in, with the values returned as float32.
+    type that layers are computed in, except the last, whose values are float32.
     """
 
     def __init__(
@@ -89,6 +89,8 @@ class QNetwork(nn.Module):
         x = observation.to(self.compute_dtype)
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
+            if layer == last:
+                x = x.float()  # bfloat16 would round the values of different actions to ties
             bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
             if layer < len(self.strides):
                 # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
@@ -99,7 +101,7 @@ class QNetwork(nn.Module):
                 x = functional.linear(x.flatten(1), weight.to(x.dtype), bias.to(x.dtype)) * gain.to(x.dtype)
             if layer < last:
                 x = functional.relu(x)
-        return x.float()
+        return x
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

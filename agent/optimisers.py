@@ -19,7 +19,9 @@ class CentredRMSProp(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, decay: float, epsilon: float) -> None:
-        super().__init__(params, {"lr": lr, "decay": decay, "epsilon": epsilon})
+        # torch adds "differentiable" to the defaults on loading: without it, groups added later would differ.
+        defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "differentiable": False}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

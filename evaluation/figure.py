@@ -57,7 +57,7 @@ def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
     top.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     top.axhline(1, color="grey", linewidth=0.8, linestyle="--")
     top.set_ylabel("human-normalised score\n(0 random, 1 human)")
-    top.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
     for _, start, visit in timetable(schedule, config.frames):
         bar.barh(0, visit.frames / 1e6, left=start / 1e6, color=colours[visit.game], height=1)
         for axis in (top, bar):

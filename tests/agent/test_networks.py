@@ -89,6 +89,15 @@ def test_bfloat16_agrees_with_float32_to_its_precision():
     assert (a - b).norm() / a.norm() < 0.02
 
 
+def test_bfloat16_does_not_round_values_to_ties():
+    network = make("small", torch.bfloat16)
+    own = network.add_task()
+    own.biases[-1].data.fill_(6.0)  # values near 6, where bfloat16 has steps of 0.03
+    with torch.no_grad():
+        values = network(observations(64), 0)
+    assert all(len(set(row.tolist())) == 18 for row in values)
+
+
 def test_gradients_reach_only_the_task_that_played():
     network = make()
     for _ in range(3):
