@@ -16,8 +16,9 @@ export LIST
 
 setup: $(VENV)/.complete
 
-# torch comes first and pinned: a looser request would fetch a build with CUDA.
+# torch comes first, so that the other packages find the pinned version in place.
 $(VENV)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -c "$$LIST" > $(VENV)/requirements.txt
@@ -25,7 +26,8 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 	touch $@
 
 train: setup
-	$(BIN)/python train.py --config configs/quick.yaml --run_dir $(RUN_DIR)
+	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
+	else $(BIN)/python train.py --config configs/quick.yaml --run_dir $(RUN_DIR); fi
 
 test: setup
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""Play any checkpoint or snapshot on every game, without learning: tables, files, videos.
+"""Play any kept moment of a run on every game, without learning: tables, files, videos.
 
     python evaluate.py RUN_OR_SNAPSHOT [--games krull,boxing] [--at FRAMES|all] [--episodes 30] [--video]
 
@@ -34,10 +34,9 @@ from envs.games import game as find_game
 from evaluation import table
 from evaluation.play import GameResult, game_seed, play_game
 from evaluation.video import Recorder
-from tracking.checkpoints import load_file
+from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
-
-BAD_INPUT = 2
+from tracking.run_directory import BAD_INPUT
 
 
 def evaluate_games(
@@ -93,7 +92,7 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     """The run directory and the snapshots that PATH and --at name; ValueError with one sentence otherwise."""
     if path.is_file():
         return path.parent.parent, [path]
-    available = sorted((path / "snapshots").glob("*.pt"))
+    available = sorted((path / "snapshots").glob("[0-9]*.pt"))
     if not available:
         raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")
     if at == "all":
@@ -112,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, CheckpointError) as error:
         print(f"evaluate.py: {error}", file=sys.stderr)
         return BAD_INPUT
 
@@ -133,7 +132,10 @@ def _run(options: argparse.Namespace) -> int:
     reports, lines = [], []
     for path in snapshots:
         snapshot = load_file(path)
-        agent = load_agent(config, snapshot)
+        try:
+            agent = load_agent(config, snapshot)
+        except (KeyError, TypeError, RuntimeError):
+            raise ValueError(f"{path} is not a snapshot of the run in {run_dir}") from None
         results = evaluate_games(
             config,
             agent,
@@ -145,11 +147,11 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             video_dir=output / "videos" / path.stem if options.video else None,
         )
-        Console().print(table.console_table(snapshot["frames"], results))
+        Console().print(table.console_table(snapshot["frames"], table.rows(snapshot["frames"], results)))
         reports.append(table.report(snapshot["frames"], results))
         lines += table.rows(snapshot["frames"], results)
     output.mkdir(parents=True, exist_ok=True)
-    settings = {k: getattr(options, k) for k in ("episodes", "epsilon", "max_episode_frames", "seed")}
+    settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
     with open(output / "scores.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, table.COLUMNS)

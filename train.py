@@ -9,7 +9,9 @@ Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
 from __future__ import annotations
 
 import errno
+import math
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 import torch
 
 from configs.checks import ConfigError
-from configs.launch import open_run, read_options
+from configs.launch import check_snapshot, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -28,7 +30,7 @@ from evaluate import evaluate_games
 from evaluation import table
 from evaluation.figure import write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
-from tracking.checkpoints import CheckpointError, Checkpoints, DiskFullError, Stateful, load_file, save_file
+from tracking.checkpoints import CheckpointError, Checkpoints, Stateful, load_file, save_file
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError
@@ -36,7 +38,9 @@ from tracking.stop import StopSignal
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
 
-_EXPLODED = 1e5  # |Q| beyond this is no value of a game any more: clipped rewards at discount 0.99 reach 100
+_EXPLODED = 1000.0  # |Q| beyond this multiple of the largest possible value is no value of a game any more
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Diverged(Exception):
@@ -57,6 +61,19 @@ class Milestones:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.evaluated, self.saved = state["evaluated"], state["saved"]
+
+
+class Speed:
+    """Frames per second of wall-clock time between calls; a clock reading, so no state."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames, self.moment = frames, time.perf_counter()
+
+    def __call__(self, frames: int) -> float:
+        """The speed since the last call [frames/s]."""
+        before, self.frames = self.frames, frames
+        start, self.moment = self.moment, time.perf_counter()
+        return (frames - before) / (self.moment - start)
 
 
 def due(period: int, last: int, frames: int) -> bool:
@@ -84,14 +101,16 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         "writers": writers,
         "scores": scores,
     }
-    if checkpoints.restore_latest(stateful) is None:
+    if not _restored(checkpoints, stateful):
         writers.clear()
         scores.clear()
         stream.start()
+        writers.text(0, "config", run.config.read_text())
         if init_from:
             agent.load_snapshot(load_file(Path(init_from))["agent"])
-        writers.text(0, "config", run.config.read_text())
+        checkpoints.save(0, stateful)  # so that a resume begins with the same weights, whatever happens
     run.write_status("running", stream.frames, config.frames)
+    speed = Speed(stream.frames)
 
     with Progress(config.frames) as progress:
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
@@ -108,11 +127,12 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                     _save_snapshot(run, parts, stream.label)
                 except Abandoned:
                     progress.event("evaluation abandoned; it will be done again on resume")
-            if last or stop.requested or due(config.log.checkpoint_period, milestones.saved, stream.frames):
+            stopping = stop.requested
+            if last or stopping or due(config.log.checkpoint_period, milestones.saved, stream.frames):
                 _check_weights(parts)
                 milestones.saved = stream.frames
                 checkpoints.save(stream.frames, stateful)
-            if stop.requested:
+            if stopping:
                 run.write_status("stopped", stream.frames, config.frames, stop.reason)
                 progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {run.path}")
                 return STOPPED
@@ -138,8 +158,10 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 recent = []
             if due(config.log.period, before, stream.frames):
                 scalars = {**window.pop(), **_state_scalars(parts, games, label), **timer.pop()}
-                _check_values(scalars)
+                scalars["time/frames_per_second"] = speed(stream.frames)
                 writers.write(stream.frames, scalars)
+                writers.flush()
+                _check_values(scalars, config)
                 mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"
                 progress.update(stream.frames, game=label, task=agent.task, score=mean)
                 run.write_status("running", stream.frames, config.frames)
@@ -173,7 +195,7 @@ def _evaluate(config: Config, parts: Parts, games: tuple[str, ...], stop: StopSi
 def _record_evaluation(
     frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter, progress: Progress
 ) -> None:
-    scalars = {"evaluation/clipped_total": clipped_total(results)}
+    scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
         scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
@@ -213,11 +235,21 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
     return scalars
 
 
-def _check_values(scalars: Mapping[str, float]) -> None:
+def _check_values(scalars: Mapping[str, float], config: Config) -> None:
+    c = config.learner
+    bounded = c.reward_clip > 0 and c.discount < 1
+    limit = _EXPLODED * c.reward_clip / (1 - c.discount) if bounded else math.inf
     for name in ("learning/loss", "learning/q", "learning/q_max"):
         value = scalars.get(name, 0.0)
-        if not abs(value) < _EXPLODED:
+        if not abs(value) < limit:
             raise Diverged(f"{name} is {value:g}")
+
+
+def _restored(checkpoints: Checkpoints, stateful: Mapping[str, Stateful]) -> bool:
+    try:
+        return checkpoints.restore_latest(stateful) is not None
+    except ValueError as error:  # a part's own sentence, such as another ale-py that plays differently
+        raise CheckpointError(str(error)) from error
 
 
 def _check_weights(parts: Parts) -> None:
@@ -233,11 +265,11 @@ def main(arguments: list[str] | None = None) -> int:
         estimate = plan(config, measure=bool(options.dry_run))
         if options.dry_run:
             print(describe(config, estimate))
-        refuse_if_too_large(estimate, Path(options.run_dir or options.resume or "."))
+        refuse_if_too_large(estimate, Path(options.run_dir or "."), resumed=options.resume is not None)
         if options.dry_run:
             return FINISHED
-        if options.init_from and not Path(options.init_from).is_file():
-            raise ConfigError(f"--init_from: there is no file {options.init_from}")
+        if options.init_from:
+            check_snapshot(Path(options.init_from), config)
         run, config = open_run(options, config)
     except (ConfigError, RunDirectoryError) as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -245,11 +277,14 @@ def main(arguments: list[str] | None = None) -> int:
     with run, StopSignal() as stop:
         try:
             return train(run, config, options.init_from, stop)
-        except (Diverged, DiskFullError, CheckpointError, OSError) as error:
+        except (Diverged, CheckpointError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _DISK_FULL:
+                _report_failure(run, config, f"an unexpected error: {error}")
+                raise
             message = _failure(error, run)
             print(f"train.py: {message}", file=sys.stderr)
-        except BaseException:
-            _report_failure(run, config, "an unexpected error; see its traceback")
+        except BaseException as error:
+            _report_failure(run, config, f"an unexpected error: {error!r}")
             raise
         _report_failure(run, config, message)
         return FAILED
@@ -263,8 +298,9 @@ def _failure(error: Exception, run: RunDirectory) -> str:
         else "no checkpoint was written yet"
     )
     if isinstance(error, Diverged):
-        return f"learning diverged: {error}; {resume}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "lower learner.learning_rate and begin with --init_from one of its snapshots"
+        return f"learning diverged: {error}; {resume}; a resume would repeat it, so {advice}"
+    if isinstance(error, OSError):
         return f"the disk is full: free some space; {resume}"
     return f"{error}; {resume}"
 

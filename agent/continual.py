@@ -70,14 +70,14 @@ class Player:
     def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
         """uint8 [B, S, H, W], the recognised task (None: never met) -> int64 [B]."""
         values = self.learner.q_values(torch.from_numpy(observation), task)
-        return epsilon_greedy(values.argmax(1).numpy(), self.epsilon, self.actions, self.rng)
+        return epsilon_greedy(values.argmax(1).cpu().numpy(), self.epsilon, self.actions, self.rng)
 
 
 class ContinualAgent:
     """Composition of inference, replay per task, Q-learning and exploration.
 
     `samples_per_step` is how many transitions are replayed per agent step (one action of one emulator),
-    whatever B is. Learning in a task starts when its buffer holds `min_history` transitions. The target
+    whatever B is. Learning in a task starts after `min_history_frames` frames in it, once for ever. The target
     network is copied every `target_frames` frames of learning. `reward_clip` bounds |reward| (0: no bound).
     """
 
@@ -92,7 +92,7 @@ class ContinualAgent:
         frames_per_step: int,
         batch_size: int,
         samples_per_step: float,
-        min_history: int,
+        min_history_frames: int,
         target_frames: int,
         reward_clip: float,
         exploration_rng: np.random.Generator,
@@ -106,7 +106,7 @@ class ContinualAgent:
         self.frames_per_step = frames_per_step
         self.batch_size = batch_size
         self.samples_per_step = samples_per_step
-        self.min_history = min_history
+        self.min_history_frames = min_history_frames
         self.target_frames = target_frames
         self.reward_clip = reward_clip
         self.exploration_rng = exploration_rng
@@ -133,7 +133,7 @@ class ContinualAgent:
         self.memory.add(self.task, self.time, now, action, self._clipped(following))
         self.time += 1
         self.task_frames[self.task] += self.frames_per_step
-        if self.memory.size(self.task) < self.min_history:
+        if self.task_frames[self.task] < self.min_history_frames:
             return []
         return self._learn(len(action))
 

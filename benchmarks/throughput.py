@@ -37,7 +37,7 @@ def main() -> None:
             learner=LearnerConfig(
                 network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
             ),
-            replay=ReplayConfig(capacity=20_000, min_history=2_000, compress=False),
+            replay=ReplayConfig(capacity=20_000, min_history=2_000),
         )
     )
     rates = measure_rates(config, options.seconds)

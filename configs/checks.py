@@ -8,6 +8,8 @@ from pathlib import Path
 
 from configs.schema import Config
 from envs.games import game
+from envs.roms import find_rom
+from envs.toy import LIVERIES
 
 
 class ConfigError(ValueError):
@@ -78,6 +80,8 @@ def _problems(config: Config) -> Iterator[str]:
     for name, value in shares.items():
         if not 0 <= value <= 1:
             yield f"{name}: must lie between 0 and 1, is {value}"
+    if c.emulators.sticky_actions == 1:
+        yield "emulators.sticky_actions: must be less than 1, or no action would ever count"
     if c.log.checkpoints_kept < 2:
         yield f"log.checkpoints_kept: at least 2 are kept, is {c.log.checkpoints_kept}"
     if c.learner.shift_pixels > 20:
@@ -97,12 +101,13 @@ def _replay_problems(c: Config) -> Iterator[str]:
             f"replay.min_history: {c.replay.min_history} transitions never gather in a buffer of "
             f"replay.capacity {c.replay.capacity}"
         )
-    needed = c.emulators.count * (c.learner.n_step + 8)
-    if c.replay.capacity < needed:
-        yield (
-            f"replay.capacity: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least "
-            f"{needed}, is {c.replay.capacity}"
-        )
+    needed = c.emulators.count * (c.learner.n_step + 2)
+    for name, value in (("capacity", c.replay.capacity), ("min_history", c.replay.min_history)):
+        if value < needed:
+            yield (
+                f"replay.{name}: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least "
+                f"{needed}, is {value}"
+            )
 
 
 def _stream_problems(c: Config) -> Iterator[str]:
@@ -125,5 +130,7 @@ def _stream_problems(c: Config) -> Iterator[str]:
     for path, name in names:
         try:
             game(name)
-        except ValueError as error:
+            if name not in LIVERIES:
+                find_rom(name, c.emulators.rom_dir)
+        except (ValueError, FileNotFoundError) as error:
             yield f"{path}: {error}"

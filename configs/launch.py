@@ -10,8 +10,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
-from configs.run import resolve
+from configs.run import build_agent, build_memory, resolve
 from configs.schema import Config
+from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
 
@@ -48,6 +49,8 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     options = parse(parser, arguments)
     if options.resume is None:
         return options, to_config(parser, options)
+    if options.run_dir:
+        raise ConfigError("--resume names the run's directory; --run_dir cannot be given together with it")
     if options.init_from:
         raise ConfigError("--init_from begins a new run; it cannot be given together with --resume")
     saved_file = RunDirectory(options.resume).config
@@ -82,6 +85,18 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def check_snapshot(path: Path, config: Config) -> None:
+    """Raise `ConfigError` unless `path` is a snapshot that a run of `config` can begin with."""
+    try:
+        build_agent(config, build_memory(config), label=lambda: "").load_snapshot(load_file(path)["agent"])
+    except CheckpointError as error:
+        raise ConfigError(f"--init_from: {error}") from None
+    except (KeyError, TypeError, RuntimeError):
+        raise ConfigError(
+            f"--init_from: {path} is not a snapshot of a run with this network and source of tasks"
+        ) from None
 
 
 def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:

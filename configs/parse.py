@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
-from configs.schema import Config
+from configs.schema import Config, Visit
+from envs.schedule import load_schedule_csv
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser with every field of `Config` under its dotted name, and `--config FILE`."""
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False)
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML preset; later options override it.")
     parser.add_class_arguments(Config)
     return parser
@@ -34,10 +37,35 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
 
 def to_config(parser: ArgumentParser, options: Namespace) -> Config:
     """The checked `Config` in parsed options."""
+    _refuse_gaps(options, Config())
     fields = parser.instantiate(options)
     config = Config(**{name: fields[name] for name in Config.__dataclass_fields__})
     check(config)
-    return config
+    return _with_visits(config)
+
+
+def _with_visits(config: Config) -> Config:
+    """`config` with the visits of its CSV file spelt out, so that a run does not depend on the file."""
+    if config.stream.order != "listed" or config.stream.visits_csv is None:
+        return config
+    try:
+        listed = load_schedule_csv(config.stream.visits_csv).visits
+    except ValueError as error:
+        raise ConfigError(f"stream.visits_csv: {error}") from None
+    visits = [Visit(each.game, each.frames) for each in listed]
+    return replace(config, stream=replace(config.stream, visits=visits, visits_csv=None))
+
+
+def _refuse_gaps(options: Namespace, usual: Any, prefix: str = "") -> None:
+    """`ConfigError` where jsonargparse let something pass that is no group of fields, or a null."""
+    for name, default in vars(usual).items():
+        value = options[name]
+        if is_dataclass(default):
+            if not isinstance(value, Namespace):
+                raise ConfigError(f"{prefix}{name}: Expected a group of fields. Got value: {value}")
+            _refuse_gaps(value, default, f"{prefix}{name}.")
+        elif value is None and default is not None:
+            raise ConfigError(f"{prefix}{name}: Expected {type(default).__name__}. Got value: null")
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
@@ -48,8 +76,6 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 def dump(config: Config) -> str:
     """`config` as YAML text that `load` reads back to an equal object."""
-    from dataclasses import asdict
-
     return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
 
 
@@ -62,10 +88,10 @@ def field_names(parser: ArgumentParser) -> list[str]:
 def _one_sentence(message: str, parser: ArgumentParser) -> str:
     text = " ".join(message.split())
     unknown = re.search(r"unrecognized arguments: --([\w.+-]+)", text, re.IGNORECASE) or re.search(
-        r"""[Kk]ey ['"]([\w.]+)['"] is not expected""", text
+        r"""[Oo]ption ['"]([\w.]+)['"] is not accepted|does not accept option ['"]([\w.]+)['"]""", text
     )
     if unknown:
-        name = unknown.group(1)
+        name = next(found for found in unknown.groups() if found)
         group = re.search(r"""Group ['"]([\w.]+)['"]""", text)
         if group and not name.startswith(group.group(1)):
             name = f"{group.group(1)}.{name}"
@@ -76,7 +102,7 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
     wrong = re.search(r"""[Pp]arser key ["']([\w.]+)["']:?\s*(.*)""", text)
     if wrong:
         path, reason = wrong.groups()
-        reason = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", reason)
+        reason = re.sub(r"(?:an? )?typing\.Literal\[(.*?)\]", r"one of \1", reason)
         reason = re.sub(r"(?:an? )?<class '(\w+)'>", r"\1", reason)
         return f"{path}: {reason}"
     return text

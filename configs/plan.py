@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.checks import ConfigError
-from configs.run import SIDE, build, build_network, build_schedule, resolve
+from configs.run import build, build_network, build_schedule, resolve
 from configs.schema import Config, StreamConfig
 from envs.schedule import timetable
+from envs.timestep import SIZE
 from tracking.metrics import PhaseTimer
 
 _GIB = 2**30
@@ -19,6 +20,7 @@ _ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, a
 _LZ4_RATIO = 3.8  # the least compressible game measured (ms_pacman)
 _PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
 _EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
+_WARM_UP = 2_000  # agent steps before a measurement, so that minibatches are not drawn from a handful
 _BLOCK_SLACK = 2 * 256  # rows per task by which the replay may exceed its budget
 
 
@@ -47,8 +49,8 @@ def plan(config: Config, measure: bool) -> Plan:
     """Estimate the needs of a run; with `measure`, run its loop for some seconds to estimate the time."""
     schedule = build_schedule(config)
     tasks = 1 if config.tasks == "single" else len(schedule.games)
-    frame = SIDE * SIDE / (_LZ4_RATIO if config.replay.compress else 1.0)
-    slack = tasks * config.emulators.count * _BLOCK_SLACK * SIDE * SIDE
+    frame = SIZE * SIZE / (_LZ4_RATIO if config.replay.compress else 1.0)
+    slack = tasks * config.emulators.count * _BLOCK_SLACK * SIZE * SIZE
     replay_bytes = min(
         int(tasks * config.replay.capacity * (frame + _ROW_BYTES)),
         int(config.replay.budget_gib * _GIB) + slack,
@@ -58,7 +60,9 @@ def plan(config: Config, measure: bool) -> Plan:
     if config.evaluation.period:
         moments += config.frames // config.evaluation.period
     checkpoint = 4 * weights  # both networks and the optimiser's two averages
-    disk = replay_bytes + (config.log.checkpoints_kept + 1) * checkpoint + moments * weights
+    turnover = min(config.replay.capacity, config.log.checkpoint_period // 4) * int(frame + _ROW_BYTES)
+    kept = config.log.checkpoints_kept
+    disk = replay_bytes + kept * turnover + (kept + 1) * checkpoint + moments * weights
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
     return Plan(_PROCESS_BYTES + replay_bytes + 6 * weights, replay_bytes, disk, seconds, rates)
@@ -67,8 +71,7 @@ def plan(config: Config, measure: bool) -> Plan:
 def measure_rates(config: Config, seconds: float) -> Rates:
     """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints."""
     c = resolve(config)
-    batch = c.learner.batch_size
-    warm = max(batch, 2 * c.emulators.count * (c.learner.n_step + 2))
+    warm = max(_WARM_UP, 2 * c.emulators.count * (c.learner.n_step + 2))
     first = build_schedule(c).visit(0).game
     c = replace(
         c,
@@ -128,14 +131,19 @@ def describe(config: Config, estimate: Plan) -> str:
     return "\n".join(lines)
 
 
-def refuse_if_too_large(estimate: Plan, directory: Path) -> None:
-    """Raise `ConfigError` if the run cannot fit in this machine's memory or on the disk of `directory`."""
+def refuse_if_too_large(estimate: Plan, directory: Path, resumed: bool = False) -> None:
+    """Raise `ConfigError` if the run cannot fit in this machine's memory or on the disk of `directory`.
+
+    A resumed run already has most of its files on the disk, which is not asked for again.
+    """
     memory = available_memory()
     if estimate.memory_bytes > memory:
         raise ConfigError(
             f"the run needs {estimate.memory_bytes / _GIB:.1f} GiB of memory and {memory / _GIB:.1f} GiB are "
             "available: lower replay.capacity or replay.budget_gib, or set replay.compress true"
         )
+    if resumed:
+        return
     existing = directory.absolute()
     while not existing.exists():
         existing = existing.parent

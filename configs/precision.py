@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from agent.networks import ARCHITECTURES, QNetwork
+from envs.timestep import ACTIONS, SIZE, STACK
 
 
 def has_native_bfloat16() -> bool:
@@ -26,9 +27,9 @@ def fastest_precision(network: str, batch: int, threads: int) -> Literal["float3
 
 
 def _update_seconds(network: str, batch: int, dtype: torch.dtype) -> float:
-    net = QNetwork(ARCHITECTURES[network], 18, 4, 84, torch.Generator().manual_seed(0), dtype)
+    net = QNetwork(ARCHITECTURES[network], ACTIONS, STACK, SIZE, torch.Generator().manual_seed(0), dtype)
     net.add_task()
-    observation = torch.randint(256, (batch, 4, 84, 84), dtype=torch.uint8)
+    observation = torch.randint(256, (batch, STACK, SIZE, SIZE), dtype=torch.uint8)
     best = float("inf")
     for _ in range(8):
         start = time.perf_counter()

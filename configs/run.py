@@ -19,17 +19,14 @@ from configs.precision import fastest_precision
 from configs.schema import Config
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
-from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, load_schedule_csv
+from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit
 from envs.stream import GameStream
-from envs.timestep import EmulatorBatch
+from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
 from replay.per_task import PerTaskReplay
 from taskid.source import SingleTask, TaskSource, TrueLabels
 
-ACTIONS = 18
-STACK = 4
-SIDE = 84
 FRAME_SKIP = 4
 
 
@@ -75,8 +72,6 @@ def build_schedule(config: Config) -> Schedule:
     """The schedule of visits."""
     s = config.stream
     if s.order == "listed":
-        if s.visits_csv:
-            return load_schedule_csv(s.visits_csv)
         return Listed(tuple(Visit(v.game, v.frames) for v in s.visits))
     kind = Rounds if s.order == "rounds" else UniformDraw
     return kind(tuple(s.games), s.visit_frames, config.seed)
@@ -139,7 +134,7 @@ def build_network(config: Config) -> QNetwork:
     """The Q-network without any task."""
     dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
     architecture = ARCHITECTURES[config.learner.network]
-    return QNetwork(architecture, ACTIONS, STACK, SIDE, torch_generator(config.seed, "network"), dtype)
+    return QNetwork(architecture, ACTIONS, STACK, SIZE, torch_generator(config.seed, "network"), dtype)
 
 
 def build_learner(config: Config) -> QLearner:
@@ -187,7 +182,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         frames_per_step=config.emulators.count * FRAME_SKIP,
         batch_size=c.batch_size,
         samples_per_step=c.samples_per_step,
-        min_history=config.replay.min_history,
+        min_history_frames=config.replay.min_history * FRAME_SKIP,
         target_frames=c.target_frames,
         reward_clip=c.reward_clip,
         exploration_rng=numpy_generator(config.seed, "exploration"),

@@ -116,7 +116,7 @@ class ReplayConfig:
     capacity: int = 50_000
     """Transitions per task (PAPER: 50,000 in its table, 5e5 in its text)."""
     min_history: int = 50_000
-    """Transitions in the task's buffer before learning in that task starts (PAPER: 50,000)."""
+    """Agent steps in a task before learning in it starts, once for ever (PAPER: 50,000)."""
     compress: bool = True
     """Keep frames compressed with lz4."""
     budget_gib: float = 8.0

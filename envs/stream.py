@@ -42,6 +42,7 @@ class GameStream:
         self.seed = seed
         self.reseed_frames = reseed_frames
         self.visit = 0
+        self._current = schedule.visit(0)
         self.frames = 0
         self.visit_start = 0
         self._reseed = 0
@@ -59,7 +60,7 @@ class GameStream:
     @property
     def label(self) -> str:
         """The game of `now`'s observation. For logs, evaluation and the agents that are told."""
-        return self.schedule.visit(self.visit).game
+        return self._current.game
 
     @property
     def cut(self) -> bool:
@@ -70,6 +71,7 @@ class GameStream:
         """Begin visit 0, at frame 0."""
         self.close()
         self.visit = self.frames = self.visit_start = self._reseed = self._reseed_start = 0
+        self._current = self.schedule.visit(0)
         self._batch = self._made()
         self._now = self._batch.reset()
         return self._now
@@ -83,9 +85,10 @@ class GameStream:
         batch = self._running()
         following = batch.receive()
         self.frames += batch.frames_per_step
-        visit_over = self.frames - self.visit_start >= self.schedule.visit(self.visit).frames
+        visit_over = self.frames - self.visit_start >= self._current.frames
         if visit_over:
             self.visit += 1
+            self._current = self.schedule.visit(self.visit)
             self.visit_start = self.frames
             self._reseed = 0
         elif self.frames - self._reseed_start >= self.reseed_frames:
@@ -132,6 +135,7 @@ class GameStream:
             )
         self.seed = state["seed"]
         self.visit, self.visit_start = state["visit"], state["visit_start"]
+        self._current = self.schedule.visit(self.visit)
         self.frames = state["frames"]
         self._reseed, self._reseed_start = state["reseed"], state["reseed_start"]
         self._batch = self._made()

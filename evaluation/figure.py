@@ -12,11 +12,12 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from rich.console import Console
-from rich.table import Table
 
 from configs.run import build_schedule
 from configs.schema import Config
 from envs.schedule import timetable
+from evaluation.play import clipped_total
+from evaluation.table import console_table
 from tracking.run_directory import RunDirectory
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
@@ -30,10 +31,10 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
         return
     last = max(row["frames"] for row in rows)
     final = [row for row in rows if row["frames"] == last]
-    total = sum(min(1.0, row["human_normalised"]) for row in final)
+    total = clipped_total([row["human_normalised"] for row in final])
     run.write_json(run.report / "scores.json", {"frames": last, "clipped_total": total, "games": final})
     draw(rows, config, run.report / "scores.png")
-    yield _table_text(last, final, total)
+    yield _table_text(last, final)
     yield f"written: {run.report / 'scores.json'}, {run.report / 'scores.png'}"
 
 
@@ -73,20 +74,8 @@ def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
     plt.close(figure)
 
 
-def _table_text(frames: float, final: list[dict[str, Any]], total: float) -> str:
-    table = Table(title=f"Scores at the end ({int(frames):,} frames)")
-    for name in ("game", "random", "human", "score", "human-normalised"):
-        table.add_column(name, justify="left" if name == "game" else "right")
-    for row in final:
-        table.add_row(
-            row["game"],
-            f"{row['random']:,.1f}",
-            f"{row['human']:,.1f}",
-            f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
-            f"{row['human_normalised']:.2f}",
-        )
-    table.add_row("total, each game clipped at 1", "", "", "", f"{total:.2f}")
-    console = Console(width=100)
+def _table_text(frames: float, final: list[dict[str, Any]]) -> str:
+    console = Console(width=110)
     with console.capture() as captured:
-        console.print(table)
+        console.print(console_table(int(frames), final))
     return "\n" + captured.get()

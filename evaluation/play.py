@@ -57,9 +57,9 @@ class GameResult:
         return human_normalised(self.game, self.mean)
 
 
-def clipped_total(results: Sequence[GameResult]) -> float:
+def clipped_total(human_normalised_scores: Sequence[float]) -> float:
     """The paper's total: human-normalised scores, each clipped above at 1, summed over the games."""
-    return sum(min(1.0, result.human_normalised) for result in results)
+    return sum(min(1.0, score) for score in human_normalised_scores)
 
 
 def game_seed(seed: int, game: str) -> int:

@@ -49,25 +49,25 @@ def report(frames: int, results: Sequence[GameResult]) -> dict[str, Any]:
     for r in results:
         games[r.game]["returns"] = list(r.returns)
         games[r.game]["lengths"] = list(r.lengths)
-    return {"frames": frames, "games": games, "clipped_total": clipped_total(results)}
+    return {"frames": frames, "games": games, "clipped_total": clipped_total([r.human_normalised for r in results])}
 
 
-def console_table(frames: int, results: Sequence[GameResult]) -> Table:
-    """The table a person reads."""
+def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
+    """The table a person reads, from `rows`."""
     table = Table(title=f"Evaluation at {frames:,} frames")
     for column in ("game", "random", "human", "score", "human-normalised", "episodes", "mean frames"):
         table.add_column(column, justify="left" if column == "game" else "right")
-    for r, row in zip(results, rows(frames, results), strict=True):
-        never = "" if r.task is not None else " (never met)"
+    for row in lines:
         table.add_row(
-            r.game + never,
+            row["game"] + (" (never met)" if row["task"] == "" else ""),
             f"{row['random']:,.1f}",
             f"{row['human']:,.1f}",
-            f"{r.mean:,.1f} ± {r.standard_error:,.1f}",
-            f"{r.human_normalised:.2f}",
-            str(len(r.returns)),
+            f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
+            f"{row['human_normalised']:.2f}",
+            f"{row['episodes']:.0f}",
             f"{row['mean_length']:,.0f}",
         )
     table.add_section()
-    table.add_row("total, each game clipped at 1", "", "", "", f"{clipped_total(results):.2f}", "", "")
+    total = clipped_total([row["human_normalised"] for row in lines])
+    table.add_row("total, each game clipped at 1", "", "", "", f"{total:.2f}", "", "")
     return table

@@ -66,7 +66,7 @@ def run(tasks, emulators=1, reward=0.0, **changes):
     settings = {
         "batch_size": 32,
         "samples_per_step": 8.0,
-        "min_history": 1,
+        "min_history_frames": 4,
         "target_frames": 1000,
         "reward_clip": 1.0,
         **changes,
@@ -105,7 +105,7 @@ def test_a_fractional_ratio_is_kept_on_average():
 
 
 def test_each_task_waits_for_its_own_history_and_only_once():
-    agent = run([0] * 30 + [1] * 30 + [0] * 30, 1, min_history=20, samples_per_step=32.0)
+    agent = run([0] * 30 + [1] * 30 + [0] * 30, 1, min_history_frames=80, samples_per_step=32.0)
     assert agent.learner.learned == [0] * 11 + [1] * 11 + [0] * 30
 
 
@@ -128,6 +128,6 @@ def test_rewards_are_clipped_for_learning_only_where_asked(clip, stored):
 
 
 def test_the_target_is_synced_once_per_period_of_learning_frames():
-    agent = run([0] * 1000, 1, min_history=501, target_frames=400)
+    agent = run([0] * 1000, 1, min_history_frames=2004, target_frames=400)
     assert agent.learning_frames == 500 * 4
     assert agent.learner.syncs == 5
