@@ -1,0 +1,285 @@
+"""Every mistake of the user's is one sentence that names the field; what is right survives a round trip."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.checks import ConfigError, check
+from configs.launch import read_options, train_parser
+from configs.parse import dump, load
+from configs.run import build_schedule, resolve
+from configs.schema import Config
+
+PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+
+
+def complaint(*arguments: str) -> str:
+    """The one line with which the command line refuses these arguments."""
+    with pytest.raises(ConfigError) as caught:
+        read_options(list(arguments))
+    assert str(caught.value) and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def complaint_about(tmp_path: Path, content: Any) -> str:
+    """The same for a YAML file."""
+    path = tmp_path / "preset.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return complaint("--config", str(path))
+
+
+def nested(name: str, value: Any) -> Any:
+    """{"a": {"b": value}} for the name a.b."""
+    first, _, rest = name.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def field_names(group: Any = Config, prefix: str = "") -> list[str]:
+    """The dotted names of all fields, from the dataclasses themselves."""
+    names: list[str] = []
+    for field in dataclasses.fields(group):
+        default = getattr(group(), field.name)
+        if dataclasses.is_dataclass(default):
+            names += field_names(type(default), f"{prefix}{field.name}.")
+        else:
+            names.append(prefix + field.name)
+    return names
+
+
+# -- mistakes of form ----------------------------------------------------------------------------------------
+
+MISSPELT = [
+    ("learner.nstep", "learner.n_step"),
+    ("lerner.n_step", "learner.n_step"),
+    ("n_step", "learner.n_step"),
+    ("learner.optimizer", "learner.optimiser"),
+    ("replay.capacty", "replay.capacity"),
+    ("frame", "frames"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "right"), MISSPELT)
+def test_an_unknown_field_is_told_with_the_nearest_right_name(wrong: str, right: str, tmp_path: Path) -> None:
+    for told in (complaint(f"--{wrong}", "3"), complaint_about(tmp_path, nested(wrong, 3))):
+        assert told.startswith(f"unknown field {wrong}; did you mean ")
+        assert right in told.split("did you mean ")[1]
+
+
+def test_an_unknown_field_like_no_other_points_to_the_help() -> None:
+    assert complaint("--zzzqq", "1") == "unknown field zzzqq; see --help"
+
+
+WRONG_TYPE = [
+    ("frames", "many", "int"),
+    ("frames", 1.5, "int"),
+    ("learner.n_step", "three", "int"),
+    ("learner.learning_rate", "fast", "float"),
+    ("replay.compress", "maybe", "bool"),
+    ("stream.games", "krull", "list"),
+    ("learner.network", "huge", "'paper', 'nature', 'small'"),
+    ("learner.precision", "float64", "'bfloat16'"),
+    ("stream.order", "backwards", "'uniform'"),
+    ("tasks", "guess", "'true_labels'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), WRONG_TYPE)
+def test_a_wrong_type_is_told_with_the_right_one(name: str, value: Any, expected: str, tmp_path: Path) -> None:
+    for told in (complaint(f"--{name}", str(value)), complaint_about(tmp_path, nested(name, value))):
+        assert told.startswith(f"{name}: ") and expected in told and str(value) in told
+        assert "class" not in told and "typing" not in told
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("learner: 3", "learner: "),
+        ("learner: [1, 2]", "learner: "),
+        ("frames: null", "frames: Expected int"),
+        ("learner: {n_step: null}", "learner.n_step: Expected int"),
+        ("stream: {games: [1, 2]}", "stream.games: "),
+        ("stream: {order: listed, visits: [{game: krull, frame: 3}]}", "frame"),
+        ("stream: {order: listed, visits: [{game: krull}]}", "frames"),
+        ("a: [1", "config"),
+        ("- 1", "config"),
+        ("just words", "config"),
+    ],
+)
+def test_files_that_are_no_presets(content: str, told: str, tmp_path: Path) -> None:
+    assert told in complaint_about(tmp_path, content)
+
+
+def test_a_file_that_is_missing() -> None:
+    assert "nowhere.yaml" in complaint("--config", "nowhere.yaml")
+
+
+# -- impossible values ---------------------------------------------------------------------------------------
+
+POSITIVE = [
+    "frames",
+    "stream.visit_frames",
+    "stream.reseed_frames",
+    "emulators.count",
+    "emulators.max_episode_frames",
+    "learner.learning_rate",
+    "learner.optimiser_epsilon",
+    "learner.max_gradient_norm",
+    "learner.batch_size",
+    "learner.n_step",
+    "learner.target_frames",
+    "replay.capacity",
+    "replay.min_history",
+    "replay.budget_gib",
+    "evaluation.episodes",
+    "evaluation.final_episodes",
+    "evaluation.emulators",
+    "evaluation.max_episode_frames",
+    "log.period",
+    "log.checkpoint_period",
+]
+NOT_NEGATIVE = [
+    "seed",
+    "threads",
+    "emulators.threads",
+    "emulators.noop_max",
+    "learner.samples_per_step",
+    "learner.reward_clip",
+    "learner.shift_pixels",
+    "exploration.hold_frames",
+    "exploration.decay_frames",
+    "evaluation.period",
+    "evaluation.seed",
+    "log.image_period",
+]
+SHARES = [
+    "emulators.sticky_actions",
+    "learner.discount",
+    "learner.decay",
+    "exploration.start",
+    "exploration.end",
+    "evaluation.epsilon",
+]
+IMPOSSIBLE = [
+    *[(name, "0", "greater than 0") for name in POSITIVE],
+    *[(name, "-1", "not be negative") for name in NOT_NEGATIVE],
+    *[(name, value, "between 0 and 1") for name in SHARES for value in ("-0.1", "1.1")],
+    ("learner.learning_rate", ".inf", "finite"),
+    ("replay.budget_gib", ".nan", "finite"),
+    ("log.checkpoints_kept", "1", "at least 2"),
+    ("learner.shift_pixels", "50", "at most 20"),
+    ("stream.games", "[]", "at least one"),
+    ("stream.games", "[krull, krull]", "once"),
+    ("stream.games", "[krul]", "did you mean krull"),
+    ("stream.games", "[SpaceInvaders-v5]", "space_invaders"),
+    ("stream.games", "[combat]", "two players"),
+    ("stream.order", "listed", "stream.visits"),
+    ("learner.batch_size", "60000", "replay.capacity 50000"),
+    ("replay.min_history", "60000", "replay.capacity 50000"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "told"), IMPOSSIBLE)
+def test_an_impossible_value_is_refused_naming_the_field(name: str, value: str, told: str) -> None:
+    said = complaint(f"--{name}", value)
+    assert told in said and (said.startswith(f"{name}") or told == "stream.visits")
+
+
+def test_values_that_are_impossible_together(tmp_path: Path) -> None:
+    tiny = ["--learner.batch_size", "4", "--replay.min_history", "10", "--replay.capacity", "10"]
+    assert complaint(*tiny, "--emulators.count", "8").startswith("replay.")
+    visit = {"game": "krull", "frames": 0}
+    assert "stream.visits[0].frames" in complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
+    visit = {"game": "krul", "frames": 10}
+    said = complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
+    assert "stream.visits[0]" in said and "did you mean krull" in said
+    assert "lost.csv" in complaint("--stream.order", "listed", "--stream.visits_csv", "lost.csv")
+
+
+def test_the_limits_themselves_are_possible() -> None:
+    zeros = [argument for name in NOT_NEGATIVE for argument in (f"--{name}", "0")]
+    ends = [argument for name in SHARES[1:] for argument in (f"--{name}", "1")]
+    read_options([*zeros, *ends, "--learner.shift_pixels", "20", "--log.checkpoints_kept", "2"])
+
+
+def test_every_number_has_been_thought_of() -> None:
+    """A new numeric field needs a place in one of the lists above, and in configs/checks.py."""
+    numbers = set()
+    for name in field_names():
+        value: Any = Config()
+        for part in name.split("."):
+            value = getattr(value, part)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            numbers.add(name)
+    assert numbers - {*POSITIVE, *NOT_NEGATIVE, *SHARES} == {"log.checkpoints_kept"}
+
+
+# -- what is right ---------------------------------------------------------------------------------------------
+
+
+def test_a_dumped_configuration_loads_back(tmp_path: Path) -> None:
+    arguments = ["--seed", "7", "--learner.learning_rate", "3e-05", "--stream.games", "[pong, boxing]"]
+    _, config = read_options([*arguments, "--replay.compress", "false", "--learner.reward_clip", "0"])
+    assert (config.seed, config.learner.learning_rate, config.stream.games) == (7, 3e-5, ["pong", "boxing"])
+    for each in (Config(), config, resolve(config)):
+        path = tmp_path / "config.yaml"
+        path.write_text(dump(each))
+        assert load(path) == each and dump(load(path)) == dump(each)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_loads_and_holds_only_what_differs(path: Path, tmp_path: Path) -> None:
+    config = load(path)
+    check(config)
+    build_schedule(config)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(dump(config))
+    assert load(copy) == config
+    assert load(path, ["--seed", "77"]) == replace(config, seed=77)  # later options override
+
+
+def test_there_are_presets() -> None:
+    assert {"quick", "ten_games"} <= {path.stem for path in PRESETS}
+
+
+def test_help_gives_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        train_parser().parse_args(["--help"])
+    text = capsys.readouterr().out
+    assert left.value.code in (0, None)
+    for name in (*field_names(), "config", "run_dir", "resume", "init_from", "dry_run"):
+        assert f"--{name} " in text, f"--help does not mention {name}"
+    assert "PAPER" in text and "[frames]" in text and "default: 50000" in text
+
+
+def test_resolve_decides_threads_and_precision_once() -> None:
+    config = Config()
+    assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "auto")
+    small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
+    resolved = resolve(small)
+    assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.count
+    assert resolved.learner.precision in ("float32", "bfloat16")
+    assert resolve(resolved) == resolved
+    undone = replace(
+        resolved,
+        threads=0,
+        emulators=replace(resolved.emulators, threads=0),
+        learner=replace(resolved.learner, precision="auto"),
+    )
+    assert undone == small  # nothing else was decided
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resolve_keeps_what_was_asked_for(precision: Any) -> None:
+    config = Config(threads=3)
+    asked = replace(
+        config,
+        emulators=replace(config.emulators, threads=2),
+        learner=replace(config.learner, precision=precision),
+    )
+    assert resolve(asked) == asked

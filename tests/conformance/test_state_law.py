@@ -1,0 +1,330 @@
+"""The one law of state: after `b.load_state_dict(a.state_dict())`, b behaves like a, bit for bit, for ever.
+
+One test for every part that has a state. What is special to a part (a life lost on the very last step, a
+snapshot sharing its blocks, logs cut at a checkpoint) is tested beside the part: in tests/envs,
+tests/replay/test_resume.py and tests/tracking. A new class with a state fails here until it has a case.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agent.dqn import QLearner
+from agent.networks import ARCHITECTURES, QNetwork
+from configs.run import build_agent, build_memory, build_stream
+from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from configs.schema import Visit as ConfigVisit
+from envs.atari import AtariBatch, AtariSettings
+from envs.episodes import EpisodeReturns
+from envs.schedule import Listed, Visit
+from envs.stream import GameStream
+from envs.toy import LIVERIES, CatchBatch
+from replay.buffer import FrameRing
+from replay.frames import FrameBlock
+from replay.per_task import PerTaskReplay
+from replay.transition import Transition
+from taskid.source import SingleTask, TrueLabels
+from tests.conformance.alike import assert_alike, through_a_file
+from tests.conformance.test_imports import PACKAGES, ROOT, modules
+from tests.envs.helpers import random_actions
+from tests.replay.streams import Stream
+from tracking.metrics import MetricWindow
+from train import Milestones
+
+B = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of part. `make(seed)`: a fresh one, unlike those of other seeds where the state brings what
+    differs. `drive(part, t)`: whatever the part does at time t, the same for all twins; returns what can be
+    seen of it. `before`, `after`: steps until and from the snapshot."""
+
+    part: type
+    make: Callable[[int], Any]
+    drive: Callable[[Any, int], Any]
+    before: tuple[int, ...]
+    after: int
+
+
+# -- worlds --------------------------------------------------------------------------------------------------
+
+
+def _play(part: Any, t: int) -> Any:
+    now = part.step(random_actions(t, 1, B)[0])
+    return now, getattr(part, "cut", None), getattr(part, "label", None), getattr(part, "frames", None)
+
+
+def _toys(livery: str) -> Callable[[int], CatchBatch]:
+    def make(seed: int) -> CatchBatch:
+        batch = CatchBatch(livery, B, seed)
+        batch.reset()
+        return batch
+
+    return make
+
+
+def _atari(game: str) -> Callable[[int], AtariBatch]:
+    def make(seed: int) -> AtariBatch:
+        batch = AtariBatch(game, B, seed, AtariSettings(sticky_actions=0.25, threads=1 + seed))
+        batch.reset()
+        return batch
+
+    return make
+
+
+def _stream(seed: int) -> GameStream:
+    visits = Listed((Visit("toy_catch", 30 * 4 * B), Visit("toy_avoid", 20 * 4 * B)))
+    stream = GameStream(visits, lambda game, s: CatchBatch(game, B, s), seed, 13 * 4 * B)
+    stream.start()
+    return stream
+
+
+def _episodes(part: EpisodeReturns, t: int) -> Any:
+    stream = Stream(t, B)
+    following = stream.step()[2]
+    return part.update(following, cut=t % 7 == 0)
+
+
+# -- memory --------------------------------------------------------------------------------------------------
+
+
+def _row(t: int) -> tuple[Any, np.ndarray, Any]:
+    """Row t of one endless stream of time steps; kept, since the stream can only go forwards."""
+    while len(_rows) <= t:
+        now, action, following = _endless.step()
+        _rows.append((copy.deepcopy(now), action, copy.deepcopy(following)))
+    return _rows[t]
+
+
+_endless = Stream(0, B, fill="noise")
+_rows: list[tuple[Any, np.ndarray, Any]] = []
+
+
+def _remember(part: FrameRing, t: int) -> Any:
+    part.add(t + t // 17, *_row(t))  # a seam every 17 rows
+    batch = part.sample(5, np.random.default_rng(t)) if part.count_sampleable() else None
+    return batch, len(part), part.nbytes, part.full_blocks
+
+
+def _remember_by_task(part: PerTaskReplay, t: int) -> Any:
+    task = t // 9 % 3
+    part.add(task, t, *_row(t))
+    batch = part.sample(task, 5, np.random.default_rng(t)) if t % 9 > 3 else None
+    return batch, part.tasks, part.nbytes, [part.size(each) for each in range(4)]
+
+
+def _append(part: FrameBlock, t: int) -> Any:
+    frame = np.random.default_rng(t).integers(0, 3, (8, 8)).astype(np.uint8)
+    part.append(frame)
+    return len(part), part.nbytes, [bytes(part.read(i)) for i in range(len(part))]
+
+
+# -- tasks, learner, agent -----------------------------------------------------------------------------------
+
+
+def _infer(part: Any, t: int) -> Any:
+    names = ["krull", "boxing", "pong", "krull", "breakout", "pong"]
+    part.label = lambda: names[t // 3 % 6]
+    seen = [part.recogniser(name).identify(None) for name in names]
+    return part.infer(None), part.tasks, seen
+
+
+def _learner(**changes: Any) -> Callable[[int], QLearner]:
+    def make(seed: int) -> QLearner:
+        network = QNetwork(ARCHITECTURES["small"], 18, 4, 84, torch.Generator().manual_seed(seed))
+        settings = {
+            "optimiser": "adam",
+            "learning_rate": 1e-3,
+            "optimiser_epsilon": 1e-3,
+            "decay": 0.95,
+            "max_gradient_norm": 1.0,
+            "shift_pixels": 0,
+            "generator": torch.Generator().manual_seed(seed),
+            **changes,
+        }
+        learner = QLearner(network, **settings)
+        learner.add_task()
+        return learner
+
+    return make
+
+
+def _learn(part: QLearner, t: int) -> Any:
+    if t % 3 == 2:
+        part.sync_target()
+    if t in (1, 4):
+        part.add_task()
+    g = torch.Generator().manual_seed(t)
+    batch = Transition(
+        observation=torch.randint(256, (4, 4, 84, 84), generator=g, dtype=torch.uint8),
+        action=torch.randint(18, (4,), generator=g),
+        reward=torch.randn(4, generator=g),
+        discount=torch.full((4,), 0.9),
+        next_observation=torch.randint(256, (4, 4, 84, 84), generator=g, dtype=torch.uint8),
+    )
+    metrics = part.learn(batch, t % part.tasks)
+    return metrics, part.q_values(batch.observation, t % part.tasks), part.q_values(batch.observation, None)
+
+
+class World:
+    """The agent in its stream with its memory: the state is that of the three, as in a checkpoint."""
+
+    def __init__(self, seed: int, optimiser: Any) -> None:
+        visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
+        config = Config(
+            seed=seed,
+            stream=StreamConfig(order="listed", visits=visits, reseed_frames=50 * B),
+            emulators=EmulatorConfig(count=B),
+            learner=LearnerConfig(
+                network="small",
+                precision="float32",
+                optimiser=optimiser,
+                batch_size=6,
+                samples_per_step=1.25,  # some samples are always owed
+                n_step=2,
+                target_frames=100,
+                shift_pixels=2,
+            ),
+            replay=ReplayConfig(capacity=60, min_history=20),
+        )
+        self.stream = build_stream(config)
+        self.memory = build_memory(config)
+        self.agent = build_agent(config, self.memory, lambda: self.stream.label)
+        self.stream.start()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in ("stream", "memory", "agent")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, its in state.items():
+            getattr(self, name).load_state_dict(its)
+
+
+def _live(part: World, t: int) -> Any:
+    now = part.stream.now
+    action = part.agent.act(now)
+    following = part.stream.step(action)
+    updates = part.agent.observe(now, action, following)
+    return action, part.agent.task, following, updates
+
+
+# -- the run's own -------------------------------------------------------------------------------------------
+
+
+def _measure(part: MetricWindow, t: int) -> Any:
+    part.add({"loss": torch.tensor(0.1 * t), "x_max": float(t % 5)})
+    if t % 3 == 0:
+        part.add({f"score{t % 2}": float(t) / 3})
+    return part.pop() if t % 6 == 5 else None
+
+
+def _pass(part: Milestones, t: int) -> Any:
+    if t % 3 == 0:
+        part.evaluated = t
+    else:
+        part.saved = t
+    return part.evaluated, part.saved
+
+
+CASES = {
+    **{livery: Case(CatchBatch, _toys(livery), _play, (0, 4, 27), 40) for livery in LIVERIES},
+    # Ends, and in breakout and krull lost lives, on both sides of the snapshot.
+    "breakout": Case(AtariBatch, _atari("breakout"), _play, (0, 170), 170),
+    "krull": Case(AtariBatch, _atari("krull"), _play, (90,), 120),
+    "stream": Case(GameStream, _stream, _play, (0, 13, 29, 30, 41), 60),
+    "episodes": Case(EpisodeReturns, lambda seed: EpisodeReturns(B), _episodes, (0, 11), 30),
+    "ring raw": Case(FrameRing, lambda seed: FrameRing(50, 2, 0.9, 6, False), _remember, (0, 5, 40), 60),
+    "ring lz4": Case(FrameRing, lambda seed: FrameRing(50, 3, 0.9, 6, True), _remember, (0, 6, 41), 60),
+    "per task": Case(
+        PerTaskReplay,
+        lambda seed: PerTaskReplay(lambda: FrameRing(40, 2, 0.9, 4), budget_bytes=6000),
+        _remember_by_task,
+        (0, 20, 70),
+        60,
+    ),
+    "block raw": Case(FrameBlock, lambda seed: FrameBlock(64, False), _append, (0, 5), 6),
+    "block lz4": Case(FrameBlock, lambda seed: FrameBlock(64, True), _append, (0, 5), 6),
+    "true labels": Case(TrueLabels, lambda seed: TrueLabels(lambda: ""), _infer, (0, 4), 20),
+    "single task": Case(SingleTask, lambda seed: SingleTask(), _infer, (0, 4), 10),
+    "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
+    "learner rmsprop, shift": Case(QLearner, _learner(optimiser="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
+    "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
+    "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
+    "metrics": Case(MetricWindow, lambda seed: MetricWindow(), _measure, (0, 6, 10), 20),
+    "milestones": Case(Milestones, lambda seed: Milestones(), _pass, (0, 5), 10),
+}
+TWINS = [(name, before) for name, case in CASES.items() for before in case.before]
+
+# Stateful classes whose law has a form of its own, and where it is tested.
+ELSEWHERE = {
+    "ContinualAgent": "here, within World",
+    "NullWriter": "has no state",
+    "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",
+    "_OneFile": "the same: JsonLinesWriter and CsvWriter",
+    "TensorBoardWriter": "the same",
+}
+
+
+@pytest.mark.parametrize(("name", "before"), TWINS)
+def test_a_loaded_twin_behaves_alike(name: str, before: int) -> None:
+    case = CASES[name]
+    a, b = case.make(0), case.make(1)
+    for t in range(before):
+        case.drive(a, t)
+    snapshot = a.state_dict()
+    kept = copy.deepcopy(snapshot)
+    b.load_state_dict(through_a_file(snapshot))
+    for t in range(before, before + case.after):
+        assert_alike(case.drive(a, t), case.drive(b, t))
+    assert_alike(a.state_dict(), b.state_dict())
+    assert_alike(snapshot, kept)  # driving on did not alter it
+    for part in (a, b):
+        getattr(part, "close", lambda: None)()
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.part not in (SingleTask, FrameBlock)])
+def test_without_loading_the_twins_differ(name: str) -> None:
+    """So the law above says something: what is driven leaves traces that only the state carries over."""
+    case = CASES[name]
+    before = max(case.before)
+    a, b = case.make(0), case.make(1)
+    for t in range(before):
+        case.drive(a, t)
+    with pytest.raises((AssertionError, ValueError, IndexError, KeyError)):
+        for t in range(before, before + case.after):
+            assert_alike(case.drive(a, t), case.drive(b, t))
+        assert_alike(a.state_dict(), b.state_dict())
+    for part in (a, b):
+        getattr(part, "close", lambda: None)()
+
+
+def _stateful_classes() -> set[str]:
+    """Every class of ours with a state of its own, protocols left out."""
+    found = set()
+    for package in PACKAGES:
+        for path in modules(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.ClassDef) or any(getattr(b, "id", "") == "Protocol" for b in node.bases):
+                    continue
+                methods = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+                if "state_dict" in methods:
+                    found.add(".".join(path.relative_to(ROOT).with_suffix("").parts) + ":" + node.name)
+    return found
+
+
+def test_every_stateful_class_has_a_case() -> None:
+    covered = {case.part for case in CASES.values()}
+    for name in _stateful_classes():
+        module, class_name = name.split(":")
+        part = getattr(importlib.import_module(module), class_name)
+        assert part in covered or class_name in ELSEWHERE, f"{name} has a state and no case in this test"

@@ -1,0 +1,141 @@
+"""evaluate.py on the runs that train.py leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from evaluate import main
+from tests.integration.runs import ROOT, TOY, launch, write_config
+from tracking.run_directory import RunDirectory
+
+QUICKLY = ["--episodes", "3", "--emulators", "2"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy run with snapshots at 600, 800 (a switch) and 1,000 frames."""
+    directory = tmp_path_factory.mktemp("evaluate")
+    config = write_config(directory / "toy.yaml", TOY)
+    outcome = launch("--config", config, "--run_dir", directory / "run", "--frames", 1000)
+    assert outcome.code == 0, outcome.err
+    return directory / "run"
+
+
+def scores(directory: Path) -> tuple[dict, list[dict[str, str]]]:
+    """scores.json and the rows of scores.csv."""
+    with open(directory / "scores.csv", newline="") as file:
+        return json.loads((directory / "scores.json").read_text()), list(csv.DictReader(file))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("evaluate.py: ") and len(said.splitlines()) == 1
+    return said
+
+
+def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), *QUICKLY, "--output", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    report, rows = scores(tmp_path / "out")
+    settings = {"episodes": 3, "emulators": 2, "epsilon": 0.01, "max_episode_frames": 27000, "seed": 1}
+    assert report["settings"] == settings
+    (moment,) = report["moments"]
+    assert moment["frames"] == 1000 and "Evaluation at 1,000 frames" in shown
+    assert {row["game"] for row in rows} == set(moment["games"]) == {"toy_catch", "toy_avoid"}
+    for row in rows:
+        one = moment["games"][row["game"]]
+        assert len(one["returns"]) == len(one["lengths"]) == int(row["episodes"]) == 3
+        assert float(row["mean"]) == one["mean"] == pytest.approx(np.mean(one["returns"]))
+        assert float(row["human_normalised"]) == one["human_normalised"]
+        assert row["game"] in shown and f"{one['mean']:,.1f}" in shown
+    total = sum(min(1.0, one["human_normalised"]) for one in moment["games"].values())
+    assert moment["clipped_total"] == pytest.approx(total)
+
+
+def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path: Path) -> None:
+    """It needs no lock, and the same seed gives the same numbers."""
+    reports = []
+    with RunDirectory(run) as held:
+        held.resume()
+        for name in ("a", "b"):
+            output = tmp_path / name
+            command = [sys.executable, "evaluate.py", run, *QUICKLY, "--output", output]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+            reports.append(scores(output))
+    assert reports[0] == reports[1]
+
+
+def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
+    assert main([str(run), *QUICKLY, "--at", "all", "--output", str(tmp_path / "all")]) == 0
+    report, rows = scores(tmp_path / "all")
+    assert [moment["frames"] for moment in report["moments"]] == [600, 800, 1000]
+    assert [row["frames"] for row in rows] == ["600", "600", "800", "800", "1000", "1000"]
+    assert {row["task"] for row in rows if row["frames"] == "600"} == {"0", ""}  # one game was never met yet
+    for name, arguments in {
+        "at": [str(run), "--at", "600"],
+        "file": [str(run / "snapshots" / f"{600:012d}.pt")],
+    }.items():
+        assert main([*arguments, *QUICKLY, "--output", str(tmp_path / name)]) == 0
+        assert scores(tmp_path / name)[0]["moments"] == report["moments"][:1]
+
+
+def test_results_lie_in_the_run_unless_told(run: Path) -> None:
+    assert main([str(run), *QUICKLY, "--games", "toy_rise"]) == 0
+    report, _ = scores(run / "evaluation")
+    assert list(report["moments"][0]["games"]) == ["toy_rise"]
+
+
+def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, run, "--at", "700")
+    assert "--at 700" in said and "600, 800, 1000" in said
+    assert "600, 800, 1000" in refused(capsys, run, "--at", "yesterday")
+    assert "did you mean krull" in refused(capsys, run, "--games", "krul")
+    assert "no snapshots" in refused(capsys, tmp_path / "nowhere")
+    assert "--episodes" in refused(capsys, run, "--episodes", "0")
+    assert "--emulators" in refused(capsys, run, "--emulators", "0")
+    assert "--epsilon" in refused(capsys, run, "--epsilon", "2")
+    stray = tmp_path / "stray.pt"
+    stray.write_bytes(b"no weights")
+    assert "config.yaml" in refused(capsys, stray)
+
+
+@pytest.mark.parametrize("what", ["garbage", "another file"])
+def test_a_file_that_is_no_snapshot_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    folder = tmp_path / "run" / "snapshots"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text((run / "config.yaml").read_text())
+    path = folder / f"{600:012d}.pt"
+    other = run / "checkpoints" / f"{1000:012d}" / "episodes.pt"
+    path.write_bytes(b"no weights" if what == "garbage" else other.read_bytes())
+    assert str(path) in refused(capsys, path, *QUICKLY)
+
+
+@pytest.mark.parametrize("name", ["krull", "toy_catch"])
+def test_a_film_can_be_played(run: Path, tmp_path: Path, name: str) -> None:
+    """One frame for every step of the first episode of emulator 0, in colour where the game has any."""
+    cap = ["--max_episode_frames", "200", "--epsilon", "0.5"]
+    output = tmp_path / "out"
+    assert main([str(run), "--games", name, "--episodes", "1", *cap, "--video", "--output", str(output)]) == 0
+    path = output / "videos" / f"{1000:012d}" / f"{name}.mp4"
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    width, height = about["size"]
+    assert (width, height) == ((320, 420) if name == "krull" else (168, 168))
+    films = [np.frombuffer(frame, np.uint8).reshape(height, width, 3).astype(int) for frame in reader]
+    length = scores(output)[0]["moments"][0]["games"][name]["lengths"][0] // 4
+    assert length >= 25 and abs(len(films) - length) <= 1
+    assert any(np.abs(a - films[0]).max() > 60 for a in films)  # something moves
+    coloured = max(np.ptp(frame, axis=2).max() for frame in films)
+    assert coloured > 60 if name == "krull" else coloured < 30

@@ -1,0 +1,293 @@
+"""Runs of train.py in processes of their own, stopped and broken at chosen frames, and their comparison.
+
+The processes are forked from a server that has imported train.py, which saves seconds each; a few tests start
+`python train.py` itself. A *hook* is called in the new process before train.py's `main` and bends it.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from tests.conformance.alike import assert_alike
+from tracking.checkpoints import Checkpoints, load_file
+from tracking.run_directory import RunDirectory
+
+ROOT = Path(__file__).resolve().parents[2]
+Hook = Callable[[], None]
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["train", "tests.integration.runs"])
+
+# Two toys; three visits, with re-seeds within them; 300 steps of two emulators and some 140 updates.
+TOY: dict[str, Any] = {
+    "seed": 3,
+    "frames": 2400,
+    "threads": 1,
+    "stream": {"games": ["toy_catch", "toy_avoid"], "visit_frames": 800, "reseed_frames": 500},
+    "emulators": {"count": 2, "threads": 1},
+    "learner": {
+        "network": "small",
+        "precision": "float32",
+        "optimiser": "adam",
+        "learning_rate": 0.001,
+        "batch_size": 8,
+        "samples_per_step": 2.1,
+        "n_step": 2,
+        "target_frames": 200,
+        "discount": 0.9,
+        "shift_pixels": 2,
+    },
+    "exploration": {"hold_frames": 200, "decay_frames": 800, "end": 0.1},
+    "replay": {"capacity": 300, "min_history": 40},
+    "evaluation": {"period": 600, "episodes": 2, "final_episodes": 3, "emulators": 2},
+    "log": {"period": 100, "image_period": 500, "checkpoint_period": 350},
+}
+SWITCH = 800  # frames
+
+
+def write_config(path: Path, base: dict[str, Any], **changes: Any) -> Path:
+    """A preset in YAML; `changes` replace whole top-level entries."""
+    path.write_text(yaml.safe_dump({**base, **changes}))
+    return path
+
+
+# -- launching -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    """What a process left behind; a negative code is the signal that killed it."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that a refusal or a failure consists of, below what was told in progress."""
+        assert "Traceback" not in self.err, self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("train.py: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def launch(*arguments: object, hook: Hook | None = None, timeout: float = 300) -> Outcome:
+    """Run `train.py ARGUMENTS` to its end."""
+    return start(*arguments, hook=hook).outcome(timeout)
+
+
+def start(*arguments: object, hook: Hook | None = None) -> Running:
+    """Begin `train.py ARGUMENTS`."""
+    directory = tempfile.TemporaryDirectory()
+    target = (tuple(str(a) for a in arguments), hook, directory.name)
+    process = _CONTEXT.Process(target=_child, args=target)
+    process.start()
+    return Running(process, directory)
+
+
+@dataclass
+class Running:
+    """A process under way."""
+
+    process: Any
+    directory: tempfile.TemporaryDirectory[str]
+
+    def outcome(self, timeout: float = 300) -> Outcome:
+        """Wait for its end."""
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            raise TimeoutError((Path(self.directory.name) / "err").read_text())
+        out, err = ((Path(self.directory.name) / name).read_text() for name in ("out", "err"))
+        self.directory.cleanup()
+        return Outcome(self.process.exitcode, out, err)
+
+
+def _child(arguments: tuple[str, ...], hook: Hook | None, directory: str) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    import train
+
+    if hook is not None:
+        hook()
+    sys.exit(train.main(list(arguments)))
+
+
+# -- hooks: give them with functools.partial ---------------------------------------------------------------
+
+
+def signal_at(frames: int, number: int = signal.SIGTERM) -> None:
+    """Send oneself a signal with the step that reaches `frames`."""
+    from envs.stream import GameStream
+
+    receive = GameStream.receive
+
+    def stepping(self: Any) -> Any:
+        before = self.frames
+        following = receive(self)
+        if before < frames <= self.frames:
+            _raise(number)
+        return following
+
+    GameStream.receive = stepping  # type: ignore[method-assign]
+
+
+def signal_in_evaluation(steps: int, log: Path) -> None:
+    """SIGTERM at the given step of the first evaluation; every later step of it adds a byte to `log`."""
+    from agent.continual import Player
+
+    act, taken = Player.act, 0
+
+    def acting(self: Any, *given: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken == steps:
+            _raise(signal.SIGTERM)
+        elif taken > steps:
+            with open(log, "ab") as file:
+                file.write(b".")
+        return act(self, *given)
+
+    Player.act = acting  # type: ignore[method-assign]
+
+
+def kill_in_save(frames: int) -> None:
+    """SIGKILL when the checkpoint of `frames` or later is written but has not got its name yet."""
+    publish = Checkpoints._publish
+
+    def publishing(self: Any, temporary: Path, target: Path) -> None:
+        if int(target.name) >= frames:
+            _raise(signal.SIGKILL)
+        publish(self, temporary, target)
+
+    Checkpoints._publish = publishing  # type: ignore[method-assign]
+
+
+def poison(frames: int) -> None:
+    """A weight becomes NaN with the first update after `frames`."""
+    from agent.continual import ContinualAgent
+
+    observe = ContinualAgent.observe
+
+    def observing(self: Any, *given: Any) -> Any:
+        if self.time * self.frames_per_step == frames:
+            with torch.no_grad():
+                self.learner.network.weights[0][0, 0, 0, 0] = float("nan")
+        return observe(self, *given)
+
+    ContinualAgent.observe = observing  # type: ignore[method-assign]
+
+
+def full_disk(function: str, frames: int) -> None:
+    """Writing (checkpoints: "write_tree"; logs: "write") finds no room once a stream has reached `frames`."""
+    import tracking.checkpoints
+    from envs.stream import GameStream
+    from tracking.append_file import AppendFile
+
+    where: Any = tracking.checkpoints if function == "write_tree" else AppendFile
+    works, receive, reached = getattr(where, function), GameStream.receive, False
+
+    def stepping(self: Any) -> Any:
+        nonlocal reached
+        following = receive(self)
+        reached = reached or self.frames >= frames
+        return following
+
+    def writing(*given: Any) -> Any:
+        if reached:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return works(*given)
+
+    setattr(where, function, writing)
+    GameStream.receive = stepping  # type: ignore[method-assign]
+
+
+def _raise(number: int) -> None:
+    if number == signal.SIGKILL:
+        os.kill(os.getpid(), number)
+    signal.raise_signal(number)  # handled before the next line
+
+
+# -- comparison ----------------------------------------------------------------------------------------------
+
+
+def status(run: Path) -> dict[str, Any]:
+    """The run's status.json."""
+    return json.loads((run / "status.json").read_text())
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without clock readings."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if not name.startswith("time/")} for line in lines]
+
+
+def evaluations(run: Path) -> list[dict[str, str]]:
+    """The rows of evaluations.csv."""
+    with open(run / "evaluations.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def points(run: Path) -> dict[tuple[int, str], bytes]:
+    """{(step, tag): the value as stored} of all event files, without clock readings; each point once."""
+    found: dict[tuple[int, str], bytes] = {}
+    for path in sorted((run / "tensorboard").glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                key = (event.step, value.tag)
+                assert key not in found, f"{key} is there twice"
+                if not value.tag.startswith("time/"):
+                    found[key] = value.SerializeToString(deterministic=True)
+    return found
+
+
+def snapshots(run: Path) -> dict[str, Any]:
+    """All weights-only snapshots by name."""
+    return {path.name: load_file(path) for path in sorted((run / "snapshots").iterdir())}
+
+
+class _Keeper:
+    def load_state_dict(self, state: Any) -> None:
+        self.state = state
+
+    def state_dict(self) -> Any:
+        return self.state
+
+
+# The writers' state names files and their lengths; what they hold is compared point by point.
+PARTS = ("stream", "agent", "memory", "episodes", "window", "milestones", "scores")
+
+
+def checkpoint(run: Path, parts: tuple[str, ...] = PARTS) -> tuple[int, dict[str, Any]]:
+    """(frames, {part: state}) of the newest checkpoint."""
+    keepers = {part: _Keeper() for part in parts}
+    frames = Checkpoints(RunDirectory(run).checkpoints).restore_latest(keepers)
+    assert frames is not None
+    return frames, {part: keeper.state for part, keeper in keepers.items()}
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """All that two finished runs left behind is equal: the final checkpoint with parameters, optimiser, replay
+    and generators, every logged number, the evaluations, TensorBoard's points, and the snapshots."""
+    assert status(a)["state"] == status(b)["state"] == "finished"
+    assert_alike(metrics(a), metrics(b))
+    assert_alike(evaluations(a), evaluations(b))
+    assert_alike(checkpoint(a), checkpoint(b))
+    assert_alike(points(a), points(b))
+    assert_alike(snapshots(a), snapshots(b))

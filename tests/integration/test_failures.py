@@ -1,0 +1,246 @@
+"""What goes wrong is told in one line, leaves the run as it was, and can be gone on from. Never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conformance.alike import assert_alike
+from tests.integration.runs import (
+    Outcome,
+    assert_same_run,
+    checkpoint,
+    full_disk,
+    kill_in_save,
+    launch,
+    poison,
+    signal_at,
+    snapshots,
+    start,
+    status,
+)
+from tracking.checkpoints import load_file
+from tracking.run_directory import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def stopped(toy_config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run stopped at 1,304 frames; tests that change it copy it."""
+    run = tmp_path_factory.mktemp("stopped") / "run"
+    outcome = launch("--config", toy_config, "--run_dir", run, hook=partial(signal_at, 1304))
+    assert outcome.code == 75, outcome.err
+    return run
+
+
+@pytest.fixture
+def run(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of the stopped run."""
+    return Path(shutil.copytree(stopped, tmp_path / "run"))
+
+
+def refused(outcome: Outcome) -> str:
+    """The one line of a refusal."""
+    assert outcome.code == 2, outcome.err
+    assert len(outcome.err.splitlines()) == 1, outcome.err
+    return outcome.complaint
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file in it, but the lock."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
+
+
+# -- refusals ------------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_is_refused(run: Path) -> None:
+    before = contents(run)
+    with RunDirectory(run) as held:
+        held.resume()
+        complaint = refused(launch("--resume", run))
+    assert f"another process (pid {os.getpid()}) is working in {run}" in complaint
+    assert contents(run) == before
+
+
+def test_an_existing_directory_is_refused(toy_config: Path, run: Path) -> None:
+    before = contents(run)
+    assert f"--resume {run}" in refused(launch("--config", toy_config, "--run_dir", run))
+    assert contents(run) == before
+
+
+def test_changed_learning_settings_are_refused_and_listed(run: Path) -> None:
+    before = contents(run)
+    changes = ("--learner.n_step", 5, "--seed", 9, "--frames", 5000, "--log.period", 50)
+    complaint = refused(launch("--resume", run, *changes))
+    assert "learner.n_step: 2 in the run, 5 asked for" in complaint and "seed: 3 in the run, 9" in complaint
+    assert "frames" not in complaint and "log" not in complaint
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("--stream.games", "[toy_rise, toy_catch]"), "stream.games"),
+        (("--emulators.count", 4), "emulators.count"),
+        (("--replay.capacity", 400), "replay.capacity"),
+        (("--threads", 2), "threads"),
+        (("--init_from", "x.pt"), "--init_from begins a new run"),
+    ],
+)
+def test_each_is_refused(stopped: Path, change: tuple[object, ...], told: str) -> None:
+    assert told in refused(launch("--resume", stopped, *change))
+
+
+def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    assert "no run to resume" in refused(launch("--resume", tmp_path / "nowhere"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_no_such_files(toy_config: Path, tmp_path: Path) -> None:
+    new = ("--run_dir", tmp_path / "run")
+    assert "nothing.pt" in refused(launch("--config", toy_config, *new, "--init_from", tmp_path / "nothing.pt"))
+    assert "nothing.yaml" in refused(launch("--config", tmp_path / "nothing.yaml", *new))
+    assert not (tmp_path / "run").exists()
+
+
+# -- damage --------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(run: Path, uninterrupted: Path) -> None:
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    assert newest.name == f"{1304:012d}"
+    part = newest / "agent.pt"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    outcome = launch("--resume", run)
+    assert outcome.code == 0, outcome.err
+    assert "Traceback" not in outcome.err and f"{newest} is damaged (" in outcome.err and "agent.pt" in outcome.err
+    assert_same_run(run, uninterrupted)
+
+
+def test_all_checkpoints_damaged(run: Path) -> None:
+    for directory in (run / "checkpoints").iterdir():
+        (directory / "agent.pt").unlink()
+    outcome = launch("--resume", run)
+    assert outcome.code == 1 and "none of the 2 checkpoints" in outcome.complaint
+    assert status(run)["state"] == "failed"
+
+
+# -- breakdowns of a run under way ----------------------------------------------------------------------------
+
+
+def failed(outcome: Outcome, run: Path, told: str, last_good: int) -> None:
+    """Exit code 1, one line, the last good checkpoint named, and the status says so too."""
+    assert outcome.code == 1, outcome.err
+    assert told in outcome.complaint and f"{last_good:,} frames (--resume {run})" in outcome.complaint
+    said = status(run)
+    assert said["state"] == "failed" and told in said["message"]
+
+
+def test_nan_stops_the_run_and_its_last_good_checkpoint_resumes(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    failed(launch("--config", toy_config, "--run_dir", run, hook=partial(poison, 1000)), run, "learning diverged", 704)
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+def test_nan_just_before_a_checkpoint_is_not_saved(toy_config: Path, tmp_path: Path) -> None:
+    """Also where no metric was logged in between."""
+    run = tmp_path / "run"
+    seldom = ("--log.period", 100_000)
+    outcome = launch("--config", toy_config, "--run_dir", run, *seldom, hook=partial(poison, 1000))
+    failed(outcome, run, "not finite", 704)
+    _, parts = checkpoint(run, ("agent",))
+    network = parts["agent"]["learner"]["network"]
+    assert all(bool(torch.isfinite(value).all()) for value in network.values())
+
+
+@pytest.mark.parametrize(("function", "frames", "last_good"), [("write_tree", 1100, 1056), ("write", 1100, 1056)])
+def test_a_full_disk(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, function: str, frames: int, last_good: int
+) -> None:
+    run = tmp_path / "run"
+    outcome = launch("--config", toy_config, "--run_dir", run, hook=partial(full_disk, function, frames))
+    failed(outcome, run, "the disk is full", last_good)
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        pytest.param(partial(kill_in_save, 0), id="before any"),
+        pytest.param(partial(signal_at, 304, signal.SIGKILL), id="before the first of its period"),
+    ],
+)
+def test_killed_before_a_checkpoint_it_starts_over_with_clean_logs(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, hook: partial[None]
+) -> None:
+    run = tmp_path / "run"
+    killed = launch("--config", toy_config, "--run_dir", run, hook=hook)
+    assert killed.code == -signal.SIGKILL and (run / "config.yaml").is_file()
+    assert not (run / "checkpoints" / f"{352:012d}").exists()
+    with open(run / "metrics.jsonl", "a") as file:  # as if more had been written
+        file.write(json.dumps({"frame": 296, "learning/loss": 1.0}) + "\n")
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+# -- beginning from old weights --------------------------------------------------------------------------------
+
+
+def test_init_from_begins_with_the_snapshots_weights(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    snapshot = uninterrupted / "snapshots" / f"{1600:012d}.pt"
+    run = tmp_path / "run"
+    # Nothing is learned before the end, and the snapshot at the end holds the weights.
+    short = ("--frames", 16, "--seed", 11)
+    outcome = launch("--config", toy_config, "--run_dir", run, "--init_from", snapshot, *short)
+    assert outcome.code == 0, outcome.err
+    assert_alike(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
+
+
+def test_killed_at_once_it_still_has_them(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    snapshot = uninterrupted / "snapshots" / f"{1600:012d}.pt"
+    run = tmp_path / "run"
+    arguments = ("--config", toy_config, "--run_dir", run, "--init_from", snapshot, "--frames", 16)
+    assert launch(*arguments, hook=partial(signal_at, 8, signal.SIGKILL)).code == -signal.SIGKILL
+    assert launch("--resume", run).code == 0
+    assert_alike(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
+
+
+@pytest.mark.parametrize("what", ["garbage", "another file", "another network"])
+def test_a_file_that_is_no_fitting_snapshot_is_refused(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, what: str
+) -> None:
+    path = uninterrupted / "snapshots" / f"{1600:012d}.pt"
+    changes: tuple[Any, ...] = ()
+    if what == "garbage":
+        path = tmp_path / "garbage.pt"
+        path.write_bytes(b"no weights")
+    elif what == "another file":
+        path = uninterrupted / "checkpoints" / f"{2400:012d}" / "stream.pt"
+    else:
+        changes = ("--learner.network", "nature")
+    outcome = launch("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", path, *changes)
+    assert outcome.code == 2 and str(path) in outcome.complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_at_once_one_goes_on(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Two that start together on one directory: one is refused, the other is not disturbed."""
+    both = [start("--config", toy_config, "--run_dir", tmp_path / "run") for _ in range(2)]
+    codes = sorted(each.outcome().code for each in both)
+    assert codes == [0, 2]
+    assert_same_run(tmp_path / "run", uninterrupted)

@@ -1,0 +1,39 @@
+"""Where task numbers come from."""
+
+from taskid.source import SingleTask, TrueLabels
+
+
+def test_games_are_numbered_in_order_of_appearance() -> None:
+    shown: list[str] = []
+    tasks = TrueLabels(lambda: shown[-1])
+    numbers = []
+    for name in ("krull", "krull", "pong", "boxing", "krull", "pong"):
+        shown.append(name)
+        numbers.append(tasks.infer(None))  # type: ignore[arg-type]
+    assert numbers == [0, 0, 1, 2, 0, 1] and tasks.tasks == 3
+
+
+def test_recognising_creates_no_task() -> None:
+    tasks = TrueLabels(lambda: "krull")
+    tasks.infer(None)  # type: ignore[arg-type]
+    before = tasks.state_dict()
+    assert tasks.recogniser("pong").identify(None) is None  # type: ignore[arg-type]
+    assert tasks.recogniser("krull").identify(None) == 0  # type: ignore[arg-type]
+    assert tasks.tasks == 1 and tasks.state_dict() == before
+
+
+def test_the_state_is_a_copy() -> None:
+    shown = ["krull"]
+    tasks = TrueLabels(lambda: shown[-1])
+    tasks.infer(None)  # type: ignore[arg-type]
+    state = tasks.state_dict()
+    shown.append("pong")
+    tasks.infer(None)  # type: ignore[arg-type]
+    assert state == {"numbers": {"krull": 0}}
+
+
+def test_everything_is_one_task() -> None:
+    tasks = SingleTask()
+    assert tasks.tasks == 1 and tasks.infer(None) == 0  # type: ignore[arg-type]
+    assert tasks.recogniser("anything").identify(None) == 0  # type: ignore[arg-type]
+    assert tasks.state_dict() == {}
