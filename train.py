@@ -153,7 +153,8 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 recent = [*recent[-19:], score]
                 window.add(_episode_scalars(label, score, length))
             if stream.visit != visit:
-                progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
+                if stream.label != label:
+                    progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
                 _save_snapshot(run, parts, label)
                 recent = []
             if due(config.log.period, before, stream.frames):
