@@ -28,7 +28,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.config = self.path / "config.yaml"
         self.status = self.path / "status.json"
         self.versions = self.path / "versions.json"
