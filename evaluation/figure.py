@@ -42,9 +42,13 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The rows of an evaluations.csv with numbers as numbers."""
     with open(path, newline="") as file:
         return [
-            {name: value if name == "game" or value == "" else float(value) for name, value in row.items()}
+            {name: value if name == "game" or value == "" else _number(value) for name, value in row.items()}
             for row in csv.DictReader(file)
         ]
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
@@ -74,8 +78,8 @@ def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
     plt.close(figure)
 
 
-def _table_text(frames: float, final: list[dict[str, Any]]) -> str:
+def _table_text(frames: int, final: list[dict[str, Any]]) -> str:
     console = Console(width=110)
     with console.capture() as captured:
-        console.print(console_table(int(frames), final))
+        console.print(console_table(frames, final))
     return "\n" + captured.get()

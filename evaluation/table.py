@@ -64,7 +64,7 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
             f"{row['human']:,.1f}",
             f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
             f"{row['human_normalised']:.2f}",
-            f"{row['episodes']:.0f}",
+            str(row["episodes"]),
             f"{row['mean_length']:,.0f}",
         )
     table.add_section()
