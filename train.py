@@ -26,6 +26,7 @@ from configs.run import Parts, build
 from configs.schema import Config
 from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
+from envs.stream import GameStream
 from evaluate import evaluate_games
 from evaluation import table
 from evaluation.figure import write_report
@@ -117,9 +118,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         recent: list[float] = []
         while True:
             last = stream.frames >= config.frames
-            if (last and milestones.evaluated < stream.frames) or due(
-                config.evaluation.period, milestones.evaluated, stream.frames
-            ):
+            if _evaluation_due(config, milestones.evaluated, stream):
                 try:
                     results = _evaluate(config, parts, games, stop, last)
                     milestones.evaluated = stream.frames
@@ -176,6 +175,13 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             progress.event(line)
         run.write_status("finished", stream.frames, config.frames)
     return FINISHED
+
+
+def _evaluation_due(config: Config, evaluated: int, stream: GameStream) -> bool:
+    visit_ended = config.evaluation.at_visit_ends and stream.frames == stream.visit_start
+    if stream.frames > evaluated and (visit_ended or stream.frames >= config.frames):
+        return True
+    return due(config.evaluation.period, evaluated, stream.frames)
 
 
 def _evaluate(config: Config, parts: Parts, games: tuple[str, ...], stop: StopSignal, last: bool) -> list[GameResult]:

@@ -128,7 +128,9 @@ class EvaluationConfig:
     """Evaluations without learning, of every game of the schedule."""
 
     period: int = 1_000_000
-    """Frames between evaluations (PAPER: 1 M); 0: none during the run."""
+    """Frames between evaluations (PAPER: 1 M); 0: none at intervals."""
+    at_visit_ends: bool = False
+    """Evaluate also whenever a visit ends."""
     episodes: int = 5
     """Episodes per game."""
     final_episodes: int = 10
