@@ -20,6 +20,7 @@ from tests.conformance.alike import assert_alike
 from tests.integration.runs import (
     ROOT,
     SWITCH,
+    TOY,
     assert_same_run,
     checkpoint,
     evaluations,
@@ -98,6 +99,17 @@ def test_an_evaluation_is_abandoned_at_once_and_done_again(
     assert status(run)["frames"] == 600 and not (run / "evaluations.csv").exists()
     assert launch("--resume", run).code == 0
     assert_same_run(run, uninterrupted)
+
+
+def test_evaluations_at_visit_ends_are_made_once_each(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path / "ends.yaml", TOY, evaluation={**TOY["evaluation"], "period": 0, "at_visit_ends": True}
+    )
+    run, log = tmp_path / "run", tmp_path / "steps"
+    outcome = launch("--config", config, "--run_dir", run, hook=partial(signal_in_evaluation, 30, log))
+    assert outcome.code == 75 and status(run)["frames"] == SWITCH
+    assert launch("--resume", run).code == 0
+    assert [int(row["frames"]) for row in evaluations(run)] == [800, 800, 1600, 1600, 2400, 2400]
 
 
 def test_the_last_evaluation_too(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
