@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,18 +113,18 @@ def _result(game: str, seed: int, runs: Path) -> dict[str, Any]:
 def _random_agent(game: str) -> dict[str, Any]:
     """The same evaluation with epsilon 1."""
     config = resolve(load(_PRESET, ["--stream.games", f"[{game}]", "--learner.precision", "float32"]))
-    e = replace(config.evaluation, episodes=30, emulators=10)
+    e, episodes = config.evaluation, 30
     result = evaluate_games(
         config,
         build_agent(config, build_memory(config), lambda: game),
         [game],
-        episodes=e.episodes,
-        emulators=e.emulators,
+        episodes=episodes,
+        emulators=10,
         epsilon=1.0,
         max_episode_frames=e.max_episode_frames,
         seed=e.seed,
     )[0]
-    return {"game": game, "episodes": e.episodes, "mean": result.mean, "standard_error": result.standard_error}
+    return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -37,7 +37,6 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.evaluations = self.path / "evaluations.csv"
-        self.inference = self.path / "inference.jsonl"
         self.report = self.path / "report"
         self._lock: int | None = None
 
