@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from agent.continual import ContinualAgent
 from configs.checks import ConfigError
 from configs.launch import check_snapshot, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
@@ -29,9 +30,12 @@ from envs.games import human_normalised
 from envs.stream import GameStream
 from evaluate import evaluate_games
 from evaluation import table
+from evaluation import tasks as task_log
 from evaluation.figure import write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
+from taskid.score import InferenceScore
 from tracking.checkpoints import CheckpointError, Checkpoints, Stateful, load_file, save_file
+from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError
@@ -91,6 +95,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     window, timer, milestones = MetricWindow(), PhaseTimer(), Milestones()
     writers = Writers([TensorBoardWriter(run.tensorboard), JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
+    inference, changes = InferenceScore(), CsvWriter(run.tasks, task_log.COLUMNS)
     checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
     stateful: dict[str, Stateful] = {
         "stream": stream,
@@ -101,10 +106,13 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         "milestones": milestones,
         "writers": writers,
         "scores": scores,
+        "inference": inference,
+        "changes": changes,
     }
     if not _restored(checkpoints, stateful):
         writers.clear()
         scores.clear()
+        changes.clear()
         stream.start()
         writers.text(0, "config", run.config.read_text())
         if init_from:
@@ -141,6 +149,8 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             now, label, visit, before = stream.now, stream.label, stream.visit, stream.frames
             with timer.phase("act"):
                 action = agent.act(now)
+            if inference.record(label, agent.task):
+                changes.write(task_log.row(before, label, agent.task, agent.tasks.posterior))
             with timer.phase("emulate"):
                 following = stream.step(action)
             with timer.phase("learn"):
@@ -155,9 +165,15 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if stream.label != label:
                     progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
                 _save_snapshot(run, parts, label)
+                _save_confusion(run, inference, stream.frames, writers)
                 recent = []
             if due(config.log.period, before, stream.frames):
-                scalars = {**window.pop(), **_state_scalars(parts, games, label), **timer.pop()}
+                scalars = {
+                    **window.pop(),
+                    **_state_scalars(parts, games, label),
+                    **_inference_scalars(agent, inference),
+                    **timer.pop(),
+                }
                 scalars["time/frames_per_second"] = speed(stream.frames)
                 writers.write(stream.frames, scalars)
                 writers.flush()
@@ -168,8 +184,10 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if due(config.log.image_period, before, stream.frames):
                 writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
 
+        _save_confusion(run, inference, stream.frames, writers)
         writers.close()
         scores.close()
+        changes.close()
         stream.close()
         for line in write_report(run, config):
             progress.event(line)
@@ -240,6 +258,16 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
         scalars[f"exploration/epsilon_task{task}"] = agent.epsilon(frames)
         scalars[f"replay/transitions_task{task}"] = memory.size(task)
     return scalars
+
+
+def _inference_scalars(agent: ContinualAgent, inference: InferenceScore) -> dict[str, float]:
+    scores = inference.scalars(agent.frames_per_step)
+    return {"task/posterior": agent.tasks.posterior, **{f"inference/{name}": value for name, value in scores.items()}}
+
+
+def _save_confusion(run: RunDirectory, inference: InferenceScore, frames: int, writers: Writers) -> None:
+    write_text(run.confusion, task_log.confusion_csv(inference.table))
+    writers.text(frames, "inference/confusion", task_log.confusion_markdown(inference.table))
 
 
 def _check_values(scalars: Mapping[str, float], config: Config) -> None:

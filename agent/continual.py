@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon, epsilon_greedy
+from agent.pending import PendingRows, Remembered, Row
 from replay.transition import Transition
 
 
@@ -28,6 +28,22 @@ class Observed(Protocol):
     @property
     def reward(self) -> np.ndarray: ...
 
+    @property
+    def discount(self) -> np.ndarray: ...
+
+    @property
+    def interrupted(self) -> np.ndarray: ...
+
+
+class Inferred(Protocol):
+    """The task to act in, and the tasks of the oldest unsettled steps (see `taskid.source.Inference`)."""
+
+    @property
+    def task(self) -> int: ...
+
+    @property
+    def settled(self) -> tuple[int, ...]: ...
+
 
 class Tasks(Protocol):
     """Task inference (see `taskid.source.TaskSource`)."""
@@ -35,7 +51,10 @@ class Tasks(Protocol):
     @property
     def tasks(self) -> int: ...
 
-    def infer(self, now: Any) -> int: ...
+    @property
+    def posterior(self) -> float: ...
+
+    def infer(self, now: Any) -> Inferred: ...
 
     def recogniser(self, label: str) -> Any: ...
 
@@ -77,6 +96,10 @@ class ContinualAgent:
     `samples_per_step` is how many transitions are replayed per agent step (one action of one emulator),
     whatever B is. Learning in a task starts after `min_history_frames` frames in it, once for ever. The target
     network is copied every `target_frames` frames of learning. `reward_clip` bounds |reward| (0: no bound).
+
+    What is seen while the task is in doubt is held back until it is settled, and goes to the task it is settled
+    for; nothing is learned meanwhile, and what was owed is caught up afterwards. With `hold_back` off every row
+    goes at once to the task that was acted in.
     """
 
     def __init__(
@@ -93,6 +116,7 @@ class ContinualAgent:
         min_history_frames: int,
         target_frames: int,
         reward_clip: float,
+        hold_back: bool = True,
         exploration_rng: np.random.Generator,
         replay_rng: np.random.Generator,
     ) -> None:
@@ -107,10 +131,13 @@ class ContinualAgent:
         self.min_history_frames = min_history_frames
         self.target_frames = target_frames
         self.reward_clip = reward_clip
+        self.hold_back = hold_back
         self.exploration_rng = exploration_rng
         self.replay_rng = replay_rng
         self.task = -1
         self.time = 0
+        self.settled: tuple[int, ...] = ()
+        self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.samples_owed = 0.0
         self.learning_frames = 0
@@ -118,7 +145,9 @@ class ContinualAgent:
 
     def act(self, now: Observed) -> np.ndarray:
         """Actions int64 [B] for `now`, after inferring its task; to be called once per time step."""
-        self.task = self.tasks.infer(now)
+        inferred = self.tasks.infer(now)
+        self.task = inferred.task
+        self.settled = inferred.settled if self.hold_back else (inferred.task,)
         while self.learner.tasks < self.tasks.tasks:
             self.learner.add_task()
         frames = self.task_frames.setdefault(self.task, 0)
@@ -128,32 +157,34 @@ class ContinualAgent:
 
     def observe(self, now: Observed, action: np.ndarray, following: Observed) -> list[dict[str, Tensor]]:
         """Remember one step of all emulators and learn as much as is due; the metrics of each update."""
-        self.memory.add(self.task, self.time, now, action, self._clipped(following))
+        self.pending.append(Row(self.time, self._remembered(now), action, self._remembered(following)))
         self.time += 1
-        self.task_frames[self.task] += self.frames_per_step
-        if self.task_frames[self.task] < self.min_history_frames:
+        for task in self.settled:
+            row = self.pending.pop()
+            self.memory.add(task, row.time, row.before, row.action, row.after)
+            self.task_frames[task] = self.task_frames.get(task, 0) + self.frames_per_step
+        if not self.settled or self.task_frames[self.task] < self.min_history_frames:
             return []
-        return self._learn(len(action))
+        return self._learn(len(self.settled), len(action))
 
-    def _learn(self, agent_steps: int) -> list[dict[str, Tensor]]:
+    def _learn(self, steps: int, emulators: int) -> list[dict[str, Tensor]]:
+        """Learn what `steps` vector steps of so many emulators make due."""
         metrics = []
-        self.samples_owed += agent_steps * self.samples_per_step
+        self.samples_owed += steps * emulators * self.samples_per_step
         while self.samples_owed >= self.batch_size:
             self.samples_owed -= self.batch_size
             batch = self.memory.sample(self.task, self.batch_size, self.replay_rng)
             metrics.append(self.learner.learn(batch, self.task))
             self.updates += 1
         before = self.learning_frames // self.target_frames
-        self.learning_frames += self.frames_per_step
+        self.learning_frames += steps * self.frames_per_step
         if self.learning_frames // self.target_frames > before:
             self.learner.sync_target()
         return metrics
 
-    def _clipped(self, following: Observed) -> Observed:
-        if self.reward_clip == 0:
-            return following
-        reward = np.clip(following.reward, -self.reward_clip, self.reward_clip)
-        return replace(following, reward=reward)  # type: ignore[type-var]
+    def _remembered(self, step: Observed) -> Remembered:
+        reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)
+        return Remembered(step.observation, reward, step.discount, step.interrupted)
 
     def player(self, epsilon: float, rng: np.random.Generator) -> Player:
         """A frozen player of the current weights, with a generator of its own."""
@@ -179,6 +210,7 @@ class ContinualAgent:
             "learner": self.learner.state_dict(),
             "task": self.task,
             "time": self.time,
+            "pending": self.pending.state_dict(),
             "task_frames": dict(self.task_frames),
             "samples_owed": self.samples_owed,
             "learning_frames": self.learning_frames,
@@ -192,6 +224,7 @@ class ContinualAgent:
         self.tasks.load_state_dict(state["tasks"])
         self.learner.load_state_dict(state["learner"])
         self.task, self.time = state["task"], state["time"]
+        self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
         self.samples_owed = state["samples_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]

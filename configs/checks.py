@@ -86,8 +86,24 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"log.checkpoints_kept: at least 2 are kept, is {c.log.checkpoints_kept}"
     if c.learner.shift_pixels > 20:
         yield f"learner.shift_pixels: at most 20 of the 84 pixels, is {c.learner.shift_pixels}"
+    yield from _inference_problems(c)
     yield from _replay_problems(c)
     yield from _stream_problems(c)
+
+
+def _inference_problems(c: Config) -> Iterator[str]:
+    i = c.inference
+    least = {"levels": 2, "period": 1, "window": 1, "window_pictures": 0, "max_contexts": 0, "memory": 0}
+    for name, bound in least.items():
+        value = getattr(i, name)
+        if value is not None and not bound <= value < math.inf:
+            yield f"inference.{name}: must be a finite number of at least {bound}, is {value}"
+    if i.levels is not None and i.levels > 256:
+        yield f"inference.levels: a screen has 256 grey levels at most, is {i.levels}"
+    if i.concentration is not None and not 0 < i.concentration < math.inf:
+        yield f"inference.concentration: must be a finite number greater than 0, is {i.concentration}"
+    if i.switch_probability is not None and not 0 <= i.switch_probability < 1:
+        yield f"inference.switch_probability: must be at least 0 and less than 1, is {i.switch_probability}"
 
 
 def _replay_problems(c: Config) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon
 from agent.networks import ARCHITECTURES, QNetwork
 from configs.precision import fastest_precision
-from configs.schema import Config
+from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
 from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit
@@ -25,6 +25,7 @@ from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
 from replay.per_task import PerTaskReplay
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from taskid.source import SingleTask, TaskSource, TrueLabels
 
 FRAME_SKIP = 4
@@ -42,7 +43,8 @@ class Parts:
 def resolve(config: Config) -> Config:
     """`config` with everything decided that depends on the machine: threads, precision.
 
-    The result is written into the run directory and used again on resume, so that it computes the same bits.
+    The result is written into the run directory and used again on resume, so that it computes the same bits. The
+    inference's settings are spelt out as well.
     """
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or cores
@@ -55,6 +57,7 @@ def resolve(config: Config) -> Config:
         threads=threads,
         emulators=replace(config.emulators, threads=emulator_threads),
         learner=replace(config.learner, precision=precision),
+        inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))),
     )
 
 
@@ -165,8 +168,17 @@ def build_memory(config: Config) -> PerTaskReplay:
     return PerTaskReplay(make_buffer, budget_bytes=int(r.budget_gib * 2**30))
 
 
+def forget_me_not_settings(config: InferenceConfig) -> ForgetMeNotSettings:
+    """The chosen model's settings with those that the configuration gives."""
+    model = PAPER if config.model == "paper" else DEFAULT
+    given = {name: getattr(config, name) for name in asdict(model)}
+    return replace(model, **{name: value for name, value in given.items() if value is not None})
+
+
 def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
     """Where task numbers come from; only true labels are handed the name of the game."""
+    if config.tasks == "inferred":
+        return ForgetMeNot(forget_me_not_settings(config.inference))
     return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
 
 
@@ -185,6 +197,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         min_history_frames=config.replay.min_history * FRAME_SKIP,
         target_frames=c.target_frames,
         reward_clip=c.reward_clip,
+        hold_back=config.inference.hold_back,
         exploration_rng=numpy_generator(config.seed, "exploration"),
         replay_rng=numpy_generator(config.seed, "replay"),
     )

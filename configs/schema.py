@@ -110,6 +110,36 @@ class ExplorationConfig:
 
 
 @dataclass(frozen=True)
+class InferenceConfig:
+    """Task inference by forget-me-not, where tasks is inferred. A setting left null is that of the model."""
+
+    model: Literal["default", "paper"] = "default"
+    """default: how episodes open, told apart where an episode begins; paper: as published (PAPER)."""
+    levels: int | None = None
+    """Grey levels of a pixel (default: 16; paper: 256)."""
+    concentration: float | None = None
+    """Total concentration of the Dirichlet prior over a pixel's levels (default: 0.1; paper: 1)."""
+    base: Literal["uniform", "pooled"] | None = None
+    """The prior's mean: uniform over the levels (paper), or the levels of all screens so far (default)."""
+    memory: float | None = None
+    """A context fades to this many pictures when it has seen more (default: 32); 0: no bound (paper)."""
+    at_starts: bool | None = None
+    """The task can change only where all emulators begin an episode at once (default: true; paper: false)."""
+    period: int | None = None
+    """Vector steps between observations (default: 1; PAPER: 4)."""
+    window: int | None = None
+    """Observations in a window, at least (default: 4; PAPER: 4)."""
+    window_pictures: int | None = None
+    """Pictures of all emulators in a window, at least (default: 12; paper: 0)."""
+    switch_probability: float | None = None
+    """Probability that the task changes where it can (default: 0.1); 0: 1/t at observation t (PAPER)."""
+    max_contexts: int | None = None
+    """At most so many contexts (100); then a new game is given to the one that explains it best. 0: no bound."""
+    hold_back: bool = True
+    """What is seen in an undecided window waits for the decision before it enters a replay buffer."""
+
+
+@dataclass(frozen=True)
 class ReplayConfig:
     """A buffer per task."""
 
@@ -169,12 +199,14 @@ class Config:
     """Length of the run [frames]."""
     threads: int = 0
     """Threads that compute; 0: one per core."""
-    tasks: Literal["true_labels", "single"] = "true_labels"
-    """Where task numbers come from. true_labels: the games' names; single: everything is one task (plain DQN)."""
+    tasks: Literal["inferred", "true_labels", "single"] = "true_labels"
+    """Where task numbers come from. inferred: from what is on screen, see inference; true_labels: the games'
+    names; single: everything is one task (plain DQN)."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     emulators: EmulatorConfig = field(default_factory=EmulatorConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -18,14 +18,14 @@ from configs.schema import Config
 from envs.schedule import timetable
 from evaluation.play import clipped_total
 from evaluation.table import console_table
+from evaluation.tasks import COLOURS, draw_timeline, read_changes
 from tracking.run_directory import RunDirectory
-
-# Okabe and Ito's palette, which the colour-blind can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
 
 def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
-    """Write report/scores.json and report/scores.png from evaluations.csv; yields lines for the console."""
+    """Write report/scores.json and report/scores.png from evaluations.csv, report/tasks.png from tasks.csv; yields
+    lines for the console."""
+    draw_timeline(read_changes(run.tasks), config.frames, run.report / "tasks.png")
     rows = read_evaluations(run.evaluations)
     if not rows:
         return
@@ -35,7 +35,7 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
     run.write_json(run.report / "scores.json", {"frames": last, "clipped_total": total, "games": final})
     draw(rows, config, run.report / "scores.png")
     yield _table_text(last, final)
-    yield f"written: {run.report / 'scores.json'}, {run.report / 'scores.png'}"
+    yield f"written: {', '.join(str(run.report / name) for name in ('scores.json', 'scores.png', 'tasks.png'))}"
 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ def _number(text: str) -> int | float:
 def draw(rows: list[dict[str, Any]], config: Config, path: Path) -> None:
     """Human-normalised score of every game over frames; the bar below shows which game was being played."""
     schedule = build_schedule(config)
-    colours = {game: _COLOURS[i % len(_COLOURS)] for i, game in enumerate(schedule.games)}
+    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(schedule.games)}
     figure, (top, bar) = plt.subplots(2, 1, figsize=(8, 4.6), sharex=True, height_ratios=(12, 1), layout="constrained")
     for game, colour in colours.items():
         points = sorted((r["frames"] / 1e6, r["human_normalised"]) for r in rows if r["game"] == game)

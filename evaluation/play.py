@@ -24,6 +24,9 @@ class Plays(Protocol):
 class Recognises(Protocol):
     """Task recognition without learning (see `taskid.source.Recogniser`)."""
 
+    @property
+    def posterior(self) -> float: ...
+
     def identify(self, now: TimeStep) -> int | None: ...
 
 
@@ -33,12 +36,14 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GameResult:
-    """Raw returns and lengths [frames] of the episodes of one game, and the task it was taken for."""
+    """Raw returns and lengths [frames] of the episodes of one game; the task it was taken for at the end (None:
+    never met), and how probable that was."""
 
     game: str
     returns: tuple[float, ...]
     lengths: tuple[int, ...]
     task: int | None
+    posterior: float
 
     @property
     def mean(self) -> float:
@@ -102,4 +107,4 @@ def play_game(
             finished[b].append((float(running[b]), int(length[b])))
             running[b], length[b] = 0.0, 0
     kept = [episode for done, due in zip(finished, owed, strict=True) for episode in done[:due]]
-    return GameResult(game, tuple(r for r, _ in kept), tuple(frames for _, frames in kept), task)
+    return GameResult(game, tuple(r for r, _ in kept), tuple(frames for _, frames in kept), task, recogniser.posterior)

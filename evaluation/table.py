@@ -14,6 +14,7 @@ COLUMNS = (
     "frames",
     "game",
     "task",
+    "posterior",
     "episodes",
     "mean",
     "standard_error",
@@ -31,6 +32,7 @@ def rows(frames: int, results: Sequence[GameResult]) -> list[dict[str, Any]]:
             "frames": frames,
             "game": r.game,
             "task": "" if r.task is None else r.task,
+            "posterior": r.posterior,
             "episodes": len(r.returns),
             "mean": r.mean,
             "standard_error": r.standard_error,
@@ -55,11 +57,12 @@ def report(frames: int, results: Sequence[GameResult]) -> dict[str, Any]:
 def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
     """The table a person reads, from `rows`."""
     table = Table(title=f"Evaluation at {frames:,} frames")
-    for column in ("game", "random", "human", "score", "human-normalised", "episodes", "mean frames"):
+    for column in ("game", "task", "random", "human", "score", "human-normalised", "episodes", "mean frames"):
         table.add_column(column, justify="left" if column == "game" else "right")
     for row in lines:
         table.add_row(
-            row["game"] + (" (never met)" if row["task"] == "" else ""),
+            row["game"],
+            "never met" if row["task"] == "" else str(row["task"]),
             f"{row['random']:,.1f}",
             f"{row['human']:,.1f}",
             f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
@@ -69,5 +72,5 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
         )
     table.add_section()
     total = clipped_total([row["human_normalised"] for row in lines])
-    table.add_row("total, each game clipped at 1", "", "", "", f"{total:.2f}", "", "")
+    table.add_row("total, each game clipped at 1", "", "", "", "", f"{total:.2f}", "", "")
     return table

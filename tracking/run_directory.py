@@ -37,6 +37,8 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.evaluations = self.path / "evaluations.csv"
+        self.tasks = self.path / "tasks.csv"
+        self.confusion = self.path / "confusion.csv"
         self.report = self.path / "report"
         self._lock: int | None = None
 

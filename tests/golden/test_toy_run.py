@@ -43,7 +43,7 @@ def play(directory: Path) -> list[dict[str, Any]]:
     config = write_config(directory / "toy.yaml", TOY, learner=learner)
     outcome = launch("--config", config, "--run_dir", directory / "run")
     assert outcome.code == 0, outcome.err
-    return [line for line in metrics(directory / "run") if "config" not in line]
+    return [line for line in metrics(directory / "run") if not any(isinstance(v, str) for v in line.values())]
 
 
 def test_the_toy_run_logs_the_same_numbers(tmp_path: Path) -> None:

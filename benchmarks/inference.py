@@ -1,0 +1,147 @@
+"""The task inference: agreement with the true games over groups and seeds, and its cost by number of contexts.
+
+    python -m benchmarks.inference --groups figure3,pool,thirty --seeds 0,1,2,3,4 --emulators 8
+    python -m benchmarks.inference --groups figure3 --seeds 0 --emulators 1 --source paper
+    python -m benchmarks.inference --groups figure3 --seeds 0 --variant uniform_base --set base=uniform
+    python -m benchmarks.inference --cost
+
+Each line of the first kind is one `python -m taskid.report`; what is done is skipped. Results go to
+benchmarks/inference/ as one small JSON file each, and table.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.timestep import SIZE, STACK, TimeStep
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+
+_RESULTS = Path(__file__).parent / "inference"
+_CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
+_COLUMNS = (
+    "games",
+    "contexts",
+    "purity",
+    "coverage",
+    "ari",
+    "delay_median",
+    "delay_max",
+    "false_switches",
+    "longest_false",
+    "us_per_step",
+)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--groups", default="figure3,pool,thirty", help="as in taskid.report --games")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--emulators", type=int, default=8)
+    parser.add_argument("--visits", type=int, default=3)
+    parser.add_argument("--vector_steps", type=int, default=2000)
+    parser.add_argument("--source", default="default")
+    parser.add_argument("--variant", help="name of the results where settings are changed (default: the source)")
+    parser.add_argument("--set", action="append", default=[], help="as in taskid.report")
+    parser.add_argument("--results", type=Path, default=_RESULTS)
+    parser.add_argument("--cost", action="store_true", help="measure time and memory by number of contexts instead")
+    options = parser.parse_args()
+    options.results.mkdir(parents=True, exist_ok=True)
+    if options.cost:
+        costs = {name: cost(settings) for name, settings in (("default", DEFAULT), ("paper", PAPER))}
+        (options.results / "cost.json").write_text(json.dumps(costs, indent=1))
+        print(json.dumps(costs))
+        return 0
+    for seed in options.seeds.split(","):
+        for group in options.groups.split(","):
+            _measure(group, int(seed), options)
+    text = table(options.results)
+    (options.results / "table.md").write_text(text)
+    print(text)
+    return 0
+
+
+def _measure(group: str, seed: int, options: argparse.Namespace) -> None:
+    variant = options.variant or options.source
+    path = options.results / f"{group}-{options.emulators}-{variant}-{seed}.json"
+    if path.is_file():
+        return
+    arguments = ["--games", group, "--seed", str(seed), "--source", options.source, "--json"]
+    for name in ("visits", "vector_steps", "emulators"):
+        arguments += [f"--{name}", str(getattr(options, name))]
+    arguments += [word for change in options.set for word in ("--set", change)]
+    figure = options.results / f"{group}-{options.emulators}-{variant}.png" if seed == 0 else Path("runs/taskid.png")
+    command = [sys.executable, "-m", "taskid.report", *arguments, "--figure", str(figure)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    result = {
+        "group": group,
+        "emulators": options.emulators,
+        "variant": variant,
+        "seed": seed,
+        "visits": options.visits,
+        "vector_steps": options.vector_steps,
+        **json.loads(output.splitlines()[-1]),
+    }
+    path.write_text(json.dumps(result, indent=1))
+
+
+def table(results: Path) -> str:
+    """All results as a Markdown table, seeds by minimum and maximum."""
+    found: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for path in sorted(results.glob("*-*-*-*.json")):
+        one = json.loads(path.read_text())
+        found.setdefault((one["group"], one["emulators"], one["variant"]), []).append(one)
+    head = ["games", "emulators", "source", "seeds", *_COLUMNS[1:]]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for (group, emulators, variant), ones in sorted(found.items()):
+        cells = [f"{group} ({ones[0]['games']})", str(emulators), variant, str(len(ones))]
+        cells += [_range([one[name] for one in ones]) for name in _COLUMNS[1:]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def cost(settings: ForgetMeNotSettings, emulators: int = 8, steps: int = 64) -> dict[str, dict[str, float]]:
+    """Microseconds per vector step and bytes per context, by number of contexts.
+
+    `in_window` is the mean over the steps of windows; `in_visits` counts a window every 2,000 steps where windows
+    open only at starts.
+    """
+    rng = np.random.default_rng(0)
+    source, costs = ForgetMeNot(settings), {}
+    screens = rng.integers(0, 256, (max(_CONTEXTS), 1, STACK, SIZE, SIZE), dtype=np.uint8)
+    first, later = np.ones(emulators, bool), np.zeros(emulators, bool)
+    nothing = np.zeros(emulators, np.float32)
+    length = settings.period * max(settings.window, -(-settings.window_pictures // emulators))
+    for count in _CONTEXTS:
+        while source.models.count < count:
+            screen = np.repeat(screens[source.models.count], emulators, 0)
+            for t in range(length):
+                source.infer(TimeStep(screen, nothing, nothing, later if t else first))
+        shown, begin = np.repeat(screens[0], emulators, 0), time.perf_counter()
+        for t in range(steps * length):
+            source.infer(TimeStep(shown, nothing, nothing, later if t % length else first))
+        in_window = 1e6 * (time.perf_counter() - begin) / (steps * length)
+        assert source.models.count == count
+        costs[str(count)] = {
+            "in_window": in_window,
+            "in_visits": in_window * length / 2000 if settings.at_starts else in_window,
+            "bytes_per_context": source.nbytes / count,
+        }
+    return costs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The log of the inference: which game was played and which task the agent took it for, as files and a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLUMNS = ("frames", "game", "task", "posterior")
+
+# Okabe and Ito's palette, which the colour-blind can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+def row(frames: int, game: str, task: int, posterior: float) -> dict[str, Any]:
+    """A line of tasks.csv: from this frame on `game` was played in `task`, of which the agent was so sure."""
+    return {"frames": frames, "game": game, "task": task, "posterior": posterior}
+
+
+def read_changes(path: Path) -> list[dict[str, Any]]:
+    """The lines of a tasks.csv, with numbers as numbers."""
+    with open(path, newline="") as file:
+        return [
+            row(int(line["frames"]), line["game"], int(line["task"]), float(line["posterior"]))
+            for line in csv.DictReader(file)
+        ]
+
+
+def confusion_csv(table: Mapping[str, Mapping[int, int]]) -> str:
+    """The confusion table (vector steps by game and task) as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows(_cells(table))
+    return text.getvalue()
+
+
+def confusion_markdown(table: Mapping[str, Mapping[int, int]]) -> str:
+    """The same as a Markdown table."""
+    head, *lines = ([str(cell) for cell in cells] for cells in _cells(table))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *lines])
+
+
+def _cells(table: Mapping[str, Mapping[int, int]]) -> list[list[Any]]:
+    tasks = range(1 + max((task for line in table.values() for task in line), default=-1))
+    return [
+        ["game", *(f"task {task}" for task in tasks)],
+        *([game, *(line.get(task, 0) for task in tasks)] for game, line in table.items()),
+    ]
+
+
+def draw_timeline(changes: Sequence[Mapping[str, Any]], end: int, path: Path) -> None:
+    """The true game and the inferred task over frames, from the lines of tasks.csv; `end` [frames].
+
+    In both halves a stretch has the colour of the true game: a task of two colours has merged two games, and a
+    colour in two rows of the lower half is a game that was split.
+    """
+    games = list(dict.fromkeys(change["game"] for change in changes))
+    tasks = 1 + max(change["task"] for change in changes)
+    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(games)}
+    height = 0.8 + 0.2 * (len(games) + tasks)
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(9, max(3.0, height)), sharex=True, height_ratios=(len(games), tasks), layout="constrained"
+    )
+    starts = [change["frames"] / 1e6 for change in changes]
+    for change, start, stop in zip(changes, starts, [*starts[1:], end / 1e6], strict=True):
+        colour = colours[change["game"]]
+        top.barh(games.index(change["game"]), stop - start, left=start, color=colour, height=0.8)
+        bottom.barh(change["task"], stop - start, left=start, color=colour, height=0.8)
+    top.set_yticks(range(len(games)), games)
+    bottom.set_yticks(range(tasks))
+    top.set_ylabel("game played")
+    bottom.set_ylabel("task inferred")
+    bottom.set_xlabel("environment frames [millions]")
+    for axis, count in ((top, len(games)), (bottom, tasks)):
+        axis.set_ylim(count - 0.4, -0.6)
+        axis.set_xlim(0, end / 1e6)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(axis="y", labelsize=8)
+        axis.grid(axis="x", color="lightgrey", linewidth=0.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,426 @@
+"""Task inference: the chain's mathematics, windows, contexts, and worlds in which the games are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from envs.atari import AtariBatch, AtariSettings
+from envs.schedule import Listed, Visit
+from envs.stream import GameStream
+from envs.timestep import TimeStep
+from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings, predict, update
+from taskid.pixels import PixelModels, Window, pictures
+from taskid.source import SingleTask, TaskSource, TrueLabels
+from tests.conformance.alike import assert_alike, difference
+from tests.envs.helpers import random_actions
+
+# -- a world of noisy random games -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is on screen: a game, and which emulators begin an episode."""
+
+    game: int
+    first: tuple[bool, ...]
+
+
+def game_picture(game: float) -> np.ndarray:
+    """uint8 [84, 84]. Game 2.5 is game 2 with a quarter of its pixels as in game 3."""
+    coarse = np.random.default_rng([1, int(game)]).integers(0, 256, (42, 42))
+    if game % 1:
+        other = np.random.default_rng([1, int(game) + 1]).integers(0, 256, (42, 42))
+        coarse = np.where(np.arange(42)[:, None] % 4 == 0, other, coarse)
+    return coarse.repeat(2, 0).repeat(2, 1).astype(np.uint8)
+
+
+def time_step(shown: Shown, rng: np.random.Generator) -> TimeStep:
+    """The game's picture for every emulator, each with a twentieth of its pixels at random."""
+    count = len(shown.first)
+    noise = rng.integers(0, 256, (count, 4, 84, 84))
+    lit = (rng.random((count, 4, 42, 42)) < 0.05).repeat(2, 2).repeat(2, 3)
+    observation = np.where(lit, noise, game_picture(shown.game)).astype(np.uint8)
+    ones = np.ones(count, np.float32)
+    return TimeStep(observation, 0 * ones, ones, np.array(shown.first))
+
+
+def visit(game: float, steps: int, count: int = 4, begins: bool = True) -> list[Shown]:
+    """One episode of `steps` steps in all emulators."""
+    return [Shown(game, (begins and t == 0,) * count) for t in range(steps)]  # type: ignore[arg-type]
+
+
+def world(script: Iterable[Shown], seed: int = 0) -> Iterator[TimeStep]:
+    """The time steps of a script."""
+    rng = np.random.default_rng(seed)
+    return (time_step(each, rng) for each in script)
+
+
+def chaos(seed: int, steps: int, count: int, games: int = 4) -> list[Shown]:
+    """Episodes of every length from one step on, some begun by all emulators and some only by a few."""
+    rng = np.random.default_rng(seed)
+    script: list[Shown] = []
+    while len(script) < steps:
+        begun = rng.random(count) < 0.5 if rng.random() < 0.3 else np.ones(count, bool)
+        game, length = int(rng.integers(games)), int(rng.integers(1, 20))
+        script += [Shown(game, tuple(bool(b) and t == 0 for b in begun)) for t in range(length)]
+    return script[:steps]
+
+
+def settled_tasks(source: TaskSource, steps: Iterable[TimeStep]) -> list[int]:
+    """The tasks of all settled steps, in order."""
+    return [task for now in steps for task in source.infer(now).settled]
+
+
+# -- the chain -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("states", [1, 2, 3, 7])
+@pytest.mark.parametrize("alpha", [0.0, 1e-6, 0.1, 0.5, 0.9])
+def test_prediction_is_the_product_with_the_transition_matrix(states: int, alpha: float) -> None:
+    p = np.random.default_rng(states).dirichlet(np.ones(states))
+    gamma = np.full((states, states), alpha / max(1, states - 1))
+    np.fill_diagonal(gamma, 1 - alpha if states > 1 else 1)
+    found = predict(np.log(p), alpha)
+    assert np.exp(found) == pytest.approx(p @ gamma, rel=1e-12)
+    assert np.exp(found).sum() == pytest.approx(1, rel=1e-12)
+    if alpha == 0:
+        assert_alike(found, np.log(p))
+
+
+def test_prediction_revives_what_had_become_impossible() -> None:
+    certain = np.array([-np.inf, 0.0, -5000.0])
+    assert np.exp(predict(certain, 0.2)) == pytest.approx([0.1, 0.8, 0.1], rel=1e-12)
+
+
+def test_update_is_the_rule_of_bayes() -> None:
+    rng = np.random.default_rng(0)
+    for states in (1, 2, 5):
+        prior, likelihood = rng.dirichlet(np.ones(states)), rng.random(states)
+        expected = prior * likelihood / (prior * likelihood).sum()
+        assert np.exp(update(np.log(prior), np.log(likelihood))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_update_bears_likelihoods_that_no_float_can_hold() -> None:
+    found = update(np.log([0.2, 0.3, 0.5]), np.array([-1e5, -1e5 - 3, -2e5]))
+    assert np.isfinite(found).all() and np.exp(found).sum() == pytest.approx(1, rel=1e-10)
+    assert found[1] - found[0] == pytest.approx(np.log(0.3 / 0.2) - 3, rel=1e-9)
+    assert found[2] == pytest.approx(-1e5, rel=1e-3)
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
+def test_the_posterior_is_that_of_the_whole_chain(settings: ForgetMeNotSettings) -> None:
+    """Against the recursion written out with matrices in logs, for models that stay as they are."""
+    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.memory)
+    for number in range(3):
+        window = Window(settings.levels)
+        for now in world(visit(number, 3)):
+            models.read(window, pictures(now.observation, settings.levels))
+        models.keep(number, window)
+    chain, expected = Filter(settings), np.log([0.4, 0.3, 0.2, 0.1])
+    chain.log_posterior = expected.copy()
+    window, observed = Window(settings.levels), 0
+    for t, now in enumerate(world([*visit(0, 4), *visit(1, 8), *visit(0.5, 8), *visit(7, 9)])):
+        if settings.at_starts and now.first.all():
+            window.clear()
+        looks = window.pictures < 16 if settings.at_starts else t % 4 == 0
+        if looks:
+            observed += 1
+            alpha = 1 / observed if settings is PAPER else 0.1 if now.first.all() else 0.0
+            with np.errstate(divide="ignore"):
+                gamma = np.log(np.full((4, 4), alpha / 3) + np.eye(4) * (1 - alpha - alpha / 3))
+            expected = np.logaddexp.reduce(expected[:, None] + gamma, axis=0)
+            expected = expected + models.read(window, pictures(now.observation, settings.levels))
+            expected = expected - np.logaddexp.reduce(expected)
+        if chain.step(now, models):
+            chain.close()
+        assert chain.log_posterior == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        if not settings.at_starts and t % 16 == 12:
+            window.clear()
+    assert observed == (16 if settings.at_starts else 8)
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER, replace(DEFAULT, max_contexts=2)])
+def test_the_posterior_is_normalised_at_every_step(settings: ForgetMeNotSettings) -> None:
+    source = ForgetMeNot(settings)
+    for now in world(chaos(3, 90, 2)):
+        source.infer(now)
+        assert np.logaddexp.reduce(source.filter.log_posterior) == pytest.approx(0, abs=1e-9)
+        assert not np.isnan(source.filter.log_posterior).any() and 0 <= source.posterior <= 1
+        assert len(source.filter.log_posterior) == source.models.count + 1
+
+
+# -- worlds in which the games are known -----------------------------------------------------------------------
+
+
+def test_each_game_becomes_one_context_and_is_found_again() -> None:
+    source, order = ForgetMeNot(DEFAULT), [0, 1, 2, 0, 3, 1, 1, 3, 2, 0]
+    script = [shown for game in order for shown in visit(game, 9)]
+    assert settled_tasks(source, world(script)) == [shown.game for shown in script]  # numbered as they appear
+    assert source.tasks == 4 and source.posterior == pytest.approx(1, abs=1e-6)
+
+
+def test_games_are_found_also_where_emulators_begin_episodes_on_their_own() -> None:
+    """An episode of a single emulator's is no place where the game can change."""
+    source = ForgetMeNot(DEFAULT)
+    rng = np.random.default_rng(1)
+    for game in (0, 1, 0):
+        script = visit(game, 6) + [Shown(game, tuple(rng.random(4) < 0.4)) for _ in range(20)]
+        script = script[:6] + [shown for shown in script[6:] if not all(shown.first)]
+        tasks = settled_tasks(source, world(script, game))
+        assert tasks == [game] * len(script)
+
+
+@pytest.mark.parametrize("first", [(False,) * 4, (True, True, False, True)])
+def test_without_a_common_beginning_the_task_never_changes(first: tuple[bool, ...]) -> None:
+    source = ForgetMeNot(DEFAULT)
+    settled_tasks(source, world(visit(0, 10)))
+    before = source.models.state_dict()
+    for now in world([Shown(1, first)] * 20):  # another picture altogether
+        answer = source.infer(now)
+        assert (answer.task, answer.settled) == (0, (0,))
+    assert source.tasks == 1
+    assert_alike(source.models.state_dict(), before)
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 12), (2, 6), (3, 4), (4, 4), (5, 4), (8, 4)])
+def test_fewer_emulators_take_longer_windows(count: int, length: int) -> None:
+    source = ForgetMeNot(DEFAULT)
+    for expected, game in enumerate((0, 1)):
+        sizes = [len(source.infer(now).settled) for now in world(visit(game, length + 3, count))]
+        assert sizes == [0] * (length - 1) + [length, 1, 1, 1]
+        assert source.models.seen[expected] == length * count
+
+
+def test_while_in_doubt_the_task_stays_what_it_was() -> None:
+    source = ForgetMeNot(DEFAULT)
+    tasks = [source.infer(now).task for now in world([*visit(0, 8), *visit(1, 8), *visit(0, 8)])]
+    assert tasks == [0] * (8 + 3) + [1] * (5 + 3) + [0] * 5
+
+
+def test_the_papers_model_finds_games_that_look_different_and_is_told_of_no_beginning() -> None:
+    source, order = ForgetMeNot(PAPER), [0, 1, 0, 2, 1, 0]
+    script = visit(0, 13, 2, begins=False)  # the first window has nothing before its first observation
+    script += [shown for game in order for shown in visit(game, 32, 2, begins=False)]
+    answers = [source.infer(now) for now in world(script)]
+    sizes = [len(answer.settled) for answer in answers]
+    assert [t for t, size in enumerate(sizes) if size] == list(range(12, len(script), 16))
+    assert [size for size in sizes if size] == [13] + [16] * 12
+    assert [task for answer in answers for task in answer.settled] == [shown.game for shown in script]
+    assert source.tasks == 3
+    assert source.models.seen.tolist() == [4 * 2 * n for n in (7, 4, 2)]  # windows of four observations
+
+
+def test_a_window_leaves_all_contexts_but_one_as_they_were() -> None:
+    source = ForgetMeNot(replace(DEFAULT, memory=0.0))
+    settled_tasks(source, world([shown for game in (0, 1, 2) for shown in visit(game, 6)]))
+    for game in (1, 0, 3, 2):
+        before = source.models.counts.copy()
+        steps = list(world(visit(game, 4), seed=10 + game))
+        assert settled_tasks(source, steps) == [game] * 4
+        others = [k for k in range(before.shape[1]) if k != game]
+        assert_alike(source.models.counts[:, others], before[:, others])
+        seen = Window(DEFAULT.levels)
+        for now in steps:
+            source.models.read(seen, pictures(now.observation, DEFAULT.levels))
+        own = before[:, game] if game < before.shape[1] else 0
+        assert_alike(source.models.counts[:, game].copy(), own + seen.counts)
+
+
+def test_in_an_undecided_window_no_context_changes() -> None:
+    source = ForgetMeNot(DEFAULT)
+    settled_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
+    before = source.models.state_dict()
+    assert settled_tasks(source, world(visit(2, 3))) == []
+    assert_alike(source.models.state_dict(), before)
+
+
+def test_when_no_context_may_be_added_the_one_that_explains_best_is_taken() -> None:
+    source = ForgetMeNot(replace(DEFAULT, max_contexts=3))
+    order, expected = [0, 2, 5, 2.5, 0.5, 5.5, 5, 0], [0, 1, 2, 1, 0, 2, 2, 0]
+    script = [visit(game, 5) for game in order]
+    tasks = settled_tasks(source, world(shown for each in script for shown in each))
+    assert tasks == [task for task in expected for _ in range(5)]
+    assert source.tasks == source.models.count == 3
+    unbounded = ForgetMeNot(replace(DEFAULT, max_contexts=0))
+    settled_tasks(unbounded, world(shown for each in script for shown in each))
+    assert unbounded.tasks > 3  # so the bound did decide
+
+
+# -- what is settled when --------------------------------------------------------------------------------------
+
+SHORT = replace(DEFAULT, window=1, window_pictures=0)
+SPARSE = replace(DEFAULT, period=3, window=2, window_pictures=0)
+SETTLED = [
+    *[(settings, count) for settings in (DEFAULT, SHORT, SPARSE) for count in (1, 3)],
+    (PAPER, 2),
+    (replace(PAPER, levels=16, period=1, window=3), 1),
+]
+
+
+def windows(script: Sequence[Shown], settings: ForgetMeNotSettings) -> list[tuple[int, int]]:
+    """(first step, step of the decision) of every window, from the beginnings alone."""
+    found, count, steps = [], len(script[0].first), len(script)
+    needed = max(settings.window, -(-settings.window_pictures // count))  # observations
+    if not settings.at_starts:
+        ends = range((needed - 1) * settings.period, steps, needed * settings.period)
+        return list(zip([0, *(end + 1 for end in ends)], ends, strict=False))
+    begins = [t for t, shown in enumerate(script) if all(shown.first)]
+    for begin, following in zip(begins, [*begins[1:], steps], strict=True):
+        end = begin + (needed - 1) * settings.period
+        if end < following:
+            found.append((begin, end))
+        elif following < steps:  # cut short: decided as the next one begins
+            found.append((begin, following))
+    return found
+
+
+@pytest.mark.parametrize(("settings", "count"), SETTLED)
+def test_every_step_is_settled_once_in_order_with_its_windows_task(settings: ForgetMeNotSettings, count: int) -> None:
+    script = chaos(count, 120, count)
+    source, settled, when = ForgetMeNot(settings), [], []
+    before = source.models.seen.copy()
+    decided: list[int] = []  # the context that grew
+    for t, now in enumerate(world(script)):
+        answer = source.infer(now)
+        settled += answer.settled
+        when += [t] * len(answer.settled)
+        assert len(settled) + source.waiting == t + 1
+        assert answer.task == source.task < source.tasks
+        seen = source.models.seen.copy()
+        grew = np.flatnonzero(seen - np.pad(before, (0, len(seen) - len(before))))
+        if settings.memory == 0 and len(grew) == 1 and len(answer.settled):
+            decided.append(int(grew[0]))
+            assert grew[0] == answer.settled[0]
+        before = seen
+        if answer.settled:
+            assert answer.settled[-1] == answer.task
+    expected = list(range(len(script)))  # a step outside all windows is settled at once
+    spans = windows(script, settings)
+    for begin, end in spans:
+        cut_short = settings.at_starts and end > begin and all(script[end].first)
+        last = end - 1 if cut_short else end
+        expected[begin : last + 1] = [end] * (last + 1 - begin)
+        assert len(set(settled[begin : last + 1])) == 1
+    assert len(spans) > 4 and when == expected[: len(when)]
+    assert decided == [settled[begin] for begin, _ in spans] or settings.memory
+
+
+@pytest.mark.parametrize("source", [TrueLabels(lambda: "pong"), SingleTask()], ids=["true labels", "single"])
+def test_sources_without_doubt_settle_every_step_at_once(source: TaskSource) -> None:
+    for now in world(chaos(0, 30, 2)):
+        answer = source.infer(now)
+        assert (answer.task, answer.settled) == (0, (0,))
+
+
+def test_before_the_first_beginning_everything_is_task_zero() -> None:
+    source = ForgetMeNot(DEFAULT)
+    assert settled_tasks(source, world(visit(3, 5, begins=False))) == [0] * 5
+    assert (source.tasks, source.models.count) == (1, 0)
+    assert settled_tasks(source, world(visit(3, 5))) == [0] * 5
+    assert (source.tasks, source.models.count) == (1, 1)
+
+
+# -- recognition -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_games_are_recognised_from_the_first_step_and_nothing_is_learned(
+    settings: ForgetMeNotSettings, count: int
+) -> None:
+    source = ForgetMeNot(settings)
+    begin = visit(0, 13, begins=settings.at_starts)
+    settled_tasks(source, world(begin + [shown for game in (1, 2) for shown in visit(game, 16)]))
+    settled_tasks(source, world(visit(1, 2), seed=5))  # a window is open
+    before, task = source.state_dict(), source.task
+    for game, expected in ((0, 0), (1, 1), (2, 2), (3, None), (4, None), (1, 1)):
+        recogniser = source.recogniser("the name does not matter")
+        for now in world(visit(game, 20, count), seed=20 + game):
+            assert recogniser.identify(now) == expected
+            assert 0 <= recogniser.posterior <= 1
+        assert recogniser.posterior == pytest.approx(1, abs=1e-6)
+    assert_alike(source.state_dict(), before)
+    assert source.task == task and source.tasks == 3
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
+def test_before_anything_was_met_nothing_is_recognised(settings: ForgetMeNotSettings) -> None:
+    source = ForgetMeNot(settings)
+    fresh, opened = source.recogniser(""), ForgetMeNot(settings)
+    opened.infer(next(world(visit(0, 1))))
+    for recogniser in (fresh, opened.recogniser("")):
+        for now in world(visit(0, 20)):
+            assert recogniser.identify(now) is None
+            assert recogniser.posterior == pytest.approx(1)
+
+
+def test_a_recogniser_looks_again_where_all_emulators_begin() -> None:
+    source = ForgetMeNot(DEFAULT)
+    settled_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
+    recogniser = source.recogniser("")
+    answers = [recogniser.identify(now) for now in world([*visit(0, 6), *visit(1, 6, begins=False), *visit(1, 6)])]
+    assert answers == [0] * 12 + [1] * 6
+
+
+# -- determinism -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
+def test_what_sees_the_same_says_the_same_whatever_the_order_of_the_emulators(settings: ForgetMeNotSettings) -> None:
+    a, b, shuffled = ForgetMeNot(settings), ForgetMeNot(settings), ForgetMeNot(settings)
+    rng = np.random.default_rng(0)
+    for now in world(chaos(5, 60, 3)):
+        order = rng.permutation(3)
+        answer = a.infer(now)
+        assert_alike(answer, b.infer(now))
+        assert_alike(answer, shuffled.infer(TimeStep(*(getattr(now, n)[order] for n in TimeStep.__slots__))))
+        assert a.posterior == b.posterior == shuffled.posterior
+    assert_alike(a.state_dict(), b.state_dict())
+    assert_alike(a.state_dict(), shuffled.state_dict())
+    other = ForgetMeNot(settings)
+    settled_tasks(other, world(chaos(5, 60, 3), seed=1))
+    assert difference(a.state_dict(), other.state_dict())
+
+
+# -- real games ------------------------------------------------------------------------------------------------
+
+GAMES = ("breakout", "pong", "asteroids", "space_invaders", "demon_attack", "enduro")
+STEPS = 40
+
+
+def played(games: Sequence[str], count: int, steps: int, seed: int) -> Iterator[tuple[str, TimeStep]]:
+    """(game, time step) of visits of so many vector steps each, under random play."""
+    schedule = Listed(tuple(Visit(game, steps * 4 * count) for game in games))
+    stream = GameStream(schedule, lambda game, s: AtariBatch(game, count, s, AtariSettings(threads=1)), seed, 10**6)
+    now = stream.start()
+    for action in random_actions(seed, steps * len(games), count):
+        yield stream.label, now
+        now = stream.step(action)
+    stream.close()
+
+
+@pytest.mark.parametrize(("count", "window"), [(4, 4), (1, 12)])
+def test_atari_games_are_told_apart_and_found_again(count: int, window: int) -> None:
+    source, order = ForgetMeNot(DEFAULT), (*GAMES, *sorted(GAMES))
+    shown, settled = [], []
+    for t, (game, now) in enumerate(played(order, count, STEPS, seed=count)):
+        answer = source.infer(now)
+        shown.append(GAMES.index(game))
+        settled += answer.settled
+        if t % STEPS >= window - 1:
+            assert answer.task == shown[-1], f"step {t % STEPS} of {game}"
+    assert source.tasks == len(GAMES) and settled == shown
+
+
+@pytest.mark.parametrize("game", ["boxing", "road_runner"])
+def test_a_mirrored_game_was_never_met(game: str) -> None:
+    source = ForgetMeNot(DEFAULT)
+    settled_tasks(source, (now for _, now in played([game, "pong"], 4, 6, seed=1)))
+    told, mirrored = source.recogniser(game), source.recogniser(game)
+    for _, now in played([game], 4, 12, seed=2):
+        assert told.identify(now) == 0
+        assert mirrored.identify(replace(now, observation=now.observation[..., ::-1])) is None
