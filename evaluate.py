@@ -147,7 +147,8 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             video_dir=output / "videos" / path.stem if options.video else None,
         )
-        Console().print(table.console_table(snapshot["frames"], table.rows(snapshot["frames"], results)))
+        shown = table.console_table(snapshot["frames"], table.rows(snapshot["frames"], results))
+        Console(width=max(110, Console().width)).print(shown)
         reports.append(table.report(snapshot["frames"], results))
         lines += table.rows(snapshot["frames"], results)
     output.mkdir(parents=True, exist_ok=True)

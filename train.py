@@ -165,7 +165,8 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if stream.label != label:
                     progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
                 _save_snapshot(run, parts, label)
-                _save_confusion(run, inference, stream.frames, writers)
+                write_text(run.confusion, task_log.confusion_csv(inference.table))
+                writers.text(stream.frames, "inference/confusion", task_log.confusion_markdown(inference.table))
                 recent = []
             if due(config.log.period, before, stream.frames):
                 scalars = {
@@ -184,7 +185,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if due(config.log.image_period, before, stream.frames):
                 writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
 
-        _save_confusion(run, inference, stream.frames, writers)
+        write_text(run.confusion, task_log.confusion_csv(inference.table))
         writers.close()
         scores.close()
         changes.close()
@@ -263,11 +264,6 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
 def _inference_scalars(agent: ContinualAgent, inference: InferenceScore) -> dict[str, float]:
     scores = inference.scalars(agent.frames_per_step)
     return {"task/posterior": agent.tasks.posterior, **{f"inference/{name}": value for name, value in scores.items()}}
-
-
-def _save_confusion(run: RunDirectory, inference: InferenceScore, frames: int, writers: Writers) -> None:
-    write_text(run.confusion, task_log.confusion_csv(inference.table))
-    writers.text(frames, "inference/confusion", task_log.confusion_markdown(inference.table))
 
 
 def _check_values(scalars: Mapping[str, float], config: Config) -> None:

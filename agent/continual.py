@@ -56,6 +56,8 @@ class Tasks(Protocol):
 
     def infer(self, now: Any) -> Inferred: ...
 
+    def restart(self) -> None: ...
+
     def recogniser(self, label: str) -> Any: ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -202,6 +204,7 @@ class ContinualAgent:
         """Take the weights and task models of `snapshot`; replay, timers and optimiser stay empty."""
         self.learner.load_weights(snapshot["network"], snapshot["network_tasks"])
         self.tasks.load_state_dict(snapshot["tasks"])
+        self.tasks.restart()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of the agent but its memory, which has a state of its own."""

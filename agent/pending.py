@@ -68,7 +68,8 @@ def _to_state(row: Row) -> dict[str, Any]:
 
 def _from_state(state: Mapping[str, Any]) -> Row:
     before, after = (
-        Remembered(**{name: value.numpy().copy() for name, value in state[side].items()}) for side in ("before", "after")
+        Remembered(**{name: value.numpy().copy() for name, value in state[side].items()})
+        for side in ("before", "after")
     )
     return Row(state["time"], before, state["action"].numpy().copy(), after)
 

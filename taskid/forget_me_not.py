@@ -208,6 +208,11 @@ class ForgetMeNot:
             settled += self._decide() if self.filter.observations else self._settle()
         return Inference(self.task, settled)
 
+    def restart(self) -> None:
+        """Keep the contexts for another stream; an undecided window is dropped."""
+        self.filter.close()
+        self.waiting = 0
+
     def recogniser(self, label: str) -> ContextRecogniser:
         """Recognises contexts from the screen, whatever the label."""
         return ContextRecogniser(self.settings, self.models, self.filter.observed)

@@ -15,18 +15,17 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from configs.checks import ConfigError, check
-from configs.parse import load
+from configs.parse import load, make_parser, parse, to_config
 from configs.run import FRAME_SKIP, build_stream, forget_me_not_settings, numpy_generator
 from configs.schema import Config, EmulatorConfig, InferenceConfig, StreamConfig
 from envs.games import FIGURE_3, PAPER_POOL, all_games, game
@@ -136,15 +135,10 @@ def chosen_games(text: str) -> tuple[str, ...]:
 
 
 def chosen_inference(source: str, changes: list[str]) -> InferenceConfig:
-    """The model's settings with changes of the form name=value; ValueError names what is wrong."""
-    names = [field.name for field in fields(InferenceConfig) if field.name not in ("model", "hold_back")]
-    values: dict[str, Any] = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if name not in names or not equals:
-            raise ValueError(f"--set {change}: give name=value with one of {', '.join(names)}")
-        values[name] = yaml.safe_load(value)
-    return InferenceConfig(model=source, **values)  # type: ignore[arg-type]
+    """The model's settings with changes of the form name=value; ConfigError names what is wrong."""
+    parser = make_parser("taskid.report", "")
+    words = [f"--inference.model={source}", *(f"--inference.{change}" for change in changes)]
+    return to_config(parser, parse(parser, words)).inference
 
 
 def _config(options: argparse.Namespace) -> Config:

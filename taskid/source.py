@@ -51,6 +51,9 @@ class TaskSource(Protocol):
     def infer(self, now: TimeStep) -> Inference:
         """The task of `now`, below `tasks`. Called once per step, in order."""
 
+    def restart(self) -> None:
+        """Keep what is known of tasks for another stream; what was undecided is dropped."""
+
     def recogniser(self, label: str) -> Recogniser:
         """A recogniser for an evaluation of the game `label`, which only `TrueLabels` may look at."""
 
@@ -94,6 +97,9 @@ class TrueLabels:
         task = self.numbers.setdefault(self.label(), len(self.numbers))
         return Inference(task, (task,))
 
+    def restart(self) -> None:
+        """Nothing is ever undecided."""
+
     def recogniser(self, label: str) -> FixedTask:
         """The task of the game `label`, or None if it was never met."""
         return FixedTask(self.numbers.get(label))
@@ -116,6 +122,9 @@ class SingleTask:
     def infer(self, now: TimeStep) -> Inference:
         """Task 0."""
         return Inference(0, (0,))
+
+    def restart(self) -> None:
+        """Nothing is ever undecided."""
 
     def recogniser(self, label: str) -> FixedTask:
         """Task 0 for every game."""

@@ -3,7 +3,8 @@
     python -m tracking.compare RUN_A RUN_B
 
 Compares, by hash, every part of the newest checkpoints (parameters, optimiser, replay, generators, counters), the
-logged numbers but clock readings (names under `time/`), and the evaluations. Exit code 0 if all are equal, 1 if not.
+logged numbers but clock readings (names under `time/`), the evaluations and the inferred tasks. Exit code 0 if
+all are equal, 1 if not.
 """
 
 import argparse
@@ -42,7 +43,9 @@ def run_hashes(run: RunDirectory) -> dict[str, str]:
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     numbers = [{k: v for k, v in line.items() if not k.startswith("time/") and k != "config"} for line in lines]
     hashes["metrics"] = tree_hash(numbers)
-    hashes["evaluations"] = hashlib.sha256(run.evaluations.read_bytes()).hexdigest()
+    for file in (run.evaluations, run.tasks, run.confusion):
+        if file.is_file():
+            hashes[file.stem] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
 
 

@@ -8,6 +8,11 @@ import torch
 
 from agent.continual import ContinualAgent
 from agent.exploration import LinearEpsilon
+from agent.pending import PendingRows, Remembered, Row
+from envs.timestep import TimeStep
+from taskid.forget_me_not import DEFAULT, ForgetMeNot
+from taskid.source import Inference
+from tests.conformance.alike import assert_alike, difference, through_a_file
 
 
 @dataclass(frozen=True)
@@ -15,27 +20,38 @@ class Step:
     observation: np.ndarray
     reward: np.ndarray
     discount: np.ndarray
-    first: np.ndarray
+    interrupted: np.ndarray
 
 
 class Script:
-    """Tasks as scripted, one per step."""
+    """Tasks as scripted, one entry per step: a task that is certain at once, or (task, settled tasks)."""
 
-    def __init__(self, tasks):
-        self.script, self.tasks = iter(tasks), 0
+    posterior = 1.0
+
+    def __init__(self, script):
+        self.script, self.step, self.tasks = script, 0, 0
 
     def infer(self, now):
-        task = next(self.script)
-        self.tasks = max(self.tasks, task + 1)
-        return task
+        entry = self.script[self.step]
+        self.step += 1
+        task, settled = entry if isinstance(entry, tuple) else (entry, (entry,))
+        self.tasks = max(self.tasks, task + 1, *(each + 1 for each in settled))
+        return Inference(task, settled)
+
+    def state_dict(self):
+        return {"step": self.step, "tasks": self.tasks}
+
+    def load_state_dict(self, state):
+        self.step, self.tasks = state["step"], state["tasks"]
 
 
 class Memory:
     def __init__(self):
-        self.rows, self.sampled = [], []
+        self.rows, self.sampled, self.seen = [], [], []
 
     def add(self, task, time, now, action, following):
         self.rows.append((task, time, following.reward.tolist()))
+        self.seen.append((now, action, following))
 
     def size(self, task):
         return sum(len(reward) for t, _, reward in self.rows if t == task)
@@ -47,6 +63,7 @@ class Memory:
 class Learner:
     def __init__(self):
         self.tasks, self.learned, self.syncs = 0, [], 0
+        self.network = torch.nn.Linear(1, 1)
 
     def add_task(self):
         self.tasks += 1
@@ -61,8 +78,17 @@ class Learner:
     def sync_target(self):
         self.syncs += 1
 
+    def load_weights(self, network, tasks):
+        self.tasks = tasks
 
-def run(tasks, emulators=1, reward=0.0, **changes):
+    def state_dict(self):
+        return {"tasks": self.tasks}
+
+    def load_state_dict(self, state):
+        self.tasks = state["tasks"]
+
+
+def make_agent(tasks, emulators=1, **changes):
     settings = {
         "batch_size": 32,
         "samples_per_step": 8.0,
@@ -71,8 +97,8 @@ def run(tasks, emulators=1, reward=0.0, **changes):
         "reward_clip": 1.0,
         **changes,
     }
-    agent = ContinualAgent(
-        Script(tasks),
+    return ContinualAgent(
+        tasks,
         Memory(),
         Learner(),
         LinearEpsilon(1.0, 0.0, 0, 400),
@@ -82,6 +108,10 @@ def run(tasks, emulators=1, reward=0.0, **changes):
         replay_rng=np.random.default_rng(1),
         **settings,
     )
+
+
+def run(tasks, emulators=1, reward=0.0, **changes):
+    agent = make_agent(Script(tasks), emulators, **changes)
     step = Step(
         np.zeros((emulators, 4, 84, 84), np.uint8),
         np.full(emulators, reward, np.float32),
@@ -91,6 +121,27 @@ def run(tasks, emulators=1, reward=0.0, **changes):
     for _ in range(len(tasks)):
         agent.observe(step, agent.act(step), step)
     return agent
+
+
+def numbered_step(t, emulators=2):
+    """A step that no other is equal to."""
+    return Step(
+        np.full((emulators, 4, 3, 3), t, np.uint8),
+        np.full(emulators, t, np.float32),
+        np.full(emulators, t % 2, np.float32),
+        np.arange(emulators) == t % 3,
+    )
+
+
+def live(agent, times):
+    """Act and observe from step to step; the updates made at each."""
+    return [len(agent.observe(numbered_step(t), agent.act(numbered_step(t)), numbered_step(t + 1))) for t in times]
+
+
+# In doubt from step 2 until 5 brings a new task, from 7 until 8 keeps the old one, and from 9 until 10, where the
+# next doubt begins, which lasts until 11.
+DOUBTFUL = [0, 0, (0, ()), (0, ()), (0, ()), (1, (1,) * 4), 1, (1, ()), (0, (0, 0)), (0, ()), (0, (0,)), (2, (2, 2)), 2]
+CERTAIN = [0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("emulators", [1, 2, 4, 8])
@@ -131,3 +182,125 @@ def test_the_target_is_synced_once_per_period_of_learning_frames():
     agent = run([0] * 1000, 1, min_history_frames=2004, target_frames=400)
     assert agent.learning_frames == 500 * 4
     assert agent.learner.syncs == 5
+
+
+# -- a task in doubt -------------------------------------------------------------------------------------------
+
+
+def test_rows_wait_while_the_task_is_in_doubt_and_land_in_order_in_the_task_settled():
+    agent = make_agent(Script(DOUBTFUL), 2)
+    waiting = []
+    for t in range(len(DOUBTFUL)):
+        live(agent, [t])
+        waiting.append(len(agent.pending))
+    assert waiting == [0, 0, 1, 2, 3, 0, 0, 1, 0, 1, 1, 0, 0]
+    assert [(task, time) for task, time, _ in agent.memory.rows] == list(zip(CERTAIN, range(13), strict=True))
+    for (now, action, following), (_, time, _) in zip(agent.memory.seen, agent.memory.rows, strict=True):
+        for step, expected in ((now, numbered_step(time)), (following, numbered_step(time + 1))):
+            assert_alike(step.observation, expected.observation)
+            assert_alike(step.reward, np.clip(expected.reward, -1, 1))
+            assert_alike(step.discount, expected.discount)
+            assert_alike(step.interrupted, expected.interrupted)
+        assert action.shape == (2,)
+
+
+def test_the_actions_that_wait_are_those_that_were_taken():
+    agent, taken = make_agent(Script(DOUBTFUL), 2), []
+    for t in range(len(DOUBTFUL)):
+        now = numbered_step(t)
+        taken.append(agent.act(now))
+        agent.observe(now, taken[-1], numbered_step(t + 1))
+    assert_alike([action for _, action, _ in agent.memory.seen], taken)
+
+
+def test_frames_in_doubt_count_for_the_task_settled():
+    agent = make_agent(Script(DOUBTFUL), 2)
+    live(agent, range(len(DOUBTFUL)))
+    assert agent.task_frames == {task: 8 * CERTAIN.count(task) for task in (0, 1, 2)}
+
+
+def test_without_holding_back_every_row_goes_at_once_to_the_task_acted_in():
+    agent = make_agent(Script(DOUBTFUL), 2, hold_back=False)
+    for t in range(len(DOUBTFUL)):
+        live(agent, [t])
+        assert len(agent.pending) == 0
+    acted = [entry[0] if isinstance(entry, tuple) else entry for entry in DOUBTFUL]
+    assert [(task, time) for task, time, _ in agent.memory.rows] == list(zip(acted, range(13), strict=True))
+
+
+@pytest.mark.parametrize("samples_per_step", [8.0, 0.7, 40.0])
+def test_nothing_is_learned_in_doubt_and_what_was_owed_is_caught_up(samples_per_step):
+    window = [(0, ())] * 5 + [(1, (1,) * 6)]
+    doubtful = [0] * 10 + window + [1] * 10 + window[:2] + [(1, (1,) * 3)] + [1] * 10
+    certain = [0] * 10 + [1] * 6 + [1] * 10 + [1] * 3 + [1] * 10
+    settings = {"samples_per_step": samples_per_step, "target_frames": 80}
+    a, b = make_agent(Script(doubtful), 2, **settings), make_agent(Script(certain), 2, **settings)
+    updates, expected = (np.array(live(each, range(len(doubtful)))) for each in (a, b))
+    for t, entry in enumerate(doubtful):
+        if isinstance(entry, tuple) and not entry[1]:
+            assert updates[t] == 0
+        else:
+            assert updates[: t + 1].sum() == expected[: t + 1].sum()
+    assert updates.sum() == len(a.learner.learned) > 0
+    assert a.learner.learned == b.learner.learned and a.memory.rows == b.memory.rows
+    assert (a.samples_owed, a.learning_frames, a.learner.syncs) == pytest.approx(
+        (b.samples_owed, b.learning_frames, b.learner.syncs)
+    )
+
+
+@pytest.mark.parametrize("before", [2, 4, 5, 10, 12])
+def test_rows_that_wait_survive_a_stop_bit_for_bit(before):
+    whole = make_agent(Script(DOUBTFUL), 2)
+    live(whole, range(before))
+    stopped = make_agent(Script(DOUBTFUL), 2)
+    live(stopped, range(before))
+    resumed = make_agent(Script(DOUBTFUL), 2)
+    resumed.load_state_dict(through_a_file(stopped.state_dict()))
+    assert_alike(resumed.state_dict(), whole.state_dict())
+    kept = len(whole.memory.rows)
+    assert live(whole, range(before, 13)) == live(resumed, range(before, 13))
+    assert_alike(whole.memory.rows[kept:], resumed.memory.rows)
+    assert_alike(whole.memory.seen[kept:], resumed.memory.seen)
+
+
+def test_a_queue_of_rows_is_its_state_and_the_state_is_a_copy():
+    steps = [Remembered(*(getattr(numbered_step(t), n) for n in Remembered.__slots__)) for t in range(5)]
+    rows = [Row(t, steps[t], np.arange(2) + t, steps[t + 1]) for t in range(4)]
+    queue, other = PendingRows(), PendingRows()
+    for row in rows:
+        queue.append(row)
+    other.append(rows[3])
+    state = queue.state_dict()
+    kept = through_a_file(state)
+    assert_alike(state, kept)
+    other.load_state_dict(kept)  # what was there before is gone
+    assert_alike([other.pop() for _ in range(len(other))], rows)
+    assert_alike(queue.pop(), rows[0])
+    rows[1].after.observation[:] = 99
+    assert_alike(state, kept)
+    assert difference(queue.state_dict(), state)
+
+
+def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
+    """The rows that waited are in no snapshot, so what was undecided must not wait for them either."""
+
+    def screen(t):
+        return TimeStep(
+            np.full((1, 4, 84, 84), 40 * (t // 30), np.uint8),
+            np.zeros(1, np.float32),
+            np.ones(1, np.float32),
+            np.full(1, t % 30 == 0),
+        )
+
+    def go(agent, times):
+        for t in times:
+            agent.observe(screen(t), agent.act(screen(t)), screen(t + 1))
+
+    for moment in (3, 20, 30, 31, 35):
+        old, new = make_agent(ForgetMeNot(DEFAULT)), make_agent(ForgetMeNot(DEFAULT))
+        go(old, range(moment))
+        new.load_snapshot(through_a_file(old.snapshot()))
+        go(new, range(30, 90))
+        assert [time for _, time, _ in new.memory.rows] == list(range(60))
+        old_first = moment >= 12  # then the old run's first screen is a context, met before
+        assert [task for task, _, _ in new.memory.rows] == [old_first] * 30 + [old_first + 1] * 30

@@ -20,6 +20,7 @@ import torch
 
 from agent.dqn import QLearner
 from agent.networks import ARCHITECTURES, QNetwork
+from agent.pending import PendingRows, Remembered, Row
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
@@ -27,11 +28,15 @@ from envs.atari import AtariBatch, AtariSettings
 from envs.episodes import EpisodeReturns
 from envs.schedule import Listed, Visit
 from envs.stream import GameStream
+from envs.timestep import TimeStep
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
 from replay.frames import FrameBlock
 from replay.per_task import PerTaskReplay
 from replay.transition import Transition
+from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
+from taskid.pixels import PixelModels, Window, pictures
+from taskid.score import InferenceScore
 from taskid.source import SingleTask, TrueLabels
 from tests.conformance.alike import assert_alike, through_a_file
 from tests.conformance.test_imports import PACKAGES, ROOT, modules
@@ -129,6 +134,14 @@ def _append(part: FrameBlock, t: int) -> Any:
     return len(part), part.nbytes, [bytes(part.read(i)) for i in range(len(part))]
 
 
+def _queue(part: PendingRows, t: int) -> Any:
+    now, action, following = _row(t)
+    popped = [part.pop() for _ in range(2 if t % 3 == 2 else 0)]
+    before, after = (Remembered(*(getattr(each, n) for n in Remembered.__slots__)) for each in (now, following))
+    part.append(Row(t, before, action, after))
+    return len(part), popped
+
+
 # -- tasks, learner, agent -----------------------------------------------------------------------------------
 
 
@@ -137,6 +150,66 @@ def _infer(part: Any, t: int) -> Any:
     part.label = lambda: names[t // 3 % 6]
     seen = [part.recogniser(name).identify(None) for name in names]
     return part.infer(None), part.tasks, seen
+
+
+def _screen(t: int) -> TimeStep:
+    """Step t of a world that shows three noisy pictures in turn, in episodes of different lengths."""
+    rng = np.random.default_rng(t)
+    coarse = np.random.default_rng(t // 21 % 3).integers(0, 256, (21, 21)).repeat(4, 0).repeat(4, 1)
+    noise = rng.integers(0, 256, (B, 4, 84, 84))
+    observation = np.where(noise < 8, 99, coarse).astype(np.uint8)
+    first = np.full(B, t % 21 in (0, 4, 13))
+    return TimeStep(observation, np.zeros(B, np.float32), np.ones(B, np.float32), first)
+
+
+def _infer_from_screens(part: ForgetMeNot, t: int) -> Any:
+    recogniser = part.recogniser("")
+    seen = [(recogniser.identify(_screen(each)), recogniser.posterior) for each in (21, 0)] if t % 10 == 0 else []
+    return part.infer(_screen(t)), part.tasks, part.posterior, part.nbytes, seen
+
+
+def _filter(settings: ForgetMeNotSettings) -> Case:
+    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.memory)
+    for number in range(2):
+        window = Window(settings.levels)
+        models.read(window, pictures(_screen(21 * number).observation, settings.levels))
+        models.keep(number, window)
+
+    def make(seed: int) -> Filter:
+        part = Filter(settings)
+        part.log_posterior = np.log(np.full(3, 1 / 3))
+        return part
+
+    def drive(part: Filter, t: int) -> Any:
+        ends = part.step(_screen(t), models)
+        if ends:
+            part.close()
+        return ends, part.begins(_screen(t)), part.log_posterior.copy()
+
+    return Case(Filter, make, drive, (0, 3, 15, 30), 40)
+
+
+def _tiny_pictures(t: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(t).integers(0, 3, (1 + t % 2, 5)), axis=0)
+
+
+def _look(part: Window, t: int) -> Any:
+    if t % 7 == 6:
+        part.clear()
+    part.add(np.arange(5) * 3 + _tiny_pictures(t))
+    return part.counts.copy(), part.pictures
+
+
+def _model(part: PixelModels, t: int) -> Any:
+    window = Window(3, 5)
+    read = part.read(window, _tiny_pictures(t))
+    part.keep(t * t % (min(part.count, 3) + 1), window)
+    return read, part.count, part.nbytes, part.base_measure.copy()
+
+
+def _judge(part: InferenceScore, t: int) -> Any:
+    game, task = ("krull", "pong", "boxing")[t // 8 % 3], (t + 3) // 9 % 3
+    return part.record(game, task), part.scalars(16)
 
 
 def _learner(**changes: Any) -> Callable[[int], QLearner]:
@@ -179,10 +252,11 @@ def _learn(part: QLearner, t: int) -> Any:
 class World:
     """The agent in its stream with its memory: the state is that of the three, as in a checkpoint."""
 
-    def __init__(self, seed: int, optimiser: Any) -> None:
+    def __init__(self, seed: int, optimiser: Any, tasks: Any = "true_labels") -> None:
         visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
         config = Config(
             seed=seed,
+            tasks=tasks,
             stream=StreamConfig(order="listed", visits=visits, reseed_frames=50 * B),
             emulators=EmulatorConfig(count=B),
             learner=LearnerConfig(
@@ -256,10 +330,21 @@ CASES = {
     "block lz4": Case(FrameBlock, lambda seed: FrameBlock(64, True), _append, (0, 5), 6),
     "true labels": Case(TrueLabels, lambda seed: TrueLabels(lambda: ""), _infer, (0, 4), 20),
     "single task": Case(SingleTask, lambda seed: SingleTask(), _infer, (0, 4), 10),
+    "forget me not": Case(ForgetMeNot, lambda seed: ForgetMeNot(DEFAULT), _infer_from_screens, (0, 2, 20, 46), 40),
+    "forget me not, paper": Case(ForgetMeNot, lambda seed: ForgetMeNot(PAPER), _infer_from_screens, (0, 7, 20, 48), 30),
+    "filter": _filter(DEFAULT),
+    "filter, paper": _filter(PAPER),
+    "window": Case(Window, lambda seed: Window(3, 5), _look, (0, 4, 7), 20),
+    "pixels": Case(PixelModels, lambda seed: PixelModels(3, 0.5, "uniform", 0.0, 5), _model, (0, 4), 20),
+    "pixels, pooled": Case(PixelModels, lambda seed: PixelModels(3, 0.5, "pooled", 6.0, 5), _model, (0, 9), 20),
+    "inference score": Case(InferenceScore, lambda seed: InferenceScore(), _judge, (0, 3, 9, 30), 60),
+    "pending rows": Case(PendingRows, lambda seed: PendingRows(), _queue, (0, 4, 11), 30),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimiser="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
+    # Snapshots with a window open, in the first window of a game met again, and without one.
+    "agent, inferred": Case(World, lambda seed: World(seed, "adam", "inferred"), _live, (3, 62, 70), 60),
     "metrics": Case(MetricWindow, lambda seed: MetricWindow(), _measure, (0, 6, 10), 20),
     "milestones": Case(Milestones, lambda seed: Milestones(), _pass, (0, 5), 10),
 }

@@ -23,7 +23,7 @@ QUICKLY = ["--episodes", "3", "--emulators", "2"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy run with snapshots at 600, 800 (a switch) and 1,000 frames."""
     directory = tmp_path_factory.mktemp("evaluate")
-    config = write_config(directory / "toy.yaml", TOY)
+    config = write_config(directory / "toy.yaml", TOY, tasks="inferred")
     outcome = launch("--config", config, "--run_dir", directory / "run", "--frames", 1000)
     assert outcome.code == 0, outcome.err
     return directory / "run"
@@ -40,6 +40,20 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     said = capsys.readouterr().err
     assert said.startswith("evaluate.py: ") and len(said.splitlines()) == 1
     return said
+
+
+def test_games_are_recognised_from_the_screen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of the two games as the task that its steps were given in training; a third was never met."""
+    with open(run / "confusion.csv", newline="") as file:
+        rows = {row.pop("game"): row for row in csv.DictReader(file)}
+    in_training = {game: max(row, key=lambda task: int(row[task])).split()[1] for game, row in rows.items()}
+    assert sorted(in_training.values()) == ["0", "1"]
+    games = ["--games", "toy_rise,toy_catch,toy_avoid"]
+    assert main([str(run), *QUICKLY, *games, "--output", str(tmp_path)]) == 0
+    told = {row["game"]: row["task"] for row in scores(tmp_path)[1]}
+    assert told == {**in_training, "toy_rise": ""}
+    assert all(float(row["posterior"]) > 0.99 for row in scores(tmp_path)[1])
+    assert "never met" in next(line for line in capsys.readouterr().out.splitlines() if "toy_rise" in line)
 
 
 def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

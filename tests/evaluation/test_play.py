@@ -218,7 +218,7 @@ def test_a_player_is_greedy_but_for_epsilon() -> None:
 
 def test_clipped_total_by_hand() -> None:
     # toy_avoid: random 0, human 5. Scores of 2.5, 10 and −5 are 0.5, 2 (clipped to 1) and −1 (not clipped).
-    results = [GameResult("toy_avoid", (score,), (100,), 0) for score in (2.5, 10.0, -5.0)]
+    results = [GameResult("toy_avoid", (score,), (100,), 0, 1.0) for score in (2.5, 10.0, -5.0)]
     assert [r.human_normalised for r in results] == [0.5, 2.0, -1.0]
     assert clipped_total([r.human_normalised for r in results]) == pytest.approx(0.5 + 1 - 1)
     assert clipped_total([]) == 0

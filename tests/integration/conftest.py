@@ -7,7 +7,7 @@ from tests.integration.runs import TOY, launch, write_config
 
 @pytest.fixture(scope="session")
 def toy_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY)
+    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, tasks="inferred")
 
 
 @pytest.fixture(scope="session")

@@ -284,10 +284,12 @@ def checkpoint(run: Path, parts: tuple[str, ...] = PARTS) -> tuple[int, dict[str
 
 def assert_same_run(a: Path, b: Path) -> None:
     """All that two finished runs left behind is equal: the final checkpoint with parameters, optimiser, replay
-    and generators, every logged number, the evaluations, TensorBoard's points, and the snapshots."""
+    and generators, every logged number, the evaluations, TensorBoard's points, the snapshots, the tasks' log."""
     assert status(a)["state"] == status(b)["state"] == "finished"
     assert_alike(metrics(a), metrics(b))
     assert_alike(evaluations(a), evaluations(b))
     assert_alike(checkpoint(a), checkpoint(b))
     assert_alike(points(a), points(b))
     assert_alike(snapshots(a), snapshots(b))
+    for name in ("tasks.csv", "confusion.csv"):
+        assert (a / name).read_text() == (b / name).read_text()

@@ -58,6 +58,7 @@ def interrupted(config: Path, run: Path, stops: list[int], number: int = signal.
     [
         pytest.param([416], id="in mid-episode"),
         pytest.param([SWITCH], id="at a switch"),
+        pytest.param([SWITCH + 16], id="in an undecided window"),
         # Before anything is learned, at a re-seed, at an evaluation, after several switches, at the very end.
         pytest.param([8, 504, 1200, 1808, 2400], id="many times"),
     ],
@@ -79,6 +80,13 @@ def test_the_uninterrupted_run_is_worth_comparing_with(uninterrupted: Path) -> N
     tags = {tag for _, tag in points(uninterrupted)}
     assert {"learning/loss", "score/toy_catch/return", "config", "screen/toy_avoid"} <= tags
     assert len(metrics(uninterrupted)) > 20
+
+
+def test_the_undecided_window_is_one(toy_config: Path, tmp_path: Path) -> None:
+    """Where a test above stops, rows wait for their task."""
+    hook = partial(signal_at, SWITCH + 16, signal.SIGTERM)
+    assert launch("--config", toy_config, "--run_dir", tmp_path / "run", hook=hook).code == 75
+    assert len(checkpoint(tmp_path / "run")[1]["agent"]["pending"]["rows"]) == 2
 
 
 def test_another_seed_is_another_run(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -194,6 +202,7 @@ def test_a_finished_run_goes_further_as_if_it_had_never_ended(
 ATARI = {
     "seed": 5,
     "frames": 2600,
+    "tasks": "inferred",
     "threads": 1,
     "stream": {"games": ["krull", "pong"], "visit_frames": 1000, "reseed_frames": 700},
     "emulators": {"count": 2, "threads": 1, "sticky_actions": 0.25},

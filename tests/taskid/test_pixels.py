@@ -116,7 +116,7 @@ def test_reading_counts_as_a_slow_twin_does(base: Any, levels: int, concentratio
         for count in (1, 4, 2, 1):  # observations of one window, by so many emulators
             batch = random_pictures(rng, count, pixels, levels)
             assert models.read(window, batch) == pytest.approx(slow.read(batch.tolist()), rel=1e-12)
-            assert models.base_measure() == pytest.approx(slow.base(), rel=1e-12)
+            assert models.base_measure == pytest.approx(slow.base(), rel=1e-12)
         models.keep(winner, window)
         window.clear()
         if winner == len(slow.pasts):
@@ -132,7 +132,7 @@ def test_several_pictures_have_the_closed_form(base: Any) -> None:
     pixels, levels = 6, 4
     models = grown(pixels, levels, base)
     batch = random_pictures(np.random.default_rng(1), 5, pixels, levels)
-    prior = models.concentration * models.base_measure()
+    prior = models.concentration * models.base_measure
     pasts = np.concatenate([models.counts, np.zeros((pixels * levels, 1))], axis=1).reshape(pixels, levels, 4)
     read = models.read(Window(levels, pixels), batch)
     for k in range(4):
@@ -244,20 +244,20 @@ def test_every_pixel_has_been_seen_as_often_as_the_model_has_seen_pictures(memor
 
 def test_the_pooled_base_is_the_mean_share_of_levels_and_one_uniform_share() -> None:
     models = PixelModels(4, 1.0, "pooled", 0.0, pixels=2)
-    assert models.base_measure().tolist() == [0.25] * 4
+    assert models.base_measure.tolist() == [0.25] * 4
     for number, batch in enumerate(([[0, 1], [0, 2]], [[3, 3]])):
         window = Window(4, 2)
         models.read(window, np.array(batch))
         models.keep(number, window)
     # Levels shown by the first model, whatever the pixel: 0 twice, 1 and 2 once; by the second: 3 twice.
     shares = [[1 / 4] * 4, [2 / 4, 1 / 4, 1 / 4, 0], [0, 0, 0, 1]]
-    assert models.base_measure() == pytest.approx(np.mean(shares, axis=0), rel=1e-15)
+    assert models.base_measure == pytest.approx(np.mean(shares, axis=0), rel=1e-15)
 
 
 @pytest.mark.parametrize("memory", [0.0, 2.5])
 def test_a_base_measure_sums_to_one(memory: float) -> None:
-    assert grown(6, 4, "pooled", memory).base_measure().sum() == pytest.approx(1, rel=1e-14)
-    assert grown(6, 4, "uniform", memory).base_measure().tolist() == [0.25] * 4
+    assert grown(6, 4, "pooled", memory).base_measure.sum() == pytest.approx(1, rel=1e-14)
+    assert grown(6, 4, "uniform", memory).base_measure.tolist() == [0.25] * 4
 
 
 # -- what a black screen would do ----------------------------------------------------------------------------

@@ -1,16 +1,17 @@
 """Where task numbers come from."""
 
-from taskid.source import SingleTask, TrueLabels
+from taskid.source import Inference, SingleTask, TrueLabels
 
 
 def test_games_are_numbered_in_order_of_appearance() -> None:
     shown: list[str] = []
     tasks = TrueLabels(lambda: shown[-1])
-    numbers = []
+    answers = []
     for name in ("krull", "krull", "pong", "boxing", "krull", "pong"):
         shown.append(name)
-        numbers.append(tasks.infer(None))  # type: ignore[arg-type]
-    assert numbers == [0, 0, 1, 2, 0, 1] and tasks.tasks == 3
+        answers.append(tasks.infer(None))  # type: ignore[arg-type]
+    assert answers == [Inference(task, (task,)) for task in (0, 0, 1, 2, 0, 1)]  # without any doubt
+    assert tasks.tasks == 3 and tasks.posterior == 1
 
 
 def test_recognising_creates_no_task() -> None:
@@ -34,6 +35,6 @@ def test_the_state_is_a_copy() -> None:
 
 def test_everything_is_one_task() -> None:
     tasks = SingleTask()
-    assert tasks.tasks == 1 and tasks.infer(None) == 0  # type: ignore[arg-type]
+    assert tasks.tasks == 1 and tasks.infer(None) == Inference(0, (0,))  # type: ignore[arg-type]
     assert tasks.recogniser("anything").identify(None) == 0  # type: ignore[arg-type]
     assert tasks.state_dict() == {}
