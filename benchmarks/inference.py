@@ -4,9 +4,12 @@
     python -m benchmarks.inference --groups figure3 --seeds 0 --emulators 1 --source paper
     python -m benchmarks.inference --groups figure3 --seeds 0 --variant uniform_base --set base=uniform
     python -m benchmarks.inference --cost
+    python -m benchmarks.inference --changed all
 
-Each line of the first kind is one `python -m taskid.report`; what is done is skipped. Results go to
-benchmarks/inference/ as one small JSON file each, and table.md.
+Each of the first three is one `python -m taskid.report` per group and seed; what is done is skipped. Results go to
+benchmarks/inference/ as one small JSON file each, and table.md. `--changed` learns how the games of a group open and
+then shows openings that differ: of another seed, mirrored, inverted (night for day), and as if an episode began where
+another has got to after 100 or 400 steps of random play.
 """
 
 from __future__ import annotations
@@ -16,13 +19,18 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from envs.timestep import SIZE, STACK, TimeStep
+from envs.atari import AtariBatch, AtariSettings
+from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from taskid.report import chosen_games
 
 _RESULTS = Path(__file__).parent / "inference"
 _CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
@@ -53,12 +61,18 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], help="as in taskid.report")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--cost", action="store_true", help="measure time and memory by number of contexts instead")
+    parser.add_argument("--changed", metavar="GROUP", help="recognise changed openings instead")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     if options.cost:
         costs = {name: cost(settings) for name, settings in (("default", DEFAULT), ("paper", PAPER))}
         (options.results / "cost.json").write_text(json.dumps(costs, indent=1))
         print(json.dumps(costs))
+        return 0
+    if options.changed:
+        answers = changed(chosen_games(options.changed), options.emulators)
+        (options.results / f"changed-{options.emulators}.json").write_text(json.dumps(answers, indent=1))
+        print(json.dumps({name: dict(Counter(each.values())) for name, each in answers.items()}))
         return 0
     for seed in options.seeds.split(","):
         for group in options.groups.split(","):
@@ -111,6 +125,50 @@ def table(results: Path) -> str:
 def _range(values: list[float]) -> str:
     low, high = f"{min(values):.4g}", f"{max(values):.4g}"
     return low if low == high else f"{low} to {high}"
+
+
+def changed(games: Sequence[str], emulators: int) -> dict[str, dict[str, str]]:
+    """By kind of change and game, what it is taken for: "right", "never met" or the name of another game."""
+    settings = DEFAULT
+    length = max(settings.window, -(-settings.window_pictures // emulators))
+    source = ForgetMeNot(settings)
+    names: dict[int, str] = {}
+    for game in games:
+        for now in _opening(game, emulators, 0, 0, length):
+            task = source.infer(now).task
+        names[task] = game
+    assert len(names) == len(games), "two games were taken for one"
+    answers: dict[str, dict[str, str]] = {}
+    for kind, (seed, start, change) in _CHANGES.items():
+        answers[kind] = {}
+        for game in games:
+            recogniser = source.recogniser("")
+            for now in _opening(game, emulators, seed, start, length):
+                found = recogniser.identify(replace(now, observation=change(now.observation)))
+            taken = "never met" if found is None else names[found]
+            answers[kind][game] = "right" if taken == game else taken
+    return answers
+
+
+_CHANGES: dict[str, tuple[int, int, Callable[[np.ndarray], np.ndarray]]] = {
+    "another seed": (1, 0, lambda screen: screen),
+    "mirrored": (0, 0, lambda screen: screen[..., ::-1]),
+    "inverted": (0, 0, lambda screen: 255 - screen),
+    "after 100 steps": (0, 100, lambda screen: screen),
+    "after 400 steps": (0, 400, lambda screen: screen),
+}
+
+
+def _opening(game: str, emulators: int, seed: int, start: int, length: int) -> Iterator[TimeStep]:
+    """Time steps of random play from `start` on, the first of them marked as the beginning of an episode."""
+    batch = AtariBatch(game, emulators, seed, AtariSettings(), None)
+    rng = np.random.default_rng(seed)
+    now = batch.reset()
+    for t in range(start + length):
+        if t >= start:
+            yield replace(now, first=np.full(emulators, t == start))
+        now = batch.step(rng.integers(ACTIONS, size=emulators))
+    batch.close()
 
 
 def cost(settings: ForgetMeNotSettings, emulators: int = 8, steps: int = 64) -> dict[str, dict[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
@@ -13,8 +13,9 @@ import yaml
 from configs.checks import ConfigError, check
 from configs.launch import read_options, train_parser
 from configs.parse import dump, load
-from configs.run import build_schedule, resolve
-from configs.schema import Config
+from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
+from configs.schema import Config, InferenceConfig
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot
 
 PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
 
@@ -40,16 +41,15 @@ def nested(name: str, value: Any) -> Any:
     return {first: nested(rest, value) if rest else value}
 
 
-def field_names(group: Any = Config, prefix: str = "") -> list[str]:
-    """The dotted names of all fields, from the dataclasses themselves."""
-    names: list[str] = []
-    for field in dataclasses.fields(group):
-        default = getattr(group(), field.name)
-        if dataclasses.is_dataclass(default):
-            names += field_names(type(default), f"{prefix}{field.name}.")
+def field_types(group: Any = Config, prefix: str = "") -> dict[str, tuple[Any, ...]]:
+    """The dotted names of all fields, from the dataclasses themselves, and the types that each may have."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, kind in get_type_hints(group).items():
+        if dataclasses.is_dataclass(kind):
+            found |= field_types(kind, f"{prefix}{name}.")
         else:
-            names.append(prefix + field.name)
-    return names
+            found[prefix + name] = get_args(kind) if type(None) in get_args(kind) else (kind,)
+    return found
 
 
 # -- mistakes of form ----------------------------------------------------------------------------------------
@@ -85,7 +85,14 @@ WRONG_TYPE = [
     ("learner.network", "huge", "'paper', 'nature', 'small'"),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
-    ("tasks", "guess", "'true_labels'"),
+    ("tasks", "guess", "'inferred', 'true_labels', 'single'"),
+    ("inference.model", "guess", "'default', 'paper'"),
+    ("inference.levels", 1.5, "int"),
+    ("inference.window", "long", "int"),
+    ("inference.concentration", "thick", "float"),
+    ("inference.base", "odd", "'uniform', 'pooled'"),
+    ("inference.at_starts", "maybe", "bool"),
+    ("inference.hold_back", 3, "bool"),
 ]
 
 
@@ -165,10 +172,31 @@ SHARES = [
     "exploration.end",
     "evaluation.epsilon",
 ]
+# Null, or at least as much.
+LEAST = {
+    "inference.levels": 2,
+    "inference.memory": 0,
+    "inference.period": 1,
+    "inference.window": 1,
+    "inference.window_pictures": 0,
+    "inference.max_contexts": 0,
+}
 IMPOSSIBLE = [
     *[(name, "0", "greater than 0") for name in POSITIVE],
     *[(name, "-1", "not be negative") for name in NOT_NEGATIVE],
     *[(name, value, "between 0 and 1") for name in SHARES for value in ("-0.1", "1.1")],
+    *[(name, str(least - 1), f"at least {least}") for name, least in LEAST.items()],
+    ("inference.levels", "257", "256 grey levels at most"),
+    ("inference.memory", "-0.1", "at least 0"),
+    ("inference.memory", ".inf", "finite"),
+    ("inference.memory", ".nan", "finite"),
+    ("inference.concentration", "0", "greater than 0"),
+    ("inference.concentration", "-1", "greater than 0"),
+    ("inference.concentration", ".inf", "finite"),
+    ("inference.concentration", ".nan", "finite"),
+    ("inference.switch_probability", "-0.1", "at least 0 and less than 1"),
+    ("inference.switch_probability", "1", "at least 0 and less than 1"),
+    ("inference.switch_probability", ".nan", "at least 0 and less than 1"),
     ("learner.learning_rate", ".inf", "finite"),
     ("replay.budget_gib", ".nan", "finite"),
     ("log.checkpoints_kept", "1", "at least 2"),
@@ -205,18 +233,18 @@ def test_the_limits_themselves_are_possible() -> None:
     zeros = [argument for name in NOT_NEGATIVE for argument in (f"--{name}", "0")]
     ends = [argument for name in SHARES[1:] for argument in (f"--{name}", "1")]
     read_options([*zeros, *ends, "--learner.shift_pixels", "20", "--log.checkpoints_kept", "2"])
+    least = [argument for name, value in LEAST.items() for argument in (f"--{name}", str(value))]
+    read_options([*least, "--inference.concentration", "1e-9", "--inference.switch_probability", "0"])
+    read_options(["--inference.levels", "256", "--inference.switch_probability", "0.999"])
 
 
 def test_every_number_has_been_thought_of() -> None:
     """A new numeric field needs a place in one of the lists above, and in configs/checks.py."""
-    numbers = set()
-    for name in field_names():
-        value: Any = Config()
-        for part in name.split("."):
-            value = getattr(value, part)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            numbers.add(name)
-    assert numbers - {*POSITIVE, *NOT_NEGATIVE, *SHARES} == {"log.checkpoints_kept"}
+    numbers = {name for name, kinds in field_types().items() if {int, float} & {*kinds}}
+    assert len(numbers) > 50 and "inference.concentration" in numbers
+    others = {"log.checkpoints_kept", "inference.concentration", "inference.switch_probability"}
+    assert numbers - {*POSITIVE, *NOT_NEGATIVE, *SHARES, *LEAST} == others
+    assert {name for name, *_ in IMPOSSIBLE} >= numbers
 
 
 # -- what is right ---------------------------------------------------------------------------------------------
@@ -252,24 +280,26 @@ def test_help_gives_every_field(capsys: pytest.CaptureFixture[str]) -> None:
         train_parser().parse_args(["--help"])
     text = capsys.readouterr().out
     assert left.value.code in (0, None)
-    for name in (*field_names(), "config", "run_dir", "resume", "init_from", "dry_run"):
+    for name in (*field_types(), "config", "run_dir", "resume", "init_from", "dry_run"):
         assert f"--{name} " in text, f"--help does not mention {name}"
     assert "PAPER" in text and "[frames]" in text and "default: 50000" in text
 
 
-def test_resolve_decides_threads_and_precision_once() -> None:
+def test_resolve_decides_threads_and_precision_and_spells_out_the_inference_once() -> None:
     config = Config()
     assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "auto")
     small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
     resolved = resolve(small)
     assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.count
     assert resolved.learner.precision in ("float32", "bfloat16")
+    assert resolved.inference == InferenceConfig(**dataclasses.asdict(DEFAULT))
     assert resolve(resolved) == resolved
     undone = replace(
         resolved,
         threads=0,
         emulators=replace(resolved.emulators, threads=0),
         learner=replace(resolved.learner, precision="auto"),
+        inference=InferenceConfig(),
     )
     assert undone == small  # nothing else was decided
 
@@ -281,5 +311,67 @@ def test_resolve_keeps_what_was_asked_for(precision: Any) -> None:
         config,
         emulators=replace(config.emulators, threads=2),
         learner=replace(config.learner, precision=precision),
+        inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper", hold_back=False),
     )
     assert resolve(asked) == asked
+
+
+# -- the inference's settings ------------------------------------------------------------------------------------
+
+# Unlike both models' everywhere, and false or 0 where that is possible: these are values, not gaps.
+OTHER = replace(
+    DEFAULT,
+    levels=32,
+    concentration=0.5,
+    memory=7.0,
+    period=2,
+    window=3,
+    window_pictures=5,
+    switch_probability=0.25,
+    max_contexts=0,
+)
+
+
+@pytest.mark.parametrize(("model", "settings"), [("default", DEFAULT), ("paper", PAPER)])
+def test_a_model_stands_for_all_its_settings(model: str, settings: Any, tmp_path: Path) -> None:
+    _, config = read_options(["--inference.model", model, "--tasks", "inferred"])
+    assert forget_me_not_settings(config.inference) == settings
+    resolved = resolve(replace(config, learner=replace(config.learner, precision="float32", network="small")))
+    assert {name: getattr(resolved.inference, name) for name in dataclasses.asdict(settings)} == dataclasses.asdict(
+        settings
+    )
+    tasks = build_agent(resolved, build_memory(resolved), lambda: "").tasks
+    assert isinstance(tasks, ForgetMeNot) and tasks.settings == settings
+    path = tmp_path / "config.yaml"
+    path.write_text(dump(resolved))
+    assert load(path) == resolved  # what a run's own file says is all that a resume needs
+
+
+def test_the_papers_model_has_the_papers_numbers() -> None:
+    assert (PAPER.window, PAPER.period, PAPER.switch_probability, PAPER.at_starts) == (4, 4, 0, False)
+    assert (PAPER.levels, PAPER.concentration, PAPER.base, PAPER.memory) == (256, 1, "uniform", 0)
+
+
+@pytest.mark.parametrize("name", dataclasses.asdict(DEFAULT))
+def test_a_single_setting_beats_the_models(name: str) -> None:
+    for model, settings in (("default", DEFAULT), ("paper", PAPER)):
+        given = getattr(OTHER, name) if name not in ("base", "at_starts") else getattr(DEFAULT, name)
+        value = str(given).lower() if isinstance(given, bool) else str(given)
+        _, config = read_options(["--inference.model", model, f"--inference.{name}", value])
+        expected = replace(settings, **{name: given})
+        assert forget_me_not_settings(resolve(config).inference) == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("memory", 0), ("at_starts", False), ("window_pictures", 0)])
+def test_nought_and_no_are_values_and_null_is_none(name: str, value: Any) -> None:
+    _, config = read_options([f"--inference.{name}", str(value).lower()])
+    assert getattr(forget_me_not_settings(config.inference), name) == value != getattr(DEFAULT, name)
+    _, config = read_options([f"--inference.{name}", "null"])
+    assert forget_me_not_settings(config.inference) == DEFAULT
+
+
+@pytest.mark.parametrize("hold_back", [True, False])
+def test_whether_rows_are_held_back_reaches_the_agent(hold_back: bool) -> None:
+    _, config = read_options(["--inference.hold_back", str(hold_back).lower(), "--learner.network", "small"])
+    config = replace(config, learner=replace(config.learner, precision="float32"))
+    assert build_agent(config, build_memory(config), lambda: "").hold_back is hold_back
