@@ -281,7 +281,9 @@ def windows(script: Sequence[Shown], settings: ForgetMeNotSettings) -> list[tupl
 @pytest.mark.parametrize(("settings", "count"), SETTLED)
 def test_every_step_is_settled_once_in_order_with_its_windows_task(settings: ForgetMeNotSettings, count: int) -> None:
     script = chaos(count, 120, count)
-    source, settled, when = ForgetMeNot(settings), [], []
+    source = ForgetMeNot(settings)
+    settled: list[int] = []
+    when: list[int] = []
     before = source.models.seen.copy()
     decided: list[int] = []  # the context that grew
     for t, now in enumerate(world(script)):
@@ -423,7 +425,8 @@ def played(games: Sequence[str], count: int, steps: int, seed: int) -> Iterator[
 @pytest.mark.parametrize(("count", "window"), [(4, 4), (1, 12)])
 def test_atari_games_are_told_apart_and_found_again(count: int, window: int) -> None:
     source, order = ForgetMeNot(DEFAULT), (*GAMES, *sorted(GAMES))
-    shown, settled = [], []
+    shown: list[int] = []
+    settled: list[int] = []
     for t, (game, now) in enumerate(played(order, count, STEPS, seed=count)):
         answer = source.infer(now)
         shown.append(GAMES.index(game))
