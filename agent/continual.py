@@ -161,13 +161,13 @@ class ContinualAgent:
         """Remember one step of all emulators and learn as much as is due; the metrics of each update."""
         self.pending.append(Row(self.time, self._remembered(now), action, self._remembered(following)))
         self.time += 1
+        due = 0  # vector steps to learn from
         for task in self.settled:
             row = self.pending.pop()
             self.memory.add(task, row.time, row.before, row.action, row.after)
             self.task_frames[task] = self.task_frames.get(task, 0) + self.frames_per_step
-        if not self.settled or self.task_frames[self.task] < self.min_history_frames:
-            return []
-        return self._learn(len(self.settled), len(action))
+            due += task == self.task and self.task_frames[task] >= self.min_history_frames
+        return self._learn(due, len(action)) if due else []
 
     def _learn(self, steps: int, emulators: int) -> list[dict[str, Tensor]]:
         """Learn what `steps` vector steps of so many emulators make due."""

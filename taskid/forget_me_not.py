@@ -9,7 +9,10 @@ Two sets of settings, one model:
 
 `PAPER`    as published: windows follow one another without end, of four observations four steps apart, and the
            task may change at any of them. Every new scene asks the question anew, so that a game with several
-           scenes falls apart into several contexts, or else games with much black are taken for one.
+           scenes falls apart into several contexts, or else games with much black are taken for one. Since the
+           chain moves at every observation, no lead outweighs log(1 / alpha) for long and the last observation of
+           a window decides, by which time the hold-out has learned the window's other pictures: the more
+           emulators, the more contexts.
 `DEFAULT`  a game can only be replaced where all emulators begin an episode at once: in between, the chain's
            transition matrix is the identity. So there is a window at each such moment and nowhere else, and the
            contexts are models of how a game opens, the same few pictures each time, whatever level a trained
@@ -140,8 +143,7 @@ class Filter:
             self.log_posterior = update(self.log_posterior, likelihood)
             self.observations += 1
         self.time += 1
-        enough = self.observations >= s.window and self.window.pictures >= s.window_pictures
-        return enough and (self.time - 1) % s.period == 0
+        return self.observations >= s.window and self.window.pictures >= s.window_pictures
 
     def close(self) -> None:
         """Forget the window."""
@@ -209,8 +211,12 @@ class ForgetMeNot:
         return Inference(self.task, settled)
 
     def restart(self) -> None:
-        """Keep the contexts for another stream; an undecided window is dropped."""
-        self.filter.close()
+        """Keep the contexts for another stream; an undecided window is dropped with all that spoke for it."""
+        observed, self.filter = self.filter.observed, Filter(self.settings)
+        self.filter.observed = observed
+        if self.models.count:
+            self.filter.log_posterior = np.full(self.models.count + 1, -np.inf)
+            self.filter.log_posterior[self.task] = 0.0
         self.waiting = 0
 
     def recogniser(self, label: str) -> ContextRecogniser:
@@ -251,7 +257,8 @@ class ContextRecogniser:
     """Recognises contexts without learning anything, for an evaluation.
 
     Every context and the hold-out are equally probable beforehand. The answer is the most probable so far, from
-    the very first time step on, and `None` while that is the hold-out: a game that was never met.
+    the very first time step on, and `None` while that is the hold-out: a game that was never met (not said where
+    `max_contexts` has been reached, as there is no hold-out then). To be used before the source learns again.
     """
 
     def __init__(self, settings: ForgetMeNotSettings, models: PixelModels, observed: int) -> None:

@@ -106,8 +106,8 @@ class PixelModels:
         return self.counts.nbytes + self.seen.nbytes
 
     def read(self, window: Window, levels: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Log-probabilities float64 [K + 1] of the pictures intp [B, P], the hold-out's last; then `window`
-        counts them.
+        """Log-probabilities float64 [K + 1] of the pictures intp [B, P], each pixel sorted along B as `pictures`
+        gives them, the hold-out's last; then `window` counts them.
 
         Each model expects them after its own past, what the window has seen, and those before them here.
         """

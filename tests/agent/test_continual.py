@@ -277,6 +277,7 @@ def test_a_queue_of_rows_is_its_state_and_the_state_is_a_copy():
     assert_alike([other.pop() for _ in range(len(other))], rows)
     assert_alike(queue.pop(), rows[0])
     rows[1].after.observation[:] = 99
+    rows[2].action[:] = 17
     assert_alike(state, kept)
     assert difference(queue.state_dict(), state)
 
