@@ -1,0 +1,303 @@
+"""Consolidation: what earlier tasks have to say about a step of the shared weights.
+
+Three parts that combine freely.
+
+* A *memory* keeps what tasks leave behind and gives one Gaussian N(mu, P^-1) that speaks for them (`SeparateAnchors`,
+  `OnlineAnchor`, `LatestOptimum`).
+* A *pull* makes the penalty (lambda / 2) sum P (theta - mu)^2 felt in an update (`ImplicitPull`, `GradientPull`).
+* `Consolidation` holds both, measures the Fisher information when a task is left, and gates the tasks that may
+  leave an anchor at all. `NoConsolidation` is its null object.
+
+lambda is quoted at the scale of a loss that is summed over the minibatch, as everything in `agent.dqn` is. Only
+shared weights are given to these objects: a task's own biases and gains never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from agent.fisher import fisher_overlap, normalised
+from agent.gaussian import DiagonalGaussian, multiply_into
+
+Weights = Sequence[Tensor]
+Rates = Callable[[], Sequence[Tensor]]
+
+
+# -- memories: one Gaussian for all tasks ---------------------------------------------------------------------
+
+
+class Memory(Protocol):
+    """Keeps what tasks leave behind."""
+
+    def store(self, task: int, weights: Weights, fisher: Weights) -> None:
+        """`task` was left at `weights` with this Fisher information; copies are kept."""
+
+    def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
+        """Overwrite `merged` with what speaks for the others while task `active` is played; returns the rest,
+        which completes sum P (theta - mu)^2 to the sum over separate anchors where these are kept."""
+
+    def anchor(self, task: int) -> DiagonalGaussian | None:
+        """The task's own anchor, if it has one."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class SeparateAnchors:
+    """Kirkpatrick et al. 2017: (lambda / 2) sum_c sum_i F_c,i (theta_i - theta_c,i)^2.
+
+    Every task keeps the weights at which it was last left and the Fisher information measured there; leaving it
+    again overwrites both. `include_active`: the anchor of the task that is being played counts too (the paper:
+    "which quadratic constraints are currently active" depends on the task, read as: its own is off).
+    """
+
+    def __init__(self, include_active: bool = False) -> None:
+        self.include_active = include_active
+        self.anchors: dict[int, DiagonalGaussian] = {}
+
+    def store(self, task: int, weights: Weights, fisher: Weights) -> None:
+        """Replace the task's anchor."""
+        self.anchors[task] = DiagonalGaussian.of(weights, fisher)
+
+    def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
+        """The product of the anchors, in order of task, made anew from the anchors themselves."""
+        chosen = [self.anchors[task] for task in sorted(self.anchors) if self.include_active or task != active]
+        return multiply_into(merged, chosen)
+
+    def anchor(self, task: int) -> DiagonalGaussian | None:
+        """The task's anchor."""
+        return self.anchors.get(task)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All anchors."""
+        return {"anchors": {task: anchor.state_dict() for task, anchor in self.anchors.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.anchors = {task: DiagonalGaussian.from_state(one) for task, one in state["anchors"].items()}
+
+
+class OnlineAnchor:
+    """Schwarz et al. 2018: one running Fisher, F* <- gamma F* + F, around the latest weights.
+
+    (lambda / 2) sum_i F*_i (theta_i - theta*_i)^2. Nothing is kept per task, so the active task's share cannot be
+    left out; a decay gamma < 1 forgets old tasks gracefully.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.running: DiagonalGaussian | None = None
+
+    def store(self, task: int, weights: Weights, fisher: Weights) -> None:
+        """Decay, add, and move the centre to `weights`."""
+        old = [self.decay * p for p in self.running.precision] if self.running else [torch.zeros_like(f) for f in fisher]
+        self.running = DiagonalGaussian.of(weights, [o + f.cpu() for o, f in zip(old, fisher, strict=True)])
+
+    def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
+        """The running Gaussian."""
+        return multiply_into(merged, [self.running] if self.running else [])
+
+    def anchor(self, task: int) -> DiagonalGaussian | None:
+        """None is kept."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running Gaussian."""
+        return {"running": self.running.state_dict() if self.running else None}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.running = DiagonalGaussian.from_state(state["running"]) if state["running"] else None
+
+
+class LatestOptimum:
+    """Huszar 2018: the recursive Laplace approximation, summed Fishers around the latest weights only.
+
+    (lambda / 2) sum_i (sum_c F_c,i) (theta_i - theta_i*)^2, theta* the weights at the latest departure. The Fisher
+    of a task that is left again replaces its old one, so that revisits do not count a task twice.
+    """
+
+    def __init__(self, include_active: bool = False) -> None:
+        self.include_active = include_active
+        self.fishers: dict[int, tuple[Tensor, ...]] = {}
+        self.latest: tuple[Tensor, ...] = ()
+
+    def store(self, task: int, weights: Weights, fisher: Weights) -> None:
+        """Replace the task's Fisher and move the centre."""
+        anchor = DiagonalGaussian.of(weights, fisher)
+        self.fishers[task], self.latest = anchor.precision, anchor.mean
+
+    def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
+        """All Fishers at one centre."""
+        chosen = [self.fishers[task] for task in sorted(self.fishers) if self.include_active or task != active]
+        return multiply_into(merged, [DiagonalGaussian(self.latest, fisher) for fisher in chosen])
+
+    def anchor(self, task: int) -> DiagonalGaussian | None:
+        """The task's Fisher around the latest weights."""
+        return DiagonalGaussian(self.latest, self.fishers[task]) if task in self.fishers else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The Fishers and the centre."""
+        return {"fishers": {task: list(one) for task, one in self.fishers.items()}, "latest": list(self.latest)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.fishers = {task: tuple(t.clone() for t in one) for task, one in state["fishers"].items()}
+        self.latest = tuple(t.clone() for t in state["latest"])
+
+
+# -- pulls: how the penalty is felt ---------------------------------------------------------------------------
+
+
+class Pull(Protocol):
+    """Applies the penalty (strength / 2) sum P (theta - mu)^2 in an update of the weights."""
+
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+        """Between the loss's backward pass and the optimiser's step."""
+
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+        """After the optimiser's step; `rates()` are its rates eta, one for every weight."""
+
+
+class GradientPull:
+    """The paper's way: lambda P (theta - mu) is added to the loss's gradient, and the optimiser does the rest.
+
+    Diverges where the optimiser's rate times lambda P exceeds 2 (PAPER, stability); the bound on the gradient's
+    norm hides that and scales the loss's gradient away.
+    """
+
+    @torch.no_grad()
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+        """Add to every `.grad`."""
+        for w, m, p in zip(weights, merged.mean, merged.precision, strict=True):
+            gradient = (w - m).mul_(p)
+            if w.grad is None:
+                w.grad = gradient.mul_(strength)
+            else:
+                w.grad.add_(gradient, alpha=strength)
+
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+        """Nothing is left to do."""
+
+
+class ImplicitPull:
+    """The penalty's share of a step, solved for instead of extrapolated.
+
+    theta <- (theta' + eta lambda P mu) / (1 + eta lambda P), theta' the weights after the loss's own step with the
+    rates eta. At the fixed point eta (g + lambda P (theta - mu)) = 0, as for the plain gradient; but the distance
+    to the anchor shrinks by 1 / (1 + eta lambda P), so that no lambda and no P can overshoot.
+    """
+
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+        """The optimiser sees the loss alone."""
+
+    @torch.no_grad()
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+        """Move every weight towards its mean."""
+        for w, m, p, eta in zip(weights, merged.mean, merged.precision, rates(), strict=True):
+            stiffness = (eta * p).mul_(strength)
+            w.lerp_(m, stiffness / (1 + stiffness))
+
+
+# -- the consolidator -----------------------------------------------------------------------------------------
+
+
+class NoConsolidation:
+    """Nothing is remembered and nothing is paid for: the agent without a penalty."""
+
+    def enter(self, task: int) -> None:
+        """Nothing changes."""
+
+    def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
+        """The Fisher is not measured."""
+        return {}
+
+    def before_step(self, weights: Weights) -> None:
+        """Nothing to add."""
+
+    def after_step(self, weights: Weights, rates: Rates) -> None:
+        """Nothing to pull."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+class Consolidation:
+    """Anchors at departures, one merged Gaussian in between.
+
+    strength        lambda (PAPER: 400 at a loss summed over 32)
+    start_frames    a task leaves an anchor only after so many frames in it (PAPER: 20 M)
+    normalise       divide every Fisher by its mean, so that one strength serves tasks of different scale
+    uniform         stiffness 1 for every weight instead of the Fisher: the L2 penalty (the paper's baseline)
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        pull: Pull,
+        weights: Weights,
+        *,
+        strength: float,
+        start_frames: int = 0,
+        normalise: bool = False,
+        uniform: bool = False,
+    ) -> None:
+        self.memory = memory
+        self.pull = pull
+        self.strength = strength
+        self.start_frames = start_frames
+        self.normalise = normalise
+        self.uniform = uniform
+        self.merged = DiagonalGaussian.flat(weights)  # overwritten in place, never replaced
+        self.rest = 0.0
+        self.active = -1
+
+    def enter(self, task: int) -> None:
+        """`task` is played from now on: merge the others' anchors."""
+        self.active = task
+        self.rest = self.memory.merge_into(self.merged, task)
+
+    def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
+        """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging.
+
+        `fisher` measures the mean Fisher information of the task and is called only if an anchor is left.
+        """
+        if frames < self.start_frames:
+            return {}
+        measured = [torch.ones_like(w) for w in weights] if self.uniform else fisher()
+        mean = sum(float(f.double().sum()) for f in measured) / sum(f.numel() for f in measured)
+        kept = normalised(measured) if self.normalise else measured
+        self.memory.merge_into(self.merged, task)
+        overlaps = fisher_overlap([f.cpu() for f in kept], [p.cpu() for p in self.merged.precision])
+        self.memory.store(task, weights, kept)
+        return {"fisher_mean": mean, **{f"overlap/layer{i}": value for i, value in enumerate(overlaps)}}
+
+    def before_step(self, weights: Weights) -> None:
+        """Between the backward pass of the loss and the optimiser's step."""
+        self.pull.before_step(weights, self.merged, self.strength)
+
+    def after_step(self, weights: Weights, rates: Rates) -> None:
+        """After the optimiser's step."""
+        self.pull.after_step(weights, self.merged, self.strength, rates)
+
+    def penalty(self, weights: Weights) -> Tensor:
+        """(lambda / 2) of the sum of the quadratics of all anchors that are merged, a 0-d tensor."""
+        return 0.5 * self.strength * (self.merged.quadratic(weights) + self.rest)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The memory and the active task; the merge is made anew from them."""
+        return {"memory": self.memory.state_dict(), "active": self.active}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.memory.load_state_dict(state["memory"])
+        self.enter(state["active"])
