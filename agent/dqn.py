@@ -6,16 +6,28 @@ Axes: N transitions of a minibatch, A actions, S stacked frames, H x W pixels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from agent.augmentation import random_shift
+from agent.fisher import all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
 from agent.networks import QNetwork
-from agent.optimisers import make_optimiser
+from agent.optimisers import make_optimiser, step_rates
 from replay.transition import Transition
+
+FISHERS = ("td", "q", "q_all", "policy")
+
+
+class Consolidates(Protocol):
+    """The part of a consolidator that an update needs (see `agent.consolidation`)."""
+
+    def before_step(self, weights: Sequence[Tensor]) -> None: ...
+
+    def after_step(self, weights: Sequence[Tensor], rates: Any) -> None: ...
 
 
 def double_q_target(reward: Tensor, discount: Tensor, next_online: Tensor, next_target: Tensor) -> Tensor:
@@ -81,7 +93,12 @@ class QLearner:
         """uint8 [N, S, H, W], task -> float32 [N, A] of the online network."""
         return self.network(observation, task)
 
-    def learn(self, batch: Transition, task: int) -> dict[str, Tensor]:
+    @property
+    def weights(self) -> list[Tensor]:
+        """The shared weights, layer by layer: all that consolidation is about."""
+        return list(self.network.weights)
+
+    def learn(self, batch: Transition, task: int, consolidation: Consolidates) -> dict[str, Tensor]:
         """One update of the shared weights and of the task's biases and gains.
 
         Returns 0-d tensors: loss (mean over the minibatch), q (mean value of the replayed actions), q_max (the
@@ -100,8 +117,10 @@ class QLearner:
         loss = huber(error).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        consolidation.before_step(self.weights)
         norm = torch.nn.utils.clip_grad_norm_(self._active_parameters(task), self.max_gradient_norm)
         self.optimiser.step()
+        consolidation.after_step(self.weights, partial(step_rates, self.optimiser, self.weights))
         return {
             "loss": loss.detach() / len(chosen),
             "q": chosen.detach().mean(),
@@ -109,6 +128,36 @@ class QLearner:
             "td_error": error.detach().abs().mean(),
             "gradient_norm": norm,
         }
+
+    def fisher(
+        self, batches: Iterable[Transition], task: int, estimator: str, generator: torch.Generator
+    ) -> list[Tensor]:
+        """The Fisher information of the shared weights for `task`, the mean of squared per-sample gradients:
+
+        td      of the Huber loss of the TD error: vanishes as a game is learned
+        q       of Q(s, a), a as replayed: that of a Gaussian likelihood of Q with unit variance
+        q_all   the same, averaged over all actions: as many backward passes
+        policy  of log softmax(Q)[a], a drawn from it with `generator`
+        """
+        return mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
+
+    def _squares(self, batch: Transition, task: int, estimator: str, generator: torch.Generator) -> list[Tensor]:
+        values, taps = self.network.with_taps(batch.observation, task)
+        if estimator == "q_all":
+            return all_outputs_squares(values, taps)
+        if estimator == "policy":
+            return squared_gradients(sampled_log_likelihood(values, generator), taps)
+        chosen = values.gather(1, batch.action[:, None]).squeeze(1)
+        if estimator == "q":
+            return squared_gradients(chosen, taps)
+        if estimator != "td":
+            raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(FISHERS)}")
+        following = batch.next_observation
+        with torch.no_grad():
+            target = double_q_target(
+                batch.reward, batch.discount, self.network(following, task), self.target(following, task)
+            )
+        return squared_gradients(huber(chosen - target), taps)
 
     def sync_target(self) -> None:
         """Copy the online network into the target network."""

@@ -70,6 +70,17 @@ def squared_gradients(scores: Tensor, taps: Sequence[Tap], retain: bool = False)
 # -- scores: of what likelihood the Fisher is -----------------------------------------------------------------
 
 
+def all_outputs_squares(outputs: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
+    """Sum over samples of the mean over outputs a of (d outputs[n, a] / d W)^2: one pass per output."""
+    count = outputs.shape[1]
+    scaled = outputs * count**-0.5
+    total = squared_gradients(scaled[:, 0], taps, retain=count > 1)
+    for a in range(1, count):
+        for sum_, more in zip(total, squared_gradients(scaled[:, a], taps, a < count - 1), strict=True):
+            sum_ += more
+    return total
+
+
 def sampled_log_likelihood(logits: Tensor, generator: torch.Generator) -> Tensor:
     """float32 [N]: log softmax(logits)[n, y_n] with y_n drawn from that softmax, not from data."""
     classes = torch.multinomial(logits.detach().softmax(1), 1, generator=generator)

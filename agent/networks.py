@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agent.fisher import ConvolutionTap, LinearTap, Tap
+
 _PIXEL_MAX = 255.0
 
 
@@ -102,6 +104,30 @@ class QNetwork(nn.Module):
             if layer < last:
                 x = functional.relu(x)
         return x
+
+    def with_taps(self, observation: Tensor, task: int) -> tuple[Tensor, list[Tap]]:
+        """The values float32 [N, A] and every layer's product with its shared weights, for `agent.fisher`.
+
+        Computed in float32 throughout and in the order of the equation, gain after bias.
+        """
+        own = self.tasks[task]
+        x = observation.float() / _PIXEL_MAX
+        taps: list[Tap] = []
+        for layer, weight in enumerate(self.weights):
+            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
+            if layer < len(self.strides):
+                stride = self.strides[layer]
+                z = functional.conv2d(x, weight, stride=stride)
+                taps.append(ConvolutionTap(x, z, weight.shape[-1], stride))
+                bias, gain = bias[:, None, None], gain[:, None, None]
+            else:
+                x = x.flatten(1)
+                z = functional.linear(x, weight)
+                taps.append(LinearTap(x, z))
+            x = (z + bias) * gain
+            if layer < len(self.weights) - 1:
+                x = functional.relu(x)
+        return x, taps
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ Both are quoted at one loss scale, the sum over the minibatch, as the paper's co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -44,6 +44,22 @@ class CentredRMSProp(torch.optim.Optimizer):
             torch._foreach_add_(roots, group["epsilon"])
             torch._foreach_sqrt_(roots)
             torch._foreach_addcdiv_(params, gradients, roots, -group["lr"])
+
+
+@torch.no_grad()
+def step_rates(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor]) -> list[Tensor]:
+    """The rate eta of every weight in the latest step: the step was -eta times the gradient (for Adam, times its
+    averaged gradient). `weights` are the optimiser's first group and have been stepped."""
+    group = optimiser.param_groups[0]
+    rates = []
+    for w in weights:
+        state = optimiser.state[w]
+        if isinstance(optimiser, CentredRMSProp):
+            root = torch.addcmul(state["square"], state["mean"], state["mean"], value=-1.0).add_(group["epsilon"]).sqrt_()
+        else:
+            root = (state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))).sqrt_().add_(group["eps"])
+        rates.append(root.reciprocal_().mul_(group["lr"]))
+    return rates
 
 
 def make_optimiser(

@@ -1,0 +1,1 @@
+"""The experiments of the paper beside the agent itself."""
