@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -90,7 +91,7 @@ class Classifier:
         return cls(
             [
                 torch.empty(outputs, inputs + 1).uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-                for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+                for inputs, outputs in pairwise(sizes)
             ]
         )
 
