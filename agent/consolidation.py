@@ -95,8 +95,10 @@ class OnlineAnchor:
 
     def store(self, task: int, weights: Weights, fisher: Weights) -> None:
         """Decay, add, and move the centre to `weights`."""
-        old = [self.decay * p for p in self.running.precision] if self.running else [torch.zeros_like(f) for f in fisher]
-        self.running = DiagonalGaussian.of(weights, [o + f.cpu() for o, f in zip(old, fisher, strict=True)])
+        total = [f.cpu() for f in fisher]
+        if self.running:
+            total = [self.decay * old + new for old, new in zip(self.running.precision, total, strict=True)]
+        self.running = DiagonalGaussian.of(weights, total)
 
     def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
         """The running Gaussian."""
@@ -154,14 +156,26 @@ class LatestOptimum:
 # -- pulls: how the penalty is felt ---------------------------------------------------------------------------
 
 
+class Optimiser(Protocol):
+    """Makes a step of the weights, from their gradients alone or with an implicit step on a penalty as well."""
+
+    def step(self) -> Any: ...
+
+    def step_towards(self, anchor: DiagonalGaussian, strength: float) -> None: ...
+
+
 class Pull(Protocol):
     """Applies the penalty (strength / 2) sum P (theta - mu)^2 in an update of the weights."""
 
     def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
         """Between the loss's backward pass and the optimiser's step."""
 
+    def step(self, optimiser: Optimiser, merged: DiagonalGaussian, strength: float) -> None:
+        """The optimiser's step."""
+
     def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
-        """After the optimiser's step; `rates()` are its rates eta, one for every weight."""
+        """Instead of `step`, after one that something else has made; `rates()` are its rates eta, one for every
+        weight."""
 
 
 class GradientPull:
@@ -181,6 +195,10 @@ class GradientPull:
             else:
                 w.grad.add_(gradient, alpha=strength)
 
+    def step(self, optimiser: Optimiser, merged: DiagonalGaussian, strength: float) -> None:
+        """With the gradient of both."""
+        optimiser.step()
+
     def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
         """Nothing is left to do."""
 
@@ -195,6 +213,10 @@ class ImplicitPull:
 
     def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
         """The optimiser sees the loss alone."""
+
+    def step(self, optimiser: Optimiser, merged: DiagonalGaussian, strength: float) -> None:
+        """Both at once, in one pass over memory."""
+        optimiser.step_towards(merged, strength)
 
     @torch.no_grad()
     def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
@@ -219,6 +241,10 @@ class NoConsolidation:
 
     def before_step(self, weights: Weights) -> None:
         """Nothing to add."""
+
+    def step(self, optimiser: Optimiser) -> None:
+        """The optimiser's own."""
+        optimiser.step()
 
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """Nothing to pull."""
@@ -276,7 +302,6 @@ class Consolidation:
         measured = [torch.ones_like(w) for w in weights] if self.uniform else fisher()
         mean = sum(float(f.double().sum()) for f in measured) / sum(f.numel() for f in measured)
         kept = normalised(measured) if self.normalise else measured
-        self.memory.merge_into(self.merged, task)
         overlaps = fisher_overlap([f.cpu() for f in kept], [p.cpu() for p in self.merged.precision])
         self.memory.store(task, weights, kept)
         return {"fisher_mean": mean, **{f"overlap/layer{i}": value for i, value in enumerate(overlaps)}}
@@ -285,8 +310,12 @@ class Consolidation:
         """Between the backward pass of the loss and the optimiser's step."""
         self.pull.before_step(weights, self.merged, self.strength)
 
+    def step(self, optimiser: Optimiser) -> None:
+        """The optimiser's step, the penalty included."""
+        self.pull.step(optimiser, self.merged, self.strength)
+
     def after_step(self, weights: Weights, rates: Rates) -> None:
-        """After the optimiser's step."""
+        """The penalty's share of a step that something else has made with these rates."""
         self.pull.after_step(weights, self.merged, self.strength, rates)
 
     def penalty(self, weights: Weights) -> Tensor:

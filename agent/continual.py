@@ -6,7 +6,8 @@ Axes: B emulators in lockstep playing one game, S stacked frames, H x W pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,6 +78,24 @@ class Memory(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
+class Consolidator(Protocol):
+    """What earlier tasks have to say (see `agent.consolidation`)."""
+
+    def enter(self, task: int) -> None: ...
+
+    def leave(
+        self, task: int, frames: int, weights: Sequence[Tensor], fisher: Callable[[], list[Tensor]]
+    ) -> dict[str, float]: ...
+
+    def before_step(self, weights: Sequence[Tensor]) -> None: ...
+
+    def step(self, optimiser: Any) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
 class Player:
     """An epsilon-greedy policy of the current network for evaluations; learns and changes nothing."""
 
@@ -102,6 +121,10 @@ class ContinualAgent:
     What is seen while the task is in doubt is held back until it is settled, and goes to the task it is settled
     for; nothing is learned meanwhile, and what was owed is caught up afterwards. With `hold_back` off every row
     goes at once to the task that was acted in.
+
+    When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
+    the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since
+    nothing is learned in doubt.
     """
 
     def __init__(
@@ -109,6 +132,7 @@ class ContinualAgent:
         tasks: Tasks,
         memory: Memory,
         learner: QLearner,
+        consolidation: Consolidator,
         epsilon: LinearEpsilon,
         *,
         actions: int,
@@ -119,12 +143,16 @@ class ContinualAgent:
         target_frames: int,
         reward_clip: float,
         hold_back: bool = True,
+        fisher_estimator: str = "q",
+        fisher_batches: int = 100,
         exploration_rng: np.random.Generator,
         replay_rng: np.random.Generator,
+        fisher_rng: np.random.Generator,
     ) -> None:
         self.tasks = tasks
         self.memory = memory
         self.learner = learner
+        self.consolidation = consolidation
         self.epsilon = epsilon
         self.actions = actions
         self.frames_per_step = frames_per_step
@@ -134,11 +162,15 @@ class ContinualAgent:
         self.target_frames = target_frames
         self.reward_clip = reward_clip
         self.hold_back = hold_back
+        self.fisher_estimator = fisher_estimator
+        self.fisher_batches = fisher_batches
         self.exploration_rng = exploration_rng
         self.replay_rng = replay_rng
+        self.fisher_rng = fisher_rng
         self.task = -1
         self.time = 0
         self.settled: tuple[int, ...] = ()
+        self.departure: dict[str, Tensor] = {}  # of the task that was just left, until `observe` reports it
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.samples_owed = 0.0
@@ -148,7 +180,8 @@ class ContinualAgent:
     def act(self, now: Observed) -> np.ndarray:
         """Actions int64 [B] for `now`, after inferring its task; to be called once per time step."""
         inferred = self.tasks.infer(now)
-        self.task = inferred.task
+        if inferred.task != self.task:
+            self._change_task(inferred.task)
         self.settled = inferred.settled if self.hold_back else (inferred.task,)
         while self.learner.tasks < self.tasks.tasks:
             self.learner.add_task()
@@ -158,7 +191,8 @@ class ContinualAgent:
         return epsilon_greedy(greedy, self.epsilon(frames), self.actions, self.exploration_rng)
 
     def observe(self, now: Observed, action: np.ndarray, following: Observed) -> list[dict[str, Tensor]]:
-        """Remember one step of all emulators and learn as much as is due; the metrics of each update."""
+        """Remember one step of all emulators and learn as much as is due; the metrics of each update, and of a
+        departure if there was one."""
         self.pending.append(Row(self.time, self._remembered(now), action, self._remembered(following)))
         self.time += 1
         due = 0  # vector steps to learn from
@@ -167,7 +201,23 @@ class ContinualAgent:
             self.memory.add(task, row.time, row.before, row.action, row.after)
             self.task_frames[task] = self.task_frames.get(task, 0) + self.frames_per_step
             due += task == self.task and self.task_frames[task] >= self.min_history_frames
-        return self._learn(due, len(action)) if due else []
+        departure, self.departure = [self.departure] if self.departure else [], {}
+        return departure + (self._learn(due, len(action)) if due else [])
+
+    def _change_task(self, task: int) -> None:
+        """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
+        if self.task_frames.get(self.task, 0) >= self.min_history_frames:
+            report = self.consolidation.leave(
+                self.task, self.task_frames[self.task], self.learner.weights, partial(self._fisher, self.task)
+            )
+            self.departure = {name: torch.tensor(value) for name, value in report.items()}
+        self.consolidation.enter(task)
+        self.task = task
+
+    def _fisher(self, task: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
+        batches = (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
+        return self.learner.fisher(batches, task, self.fisher_estimator, generator)
 
     def _learn(self, steps: int, emulators: int) -> list[dict[str, Tensor]]:
         """Learn what `steps` vector steps of so many emulators make due."""
@@ -176,7 +226,7 @@ class ContinualAgent:
         while self.samples_owed >= self.batch_size:
             self.samples_owed -= self.batch_size
             batch = self.memory.sample(self.task, self.batch_size, self.replay_rng)
-            metrics.append(self.learner.learn(batch, self.task))
+            metrics.append(self.learner.learn(batch, self.task, self.consolidation))
             self.updates += 1
         before = self.learning_frames // self.target_frames
         self.learning_frames += steps * self.frames_per_step
@@ -211,6 +261,7 @@ class ContinualAgent:
         return {
             "tasks": self.tasks.state_dict(),
             "learner": self.learner.state_dict(),
+            "consolidation": self.consolidation.state_dict(),
             "task": self.task,
             "time": self.time,
             "pending": self.pending.state_dict(),
@@ -220,12 +271,14 @@ class ContinualAgent:
             "updates": self.updates,
             "exploration_rng": generator_state(self.exploration_rng),
             "replay_rng": generator_state(self.replay_rng),
+            "fisher_rng": generator_state(self.fisher_rng),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.tasks.load_state_dict(state["tasks"])
         self.learner.load_state_dict(state["learner"])
+        self.consolidation.load_state_dict(state["consolidation"])
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
@@ -233,6 +286,7 @@ class ContinualAgent:
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
         set_generator_state(self.exploration_rng, state["exploration_rng"])
         set_generator_state(self.replay_rng, state["replay_rng"])
+        set_generator_state(self.fisher_rng, state["fisher_rng"])
 
 
 def generator_state(rng: np.random.Generator) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from agent.augmentation import random_shift
 from agent.fisher import all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
 from agent.networks import QNetwork
-from agent.optimisers import make_optimiser, step_rates
+from agent.optimisers import Adam, CentredRMSProp, make_optimiser
 from replay.transition import Transition
 
 FISHERS = ("td", "q", "q_all", "policy")
@@ -27,7 +26,7 @@ class Consolidates(Protocol):
 
     def before_step(self, weights: Sequence[Tensor]) -> None: ...
 
-    def after_step(self, weights: Sequence[Tensor], rates: Any) -> None: ...
+    def step(self, optimiser: CentredRMSProp | Adam) -> None: ...
 
 
 def double_q_target(reward: Tensor, discount: Tensor, next_online: Tensor, next_target: Tensor) -> Tensor:
@@ -119,8 +118,7 @@ class QLearner:
         loss.backward()
         consolidation.before_step(self.weights)
         norm = torch.nn.utils.clip_grad_norm_(self._active_parameters(task), self.max_gradient_norm)
-        self.optimiser.step()
-        consolidation.after_step(self.weights, partial(step_rates, self.optimiser, self.weights))
+        consolidation.step(self.optimiser)
         return {
             "loss": loss.detach() / len(chosen),
             "q": chosen.detach().mean(),

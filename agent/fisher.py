@@ -146,7 +146,8 @@ def inverse_fisher_noise(fisher: Sequence[Tensor], generator: torch.Generator, f
 
     `floor`: F is bounded below by this share of its largest value.
     """
-    least = floor * max(float(f.max()) for f in fisher)
+    largest = max(float(f.max()) for f in fisher)
+    least = floor * largest if largest > 0 else 1.0
     variances = [1 / f.clamp_min(least) for f in fisher]
     mean = sum(float(v.double().sum()) for v in variances) / sum(v.numel() for v in variances)
     return [(v / mean).sqrt() * torch.randn(v.shape, generator=generator) for v in variances]

@@ -6,9 +6,22 @@ Both are quoted at one loss scale, the sum over the minibatch, as the paper's co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+_CACHED = 1 << 18  # floats; a handful of such arrays fit in a processor's cache
+
+
+class Anchor(Protocol):
+    """Mean and precision of the first group's weights (see `agent.gaussian.DiagonalGaussian`)."""
+
+    @property
+    def mean(self) -> Sequence[Tensor]: ...
+
+    @property
+    def precision(self) -> Sequence[Tensor]: ...
 
 
 class CentredRMSProp(torch.optim.Optimizer):
@@ -16,6 +29,9 @@ class CentredRMSProp(torch.optim.Optimizer):
 
     The root holds epsilon, unlike torch's own RMSprop (Graves 2013; Mnih et al. 2015's Torch code, with
     epsilon 0.01 and gradients summed over the minibatch). Parameters without a gradient are left alone.
+
+    Works through memory in chunks that stay in the processor's cache: a large layer is read and written once a step
+    instead of once for every operation.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, decay: float, epsilon: float) -> None:
@@ -23,51 +39,79 @@ class CentredRMSProp(torch.optim.Optimizer):
         defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "differentiable": False}
         super().__init__(params, defaults)
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update from the parameters' `.grad`."""
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            gradients = [p.grad for p in params]
-            for p in params:
+        self._step(None, 0.0)
+
+    def step_towards(self, anchor: Anchor, strength: float) -> None:
+        """`step`, and an implicit step on (strength / 2) sum P (w - mu)^2 for the first group's weights: see
+        `agent.consolidation.ImplicitPull`. The weight of mu is strength lr P / (root + strength lr P)."""
+        self._step(anchor, strength)
+
+    @torch.no_grad()
+    def _step(self, anchor: Anchor | None, strength: float) -> None:
+        for number, group in enumerate(self.param_groups):
+            for i, p in enumerate(group["params"]):
+                if p.grad is None:
+                    continue
                 if p not in self.state:
                     self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
-            means = [self.state[p]["mean"] for p in params]
-            squares = [self.state[p]["square"] for p in params]
-            decay = group["decay"]
-            torch._foreach_lerp_(means, gradients, 1.0 - decay)
-            torch._foreach_mul_(squares, decay)
-            torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - decay)
-            roots = torch._foreach_addcmul(squares, means, means, -1.0)
-            torch._foreach_add_(roots, group["epsilon"])
-            torch._foreach_sqrt_(roots)
-            torch._foreach_addcdiv_(params, gradients, roots, -group["lr"])
+                state = self.state[p]
+                flat = [each.reshape(-1) for each in (p.data, p.grad, state["mean"], state["square"])]
+                if number == 0 and anchor is not None:
+                    flat += [anchor.mean[i].reshape(-1), anchor.precision[i].reshape(-1)]
+                for start in range(0, p.numel(), _chunk(p)):
+                    _rmsprop([each[start : start + _chunk(p)] for each in flat], group, strength)
 
 
-@torch.no_grad()
-def step_rates(optimiser: torch.optim.Optimizer, weights: Sequence[Tensor]) -> list[Tensor]:
-    """The rate eta of every weight in the latest step: the step was -eta times the gradient (for Adam, times its
-    averaged gradient). `weights` are the optimiser's first group and have been stepped."""
-    group = optimiser.param_groups[0]
-    rates = []
-    for w in weights:
-        state = optimiser.state[w]
-        if isinstance(optimiser, CentredRMSProp):
-            root = torch.addcmul(state["square"], state["mean"], state["mean"], value=-1.0).add_(group["epsilon"]).sqrt_()
-        else:
-            root = (state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))).sqrt_().add_(group["eps"])
-        rates.append(root.reciprocal_().mul_(group["lr"]))
-    return rates
+def _rmsprop(parts: list[Tensor], group: dict[str, Any], strength: float) -> None:
+    """One update of a flat part: w, g, E[g], E[g^2] and perhaps mu, P."""
+    weight, gradient, mean, square = parts[:4]
+    mean.lerp_(gradient, 1.0 - group["decay"])
+    square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1.0 - group["decay"])
+    root = torch.addcmul(square, mean, mean, value=-1.0).add_(group["epsilon"]).sqrt_()
+    weight.addcdiv_(gradient, root, value=-group["lr"])
+    if len(parts) > 4:
+        _pull(weight, root, parts[4], parts[5], strength * group["lr"])
+
+
+def _pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
+    """weight towards mean by strength P / (root + strength P); overwrites root."""
+    stiffness = precision * strength
+    weight.lerp_(mean, stiffness.div_(root.add_(stiffness)))
+
+
+def _chunk(p: Tensor) -> int:
+    """Elements at a time: what stays in a processor's cache; everything at once on an accelerator."""
+    return _CACHED if p.device.type == "cpu" else p.numel()
+
+
+class Adam(torch.optim.Adam):
+    """torch's fused Adam, with the same implicit step; its rate is lr / (sqrt(v) + epsilon), v bias-corrected."""
+
+    @torch.no_grad()
+    def step_towards(self, anchor: Anchor, strength: float) -> None:
+        """`step`, then towards `anchor` for the first group's weights."""
+        self.step()
+        group = self.param_groups[0]
+        for p, mean, precision in zip(group["params"], anchor.mean, anchor.precision, strict=True):
+            if p.grad is None:
+                continue
+            state = self.state[p]
+            correction = 1 - group["betas"][1] ** float(state["step"])
+            flat = [each.reshape(-1) for each in (p.data, state["exp_avg_sq"], mean, precision)]
+            for start in range(0, p.numel(), _chunk(p)):
+                weight, square, centre, stiffness = (each[start : start + _chunk(p)] for each in flat)
+                root = (square / correction).sqrt_().add_(group["eps"])
+                _pull(weight, root, centre, stiffness, strength * group["lr"])
 
 
 def make_optimiser(
     name: str, params: Iterable[Tensor], *, learning_rate: float, epsilon: float, decay: float
-) -> torch.optim.Optimizer:
+) -> CentredRMSProp | Adam:
     """`rmsprop` (decay used) or `adam` (fused; decay unused), over `params`."""
     if name == "rmsprop":
         return CentredRMSProp(params, lr=learning_rate, decay=decay, epsilon=epsilon)
     if name == "adam":
-        return torch.optim.Adam(params, lr=learning_rate, eps=epsilon, fused=True)
+        return Adam(params, lr=learning_rate, eps=epsilon, fused=True)
     raise ValueError(f"unknown optimiser {name!r}: choose rmsprop or adam")

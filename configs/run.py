@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from agent.consolidation import (
+    Consolidation,
+    GradientPull,
+    ImplicitPull,
+    LatestOptimum,
+    Memory,
+    NoConsolidation,
+    OnlineAnchor,
+    SeparateAnchors,
+)
 from agent.continual import ContinualAgent
 from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon
@@ -182,13 +193,37 @@ def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
     return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
 
 
+def build_consolidation(config: Config, weights: Sequence[Tensor]) -> Consolidation | NoConsolidation:
+    """What speaks for earlier tasks when the shared `weights` are updated."""
+    c = config.consolidation
+    memories: dict[str, Callable[[], Memory]] = {
+        "ewc": lambda: SeparateAnchors(c.include_active),
+        "l2": lambda: SeparateAnchors(c.include_active),
+        "online": lambda: OnlineAnchor(c.decay),
+        "latest": lambda: LatestOptimum(c.include_active),
+    }
+    if c.kind == "none":
+        return NoConsolidation()
+    return Consolidation(
+        memories[c.kind](),
+        ImplicitPull() if c.step == "implicit" else GradientPull(),
+        weights,
+        strength=c.strength,
+        start_frames=c.start_frames,
+        normalise=c.normalise,
+        uniform=c.kind == "l2",
+    )
+
+
 def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
     """The agent around its memory."""
     x, c = config.exploration, config.learner
+    learner = build_learner(config)
     return ContinualAgent(
         build_tasks(config, label),
         memory,
-        build_learner(config),
+        learner,
+        build_consolidation(config, learner.weights),
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
         actions=ACTIONS,
         frames_per_step=config.emulators.count * FRAME_SKIP,
@@ -198,8 +233,11 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         target_frames=c.target_frames,
         reward_clip=c.reward_clip,
         hold_back=config.inference.hold_back,
+        fisher_estimator=config.consolidation.fisher,
+        fisher_batches=config.consolidation.fisher_batches,
         exploration_rng=numpy_generator(config.seed, "exploration"),
         replay_rng=numpy_generator(config.seed, "replay"),
+        fisher_rng=numpy_generator(config.seed, "fisher"),
     )
 
 

@@ -96,6 +96,32 @@ class LearnerConfig:
 
 
 @dataclass(frozen=True)
+class ConsolidationConfig:
+    """What keeps the shared weights from forgetting."""
+
+    kind: Literal["none", "ewc", "l2", "online", "latest"] = "ewc"
+    """none; ewc: an anchor per task, merged (PAPER); l2: the same with uniform stiffness (PAPER's baseline); online:
+    one decaying anchor (Schwarz et al. 2018); latest: summed Fishers around the latest weights (Huszár 2018)."""
+    strength: float = 400.0
+    """Lambda, at a loss summed over the minibatch (PAPER: 400)."""
+    fisher: Literal["td", "q", "q_all", "policy"] = "q"
+    """Of what the Fisher information is: td: the TD loss; q: the replayed action's Q; q_all: all actions' Q; policy:
+    the softmax of Q (PAPER does not say)."""
+    fisher_batches: int = 100
+    """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
+    start_frames: int = 20_000_000
+    """A task leaves an anchor only after so many frames in it (PAPER: 20 M)."""
+    step: Literal["implicit", "gradient"] = "implicit"
+    """implicit: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
+    normalise: bool = False
+    """Divide every Fisher by its mean, so that one strength serves games of different reward scale."""
+    include_active: bool = False
+    """The anchor of the task that is played counts as well (PAPER, as read: no)."""
+    decay: float = 1.0
+    """Gamma, the share of the old Fisher that kind online keeps at a departure."""
+
+
+@dataclass(frozen=True)
 class ExplorationConfig:
     """Epsilon-greedy, with a timer of its own for every task."""
 
@@ -205,6 +231,7 @@ class Config:
     stream: StreamConfig = field(default_factory=StreamConfig)
     emulators: EmulatorConfig = field(default_factory=EmulatorConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
+    consolidation: ConsolidationConfig = field(default_factory=ConsolidationConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)

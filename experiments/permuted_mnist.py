@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -327,11 +328,11 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
     if options.sensitivity and options.figure != "a":
         raise ValueError("--sensitivity goes with --figure a")
     for name in ("layers", "width", "epochs", "batch", "rate", "fisher_samples"):
-        if (value := getattr(options, name)) is not None and value <= 0:
-            raise ValueError(f"--{name} must be above 0, is {value}")
+        if (value := getattr(options, name)) is not None and not 0 < value < inf:
+            raise ValueError(f"--{name} must be above 0 and finite, is {value}")
     for name, value in (("lambda", options.strength), ("l2", options.l2), ("threads", options.threads)):
-        if value is not None and value < 0:
-            raise ValueError(f"--{name} must not be below 0, is {value}")
+        if value is not None and not 0 <= value < inf:
+            raise ValueError(f"--{name} must be at least 0 and finite, is {value}")
     chosen = {name: value for name in asdict(DEFAULTS["a"]) if (value := getattr(options, name, None)) is not None}
     return replace(DEFAULTS[options.figure], **chosen)
 

@@ -1,0 +1,241 @@
+"""The classifier against autograd and loops over samples, and the command on the sample of digits."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from experiments.classifier import Classifier, Descent, Samples, Task, labelled_log_likelihood, learn, subset
+from experiments.mnist import SAMPLE, load, patch_permutation
+from experiments.permuted_mnist import DEFAULTS, PAPER, Experiment, main, random_places
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load(SAMPLE)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def few(digits, count=12):
+    samples = Samples.of(digits.train)
+    return Samples(samples.inputs[::33][:count], samples.labels[::33][:count])
+
+
+def plain_logits(weights, pixels):
+    """The same network with weights and biases apart."""
+    signal = pixels
+    for layer, weight in enumerate(weights):
+        signal = functional.linear(signal.relu() if layer else signal, weight[:, :-1], weight[:, -1])
+    return signal
+
+
+def test_samples_are_scaled_rearranged_and_carry_a_one(digits):
+    places = patch_permutation(8, np.random.default_rng(0))
+    plain, moved = Samples.of(digits.test), Samples.of(digits.test, places)
+    assert plain.inputs.shape == (200, 785) and bool((plain.inputs[:, -1] == 1).all())
+    assert plain.inputs.min() == 0 and plain.inputs.max() == 1
+    assert torch.equal(moved.inputs[:, :-1], plain.inputs[:, torch.from_numpy(places)])
+    assert plain.labels.tolist() == digits.test.labels.tolist()
+
+
+def test_the_bias_is_the_weight_of_the_one(digits):
+    network, samples = Classifier.fresh([20, 15], generator()), few(digits)
+    assert [tuple(w.shape) for w in network.weights] == [(20, 785), (15, 21), (10, 16)]
+    assert all(float(w.abs().max()) <= (w.shape[1] - 1) ** -0.5 for w in network.weights)
+    expected = plain_logits(network.weights, samples.inputs[:, :-1])
+    torch.testing.assert_close(network.logits(samples.inputs), expected)
+    hits = (expected.argmax(1) == samples.labels).float().mean()
+    assert network.accuracy(samples) == pytest.approx(float(hits))
+
+
+def test_a_step_is_that_of_autograd_and_sgd(digits):
+    network, samples = Classifier.fresh([20, 15], generator()), few(digits)
+    twin = [w.clone().requires_grad_() for w in network.weights]
+    optimiser = torch.optim.SGD(twin, lr=1e-2)
+    for _ in range(3):
+        network.descend(samples.inputs, samples.labels, Descent(1, 12, 1e-2), generator())
+        optimiser.zero_grad()
+        functional.cross_entropy(plain_logits(twin, samples.inputs[:, :-1]), samples.labels, reduction="sum").backward()
+        optimiser.step()
+    for mine, other in zip(network.weights, twin, strict=True):
+        torch.testing.assert_close(mine, other.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_drops_the_right_share_and_its_step_is_that_of_autograd(digits):
+    network, samples = Classifier.fresh([200, 150], generator()), few(digits)
+    how = Descent(1, 12, 1e-2, drop_inputs=0.2, drop_hidden=0.5)
+    draws = generator(1)
+    masks = []
+    for weight, share in zip(network.weights, (0.2, 0.5, 0.5), strict=True):
+        mask = torch.empty(12, weight.shape[1]).bernoulli_(1 - share, generator=draws) / (1 - share)
+        assert mask.mean() == pytest.approx(1, abs=0.06)
+        masks.append(mask[:, :-1])
+    twin = [w.clone().requires_grad_() for w in network.weights]
+    signal = samples.inputs[:, :-1]
+    for layer, (weight, mask) in enumerate(zip(twin, masks, strict=True)):
+        signal = functional.linear((signal.relu() if layer else signal) * mask, weight[:, :-1], weight[:, -1])
+    functional.cross_entropy(signal, samples.labels, reduction="sum").backward()
+    network.descend(samples.inputs, samples.labels, how, generator(1))
+    for mine, other in zip(network.weights, twin, strict=True):
+        torch.testing.assert_close(mine, (other - 1e-2 * other.grad).detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["exact", "sampled", "empirical"])
+def test_the_fisher_is_the_mean_of_squared_gradients_of_single_samples(digits, estimator):
+    network, samples = Classifier.fresh([20, 15], generator()), few(digits)
+    with torch.no_grad():
+        network.weights[-1] *= 10  # far from uniform
+    found = network.fisher(samples, estimator, generator(3))
+    probabilities = network.logits(samples.inputs).detach().softmax(1)
+    drawn = torch.multinomial(probabilities, 1, generator=generator(3)).squeeze(1)
+    expected = [torch.zeros_like(w) for w in network.weights]
+    for n, label in enumerate(samples.labels):
+        for y in range(10):
+            weight = {"exact": probabilities[n, y], "sampled": y == drawn[n], "empirical": y == label}[estimator]
+            leaves = [w.clone().requires_grad_() for w in network.weights]
+            log_p = plain_logits(leaves, samples.inputs[n : n + 1, :-1]).log_softmax(1)[0, y]
+            for total, gradient in zip(expected, torch.autograd.grad(log_p, leaves), strict=True):
+                total += float(weight) * gradient.square() / len(samples.labels)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-9)
+
+
+def test_labelled_log_likelihood():
+    logits = torch.tensor([[0.0, 0.0], [np.log(3.0), 0.0]])
+    found = labelled_log_likelihood(logits, torch.tensor([1, 0]))
+    assert found.exp().tolist() == pytest.approx([0.5, 0.75])
+
+
+def test_a_subset_repeats_nothing(digits):
+    samples = Samples.of(digits.train)
+    part = subset(samples, 50, generator())
+    assert part.inputs.shape == (50, 785) and len({tuple(row) for row in part.inputs.tolist()}) == 50
+    assert len(subset(samples, 10**6, generator()).labels) == len(samples.labels)
+
+
+def test_learning_lowers_the_error_and_sees_every_sample_in_every_epoch(digits):
+    task, network = Task.of(digits), Classifier.fresh([50], generator())
+    marks = []
+    learn(
+        network, task.train, Descent(10, 30, 1e-2), NoConsolidation(), generator(1),
+        lambda: marks.append(network.accuracy(task.train)),
+    )  # fmt: skip
+    assert len(marks) == 10 and marks[-1] > 0.95 and network.accuracy(task.test) > 0.7
+    # With a rate of 0 and a consolidator that counts, an epoch is a pass.
+    seen = []
+
+    class Counter(Classifier):
+        def descend(self, inputs, labels, how, generator):
+            seen.append(inputs)
+
+    learn(Counter(network.weights), task.train, Descent(1, 64, 0.0), NoConsolidation(), generator(2))
+    assert sorted(torch.cat(seen).sum(1).tolist()) == sorted(task.train.inputs.sum(1).tolist())
+    assert [len(each) for each in seen] == [64] * 6 + [16]
+
+
+def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
+    task = Task.of(digits)
+
+    def learned(consolidator_of):
+        network = Classifier.fresh([20], generator())
+        consolidator = consolidator_of(network.weights)
+        consolidator.leave(0, 0, network.weights, lambda: [torch.ones_like(w) for w in network.weights])
+        consolidator.enter(1)
+        learn(network, task.train, Descent(1, 64, 1e-2), consolidator, generator(1))
+        return network.weights
+
+    free = learned(lambda weights: NoConsolidation())
+    none = learned(lambda weights: Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=0.0))
+    frozen = learned(lambda weights: Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=1e9))
+    start = Classifier.fresh([20], generator()).weights
+    assert all(torch.equal(a, b) for a, b in zip(free, none, strict=True))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(frozen, start, strict=True))
+    assert not torch.allclose(free[0], start[0], atol=1e-3)
+
+
+def test_ewc_forgets_less_than_sgd_on_the_sample(digits):
+    settings = DEFAULTS["a"]
+    settings = type(settings)(2, 50, 20, 10, 1e-2, 100.0, 0.1, "exact", 400)
+    told = []
+    experiment = Experiment(digits, random_places(2, 0), settings, 0, told.append)
+    network = experiment.network()
+    before = experiment.learn("sgd", network, experiment.tasks[:1])
+    ends = {m: experiment.learn(m, network.copy(), experiment.tasks[1:])[-1] for m in ("ewc", "sgd")}
+    assert len(told) == 3 and before[0][0] > 0.7
+    assert ends["ewc"][0] > ends["sgd"][0] + 0.03
+
+
+# -- the command ----------------------------------------------------------------------------------------------
+
+FAST = ["--epochs", "1", "--width", "20", "--fisher_samples", "100", "--seed", "3"]
+
+
+def run(capsys, tmp_path, *arguments):
+    picture = tmp_path / "picture.png"
+    assert main([*arguments, "--data", str(SAMPLE), "--json", "--plot", str(picture), *FAST]) == 0
+    assert picture.stat().st_size > 10_000
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("figure", "lengths"),
+    [
+        ("a", {"ewc": 3, "l2": 3, "sgd": 3}),
+        ("b", {"ewc": 10, "sgd_dropout": 10}),
+        ("c", {"overlap_8": 6, "overlap_26": 6}),
+    ],
+)
+def test_the_last_line_is_json_with_the_promised_keys(capsys, tmp_path, figure, lengths):
+    found = run(capsys, tmp_path, "--figure", figure)
+    assert {name: len(found[name]) for name in lengths} == lengths
+    assert all(0 <= value <= 1.000001 for name in lengths for value in found[name])
+    assert {name: len(values) for name, values in PAPER[figure].items()} == lengths
+    assert found["settings"]["width"] == 20 and found["seed"] == 3 and found["seconds"] >= 0
+
+
+def test_sensitivity_covers_three_decades(capsys, tmp_path):
+    found = run(capsys, tmp_path, "--figure", "a", "--sensitivity")
+    assert max(found["lambda"]) / min(found["lambda"]) == pytest.approx(1000)
+    assert all(len(found[f"task_{i}"]) == len(found["lambda"]) for i in (1, 2, 3))
+
+
+def test_the_seed_decides(capsys, tmp_path):
+    one, same = (run(capsys, tmp_path, "--figure", "a", "--held_out", "100") for _ in range(2))
+    other = run(capsys, tmp_path, "--figure", "a", "--held_out", "100", "--l2", "7")
+    for found in (one, same, other):
+        del found["seconds"]
+    assert one == same and other["settings"]["l2"] == 7 and other["ewc"] == one["ewc"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--epochs", "0"], "--epochs"),
+        (["--rate", "-1"], "--rate"),
+        (["--lambda", "-1"], "--lambda"),
+        (["--lambda", "nan"], "--lambda"),
+        (["--threads", "-1"], "--threads"),
+        (["--held_out", "400"], "held out"),
+        (["--held_out", "-1"], "held out"),
+        (["--sensitivity", "--figure", "b"], "--sensitivity"),
+        (["--data", "nowhere/mnist"], "nowhere"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, told, capsys):
+    assert main(["--figure", "a", "--data", str(SAMPLE), *arguments]) == 2
+    complaint = capsys.readouterr().err.strip()
+    assert told in complaint and "\n" not in complaint
+
+
+@pytest.mark.parametrize("arguments", [["--figure", "d"], [], ["--figure", "a", "--epochs", "two"], ["--nothing"]])
+def test_what_the_parser_refuses_is_one_line_too(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
