@@ -1,0 +1,76 @@
+"""What consolidation does to learning, in numbers: measured on one minibatch, changing nothing.
+
+Weights, gradients and Gaussians come layer by layer. The scale is that of a loss summed over the minibatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from agent.gaussian import DiagonalGaussian
+
+DORMANT = 0.025  # of the layer's mean activity (Sokar et al. 2023)
+_QUANTILES = (0.1, 0.5, 0.9, 0.99)
+
+
+@torch.no_grad()
+def pull_against_loss(
+    weights: Sequence[Tensor], gradients: Sequence[Tensor], merged: DiagonalGaussian, strength: float
+) -> dict[str, float]:
+    """The penalty's gradient e = strength P (theta - mu) beside the loss's gradient g:
+
+    ratio       |e| / |g|, overall and per layer
+    cancelled   -<g, e> / |g|^2: the share of the loss's gradient that the penalty takes away. Near 1 the weights
+                stand where both balance, and the game on screen cannot be learned any further
+    """
+    pulls = [
+        strength * p * (w - m) for w, m, p in zip(weights, merged.mean, merged.precision, strict=True)
+    ]
+    found = {}
+    for layer, (e, g) in enumerate(zip(pulls, gradients, strict=True)):
+        found[f"ratio_layer{layer}"] = _over(float(e.norm()), float(g.norm()))
+    inner = sum(float((e.double() * g).sum()) for e, g in zip(pulls, gradients, strict=True))
+    square = sum(float(g.double().square().sum()) for g in gradients)
+    found["ratio"] = _over(sum(float(e.double().square().sum()) for e in pulls) ** 0.5, square**0.5)
+    found["cancelled"] = _over(-inner, square)
+    return found
+
+
+@torch.no_grad()
+def stiffness(merged: DiagonalGaussian, curvature: Sequence[Tensor] | None, strength: float) -> dict[str, float]:
+    """How stiff the weights are: quantiles of log10(strength P) over all weights that have a precision, the share
+    that has one, and the share whose strength P exceeds the loss's `curvature` (its squared gradients' running
+    mean, layer by layer; None before the first update)."""
+    precisions = [strength * p for p in merged.precision]
+    count = sum(p.numel() for p in precisions)
+    held = torch.cat([p[p > 0].flatten() for p in precisions])
+    found = {"held_share": held.numel() / count}
+    if held.numel():
+        ordered = held.log10().sort().values
+        for q in _QUANTILES:
+            place = min(ordered.numel() - 1, int(q * ordered.numel()))
+            found[f"log10_stiffness_q{round(100 * q)}"] = float(ordered[place])
+    if curvature is not None:
+        stiff = sum(int((p > c).sum()) for p, c in zip(precisions, curvature, strict=True))
+        found["stiff_share"] = stiff / count
+    return found
+
+
+@torch.no_grad()
+def dormant_shares(activations: Sequence[Tensor]) -> dict[str, float]:
+    """Per hidden layer, the share of units whose mean activity is at most `DORMANT` of the layer's mean.
+
+    activations: float [N, U, ...] after the ReLU.
+    """
+    found = {}
+    for layer, activation in enumerate(activations):
+        activity = activation.abs().mean(dim=[d for d in range(activation.dim()) if d != 1])
+        found[f"dormant_layer{layer}"] = float((activity <= DORMANT * activity.mean()).float().mean())
+    return found
+
+
+def _over(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else 0.0

@@ -1,0 +1,126 @@
+"""The cost of consolidation for the paper's network: per update, in memory on the device, and of one Fisher.
+
+    python -m benchmarks.consolidation [--network paper] [--threads 2] [--json]
+
+Updates with 1, 10 and 100 anchors take turns with updates without any, so that a busy machine slows all alike; each
+time is the median. `read_us` is the time to read the merged precision and mean once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.dqn import QLearner
+from configs.precision import fastest_precision
+from configs.run import build_learner
+from configs.schema import Config, LearnerConfig
+from replay.transition import Transition
+
+_TASKS = (1, 10, 100)
+_BATCH = 32
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
+    parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--samples", type=int, default=3200, help="samples of the Fisher (default: 3,200)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    report = measure(options.network, options.optimiser, options.threads, options.rounds, options.samples)
+    for name, value in report.items():
+        print(f"{name:22} {value}")
+    if options.json:
+        print(json.dumps(report))
+    return 0
+
+
+def measure(network: str, optimiser: str, threads: int, rounds: int, samples: int) -> dict[str, Any]:
+    """The report's quantities; times in microseconds unless the name says seconds."""
+    precision = fastest_precision(network, _BATCH, threads)
+    config = Config(
+        learner=LearnerConfig(network=network, precision=precision, optimiser=optimiser)  # type: ignore[arg-type]
+    )
+    learner = build_learner(config)
+    learner.add_task()
+    batch = _minibatch()
+    without: list[float] = []
+    times: dict[str, list[float]] = {}
+    device_bytes = {}
+    for tasks in _TASKS:
+        consolidation = _anchored(learner, tasks)
+        device_bytes[str(tasks)] = sum(
+            t.nbytes for t in (*consolidation.merged.mean, *consolidation.merged.precision)
+        )
+        times[str(tasks)] = []
+        for turn in range(rounds + 3):
+            plain = _clock(lambda: learner.learn(batch, 0, NoConsolidation()))
+            held = _clock(lambda: learner.learn(batch, 0, consolidation))  # noqa: B023
+            if turn >= 3:
+                without.append(plain)
+                times[str(tasks)].append(held)
+    reads = [_clock(lambda: [t.sum() for t in (*consolidation.merged.mean, *consolidation.merged.precision)])]
+    reads += [_clock(lambda: [t.sum() for t in (*consolidation.merged.mean, *consolidation.merged.precision)])]
+    begin = time.perf_counter()
+    learner.fisher((batch for _ in range(samples // _BATCH)), 0, "q", torch.Generator())
+    return {
+        "network": network,
+        "precision": precision,
+        "threads": threads,
+        "us_per_update": {tasks: 1e6 * statistics.median(each) for tasks, each in times.items()},
+        "update_us_without": 1e6 * statistics.median(without),
+        "read_us": 1e6 * min(reads),
+        "device_bytes": device_bytes,
+        "fisher_seconds": time.perf_counter() - begin,
+    }
+
+
+def _anchored(learner: QLearner, tasks: int) -> Consolidation:
+    """Anchors of so many other tasks, as small random Fishers around the present weights."""
+    generator = torch.Generator().manual_seed(tasks)
+    consolidation = Consolidation(SeparateAnchors(), ImplicitPull(), learner.weights, strength=400.0)
+    fisher = [torch.rand(w.shape, generator=generator) * 1e-6 for w in learner.weights]
+    for task in range(1, tasks + 1):
+        if task <= 10:
+            consolidation.memory.store(task, learner.weights, fisher)
+        else:  # share what is stored: 100 copies of the paper's network would take 5 GB
+            anchors = consolidation.memory.anchors  # type: ignore[attr-defined]
+            anchors[task] = anchors[1 + task % 10]
+    consolidation.enter(0)
+    return consolidation
+
+
+def _minibatch() -> Transition:
+    generator = torch.Generator().manual_seed(0)
+    frames = [torch.randint(256, (_BATCH, 4, 84, 84), generator=generator, dtype=torch.uint8) for _ in range(2)]
+    return Transition(
+        observation=frames[0],
+        action=torch.randint(18, (_BATCH,), generator=generator),
+        reward=torch.randn(_BATCH, generator=generator),
+        discount=torch.full((_BATCH,), 0.99),
+        next_observation=frames[1],
+    )
+
+
+def _clock(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    sys.exit(main())
