@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
+from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
 from configs.launch import check_snapshot, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
@@ -92,7 +93,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     stream, agent, memory = parts.stream, parts.agent, parts.memory
     games = stream.schedule.games
     episodes = EpisodeReturns(config.emulators.count)
-    window, timer, milestones = MetricWindow(), PhaseTimer(), Milestones()
+    window, timer, milestones, watch = MetricWindow(), PhaseTimer(), Milestones(), PlasticityWatch()
     writers = Writers([TensorBoardWriter(run.tensorboard), JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
     inference, changes = InferenceScore(), CsvWriter(run.tasks, task_log.COLUMNS)
@@ -104,6 +105,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         "episodes": episodes,
         "window": window,
         "milestones": milestones,
+        "watch": watch,
         "writers": writers,
         "scores": scores,
         "inference": inference,
@@ -169,16 +171,20 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 writers.text(stream.frames, "inference/confusion", task_log.confusion_markdown(inference.table))
                 recent = []
             if due(config.log.period, before, stream.frames):
+                examined = agent.examine()
                 scalars = {
                     **window.pop(),
                     **_state_scalars(parts, games, label),
                     **_inference_scalars(agent, inference),
+                    **{f"consolidation/{name}": value for name, value in examined.items()},
                     **timer.pop(),
                 }
                 scalars["time/frames_per_second"] = speed(stream.frames)
                 writers.write(stream.frames, scalars)
                 writers.flush()
                 _check_values(scalars, config)
+                if warning := watch(agent.task, examined):
+                    progress.event(f"{stream.frames:,}: {warning}")
                 mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"
                 progress.update(stream.frames, game=label, task=agent.task, score=mean)
                 run.write_status("running", stream.frames, config.frames)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from agent.fisher import fisher_overlap, normalised
 from agent.gaussian import DiagonalGaussian, multiply_into
+from agent.instruments import pull_against_loss, stiffness
 
 Weights = Sequence[Tensor]
 Rates = Callable[[], Sequence[Tensor]]
@@ -32,6 +33,10 @@ Rates = Callable[[], Sequence[Tensor]]
 
 class Memory(Protocol):
     """Keeps what tasks leave behind."""
+
+    @property
+    def tasks(self) -> list[int]:
+        """The tasks that have an anchor of their own, in increasing order."""
 
     def store(self, task: int, weights: Weights, fisher: Weights) -> None:
         """`task` was left at `weights` with this Fisher information; copies are kept."""
@@ -69,6 +74,11 @@ class SeparateAnchors:
         chosen = [self.anchors[task] for task in sorted(self.anchors) if self.include_active or task != active]
         return multiply_into(merged, chosen)
 
+    @property
+    def tasks(self) -> list[int]:
+        """Those that were left."""
+        return sorted(self.anchors)
+
     def anchor(self, task: int) -> DiagonalGaussian | None:
         """The task's anchor."""
         return self.anchors.get(task)
@@ -104,6 +114,11 @@ class OnlineAnchor:
         """The running Gaussian."""
         return multiply_into(merged, [self.running] if self.running else [])
 
+    @property
+    def tasks(self) -> list[int]:
+        """None is told apart."""
+        return []
+
     def anchor(self, task: int) -> DiagonalGaussian | None:
         """None is kept."""
         return None
@@ -138,6 +153,11 @@ class LatestOptimum:
         """All Fishers at one centre."""
         chosen = [self.fishers[task] for task in sorted(self.fishers) if self.include_active or task != active]
         return multiply_into(merged, [DiagonalGaussian(self.latest, fisher) for fisher in chosen])
+
+    @property
+    def tasks(self) -> list[int]:
+        """Those that were left."""
+        return sorted(self.fishers)
 
     def anchor(self, task: int) -> DiagonalGaussian | None:
         """The task's Fisher around the latest weights."""
@@ -249,6 +269,12 @@ class NoConsolidation:
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """Nothing to pull."""
 
+    def examine(
+        self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None
+    ) -> dict[str, float]:
+        """There is nothing to see."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Nothing."""
         return {}
@@ -317,6 +343,21 @@ class Consolidation:
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """The penalty's share of a step that something else has made with these rates."""
         self.pull.after_step(weights, self.merged, self.strength, rates)
+
+    def examine(
+        self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None
+    ) -> dict[str, float]:
+        """Penalty, its gradient beside the loss's, stiffness (see `agent.instruments`), and the distance from every
+        anchor that is kept, in its own metric: the root of sum F (theta - theta_c)^2."""
+        found = {"penalty": float(self.penalty(weights))}
+        found |= pull_against_loss(weights, gradients, self.merged, self.strength)
+        found |= stiffness(self.merged, curvature, self.strength)
+        here = [w.detach().cpu() for w in weights]
+        for task in self.memory.tasks:
+            anchor = self.memory.anchor(task)
+            if anchor is not None:
+                found[f"distance_task{task}"] = float(anchor.quadratic(here)) ** 0.5
+        return found
 
     def penalty(self, weights: Weights) -> Tensor:
         """(lambda / 2) of the sum of the quadratics of all anchors that are merged, a 0-d tensor."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon, epsilon_greedy
+from agent.instruments import dormant_shares
 from agent.pending import PendingRows, Remembered, Row
 from replay.transition import Transition
 
@@ -90,6 +91,10 @@ class Consolidator(Protocol):
     def before_step(self, weights: Sequence[Tensor]) -> None: ...
 
     def step(self, optimiser: Any) -> None: ...
+
+    def examine(
+        self, weights: Sequence[Tensor], gradients: Sequence[Tensor], curvature: Sequence[Tensor] | None
+    ) -> dict[str, float]: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -237,6 +242,21 @@ class ContinualAgent:
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)
         return Remembered(step.observation, reward, step.discount, step.interrupted)
+
+    def examine(self) -> dict[str, float]:
+        """Instruments of plasticity, from one minibatch of the current task: what consolidation does (see its own
+        `examine`) and the share of dormant units per layer. Empty before learning in the task has begun.
+
+        The minibatch is a function of the number of updates: no generator that learning uses is touched.
+        """
+        if self.task_frames.get(self.task, 0) < self.min_history_frames:
+            return {}
+        rng = np.random.default_rng([self.updates, self.task])
+        batch = self.memory.sample(self.task, 4 * self.batch_size, rng)
+        gradients, activations = self.learner.loss_gradients(batch, self.task)
+        gradients = [g / 4 for g in gradients]  # at the scale of one minibatch
+        found = self.consolidation.examine(self.learner.weights, gradients, self.learner.curvature())
+        return {**found, **dormant_shares(activations)}
 
     def player(self, epsilon: float, rng: np.random.Generator) -> Player:
         """A frozen player of the current weights, with a generator of its own."""

@@ -139,23 +139,41 @@ class QLearner:
         """
         return mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
 
+    def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, ...], in
+        float32 on the minibatch as it is; nothing is changed."""
+        values, taps = self.network.with_taps(batch.observation, task)
+        loss = huber(self._error(values, batch, task)).sum()
+        gradients = torch.autograd.grad(loss, self.weights)
+        return list(gradients), [tap.input.detach() for tap in taps[1:]]
+
+    def curvature(self) -> list[Tensor] | None:
+        """The running mean of the squared gradients of the shared weights; None before the first update."""
+        names = ("square", "exp_avg_sq")  # as the optimisers call it
+        states = [self.optimiser.state.get(w, {}) for w in self.weights]
+        found = [state[name] for state in states for name in names if name in state]
+        return found if len(found) == len(states) else None
+
+    def _error(self, values: Tensor, batch: Transition, task: int) -> Tensor:
+        """TD errors [N] of `values` [N, A]."""
+        following = batch.next_observation
+        with torch.no_grad():
+            target = double_q_target(
+                batch.reward, batch.discount, self.network(following, task), self.target(following, task)
+            )
+        return values.gather(1, batch.action[:, None]).squeeze(1) - target
+
     def _squares(self, batch: Transition, task: int, estimator: str, generator: torch.Generator) -> list[Tensor]:
         values, taps = self.network.with_taps(batch.observation, task)
         if estimator == "q_all":
             return all_outputs_squares(values, taps)
         if estimator == "policy":
             return squared_gradients(sampled_log_likelihood(values, generator), taps)
-        chosen = values.gather(1, batch.action[:, None]).squeeze(1)
         if estimator == "q":
-            return squared_gradients(chosen, taps)
-        if estimator != "td":
-            raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(FISHERS)}")
-        following = batch.next_observation
-        with torch.no_grad():
-            target = double_q_target(
-                batch.reward, batch.discount, self.network(following, task), self.target(following, task)
-            )
-        return squared_gradients(huber(chosen - target), taps)
+            return squared_gradients(values.gather(1, batch.action[:, None]).squeeze(1), taps)
+        if estimator == "td":
+            return squared_gradients(huber(self._error(values, batch, task)), taps)
+        raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(FISHERS)}")
 
     def sync_target(self) -> None:
         """Copy the online network into the target network."""

@@ -25,6 +25,9 @@ class Tap(Protocol):
     """A layer's input and its product with the shared weights, in the graph of some scores."""
 
     @property
+    def input(self) -> Tensor: ...
+
+    @property
     def output(self) -> Tensor: ...
 
     def squares(self, gradient: Tensor) -> Tensor:

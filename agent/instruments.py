@@ -5,7 +5,7 @@ Weights, gradients and Gaussians come layer by layer. The scale is that of a los
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -70,6 +70,39 @@ def dormant_shares(activations: Sequence[Tensor]) -> dict[str, float]:
         activity = activation.abs().mean(dim=[d for d in range(activation.dim()) if d != 1])
         found[f"dormant_layer{layer}"] = float((activity <= DORMANT * activity.mean()).float().mean())
     return found
+
+
+class PlasticityWatch:
+    """Tells when the agent can no longer learn the game on screen: when, for `patience` examinations in a row, the
+    penalty has cancelled more than `limit` of the loss's gradient."""
+
+    def __init__(self, limit: float = 0.8, patience: int = 10) -> None:
+        self.limit = limit
+        self.patience = patience
+        self.task = -1
+        self.count = 0
+
+    def __call__(self, task: int, found: Mapping[str, float]) -> str | None:
+        """A warning, once per stretch, from what `examine` found in `task`."""
+        held = found.get("cancelled", 0.0) > self.limit
+        self.count = self.count + 1 if held and task == self.task else int(held)
+        self.task = task
+        if self.count != self.patience:
+            return None
+        return (
+            f"task {task} can hardly be learned any more: consolidation cancels {found['cancelled']:.0%} of the "
+            f"loss's gradient (|penalty's| / |loss's| = {found['ratio']:.2f}, "
+            f"{found.get('stiff_share', 0.0):.0%} of the weights are stiffer than the loss is curved); "
+            "a smaller consolidation.strength would let go"
+        )
+
+    def state_dict(self) -> dict[str, int]:
+        """The present stretch."""
+        return {"task": self.task, "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Restore what `state_dict` returned."""
+        self.task, self.count = state["task"], state["count"]
 
 
 def _over(numerator: float, denominator: float) -> float:
