@@ -133,7 +133,8 @@ class OnlineAnchor:
 
 
 class LatestOptimum:
-    """Huszar 2018: the recursive Laplace approximation, summed Fishers around the latest weights only.
+    """Huszar 2018: the recursive Laplace approximation, summed Fishers around the latest weights only (those at the
+    latest departure that left an anchor).
 
     (lambda / 2) sum_i (sum_c F_c,i) (theta_i - theta_i*)^2, theta* the weights at the latest departure. The Fisher
     of a task that is left again replaces its old one, so that revisits do not count a task twice.
@@ -319,7 +320,8 @@ class Consolidation:
         self.rest = self.memory.merge_into(self.merged, task)
 
     def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
-        """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging.
+        """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging: the mean
+        Fisher information, and its overlap with what is merged for the other tasks, layer by layer.
 
         `fisher` measures the mean Fisher information of the task and is called only if an anchor is left.
         """
@@ -328,9 +330,12 @@ class Consolidation:
         measured = [torch.ones_like(w) for w in weights] if self.uniform else fisher()
         mean = sum(float(f.double().sum()) for f in measured) / sum(f.numel() for f in measured)
         kept = normalised(measured) if self.normalise else measured
-        overlaps = fisher_overlap([f.cpu() for f in kept], [p.cpu() for p in self.merged.precision])
+        report = {"fisher_mean": mean}
+        if any(bool(p.any()) for p in self.merged.precision):
+            overlaps = fisher_overlap(kept, self.merged.precision)
+            report |= {f"fisher_overlap_layer{i}": value for i, value in enumerate(overlaps)}
         self.memory.store(task, weights, kept)
-        return {"fisher_mean": mean, **{f"overlap/layer{i}": value for i, value in enumerate(overlaps)}}
+        return report
 
     def before_step(self, weights: Weights) -> None:
         """Between the backward pass of the loss and the optimiser's step."""

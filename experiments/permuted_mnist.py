@@ -289,9 +289,6 @@ def table(result: Result, paper: Result) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    torch.set_flush_denormal(True)  # tiny Fisher information would slow every step down
-    if options.threads:
-        torch.set_num_threads(options.threads)
     try:
         settings = chosen_settings(options)
         mnist = load(options.data)
@@ -300,6 +297,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"experiments.permuted_mnist: {error}", file=sys.stderr)
         return BAD_INPUT
+    torch.set_flush_denormal(True)  # tiny Fisher information would slow every step down
+    if options.threads:
+        torch.set_num_threads(options.threads)
     places = {
         "a": lambda: random_places(3, options.seed),
         "b": lambda: random_places(10, options.seed),

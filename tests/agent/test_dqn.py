@@ -1,13 +1,18 @@
-"""Temporal-difference maths by hand, and the learner against plain autograd."""
+"""Temporal-difference maths by hand, and the learner against plain autograd, with and without consolidation."""
 
 import copy
 
 import pytest
 import torch
 
+from agent.consolidation import Consolidation, GradientPull, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner, double_q_target, huber
 from agent.networks import ARCHITECTURES, QNetwork
 from replay.transition import Transition
+from tests.conformance.alike import assert_alike
+
+NONE = NoConsolidation()
+PULLS = [GradientPull(), ImplicitPull()]
 
 
 def make_learner(**changes):
@@ -56,7 +61,7 @@ def test_huber_by_hand_and_its_slope_is_the_clipped_error():
 
 def test_one_update_equals_plain_autograd():
     learner, batch = make_learner(), make_batch()
-    learner.learn(make_batch(seed=5), 1)  # online and target differ from here on
+    learner.learn(make_batch(seed=5), 1, NONE)  # online and target differ from here on
     twin = copy.deepcopy(learner.network)
     optimiser = torch.optim.Adam([*twin.weights.parameters(), *twin.tasks[1].parameters()], lr=1e-3, eps=1e-3)
     moments = learner.optimiser.state_dict()
@@ -77,7 +82,7 @@ def test_one_update_equals_plain_autograd():
     norm = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]).norm()
     optimiser.step()
 
-    metrics = learner.learn(batch, 1)
+    metrics = learner.learn(batch, 1, NONE)
     assert metrics["loss"].item() == pytest.approx(loss.item() / 8, rel=1e-4)
     assert metrics["gradient_norm"].item() == pytest.approx(norm.item(), rel=1e-3)
     for fast, slow in zip(learner.network.parameters(), twin.parameters(), strict=True):
@@ -88,11 +93,11 @@ def test_one_update_equals_plain_autograd():
 def test_learning_one_task_never_touches_anothers_parameters(optimiser):
     learner = make_learner(optimiser=optimiser)
     for seed in range(3):
-        learner.learn(make_batch(seed=seed), 0)
+        learner.learn(make_batch(seed=seed), 0, NONE)
     before = copy.deepcopy(learner.network.tasks[0].state_dict())
     shared = learner.network.weights[0].detach().clone()
     for seed in range(5):
-        learner.learn(make_batch(seed=seed), 1)
+        learner.learn(make_batch(seed=seed), 1, NONE)
     for name, value in learner.network.tasks[0].state_dict().items():
         assert torch.equal(value, before[name]), name
     assert not torch.equal(learner.network.weights[0].detach(), shared)
@@ -101,8 +106,8 @@ def test_learning_one_task_never_touches_anothers_parameters(optimiser):
 def test_the_gradient_norm_is_bounded():
     free, bound = make_learner(), make_learner(max_gradient_norm=0.5)
     batch = make_batch()
-    norm = free.learn(batch, 0)["gradient_norm"]
-    bound.learn(batch, 0)
+    norm = free.learn(batch, 0, NONE)["gradient_norm"]
+    bound.learn(batch, 0, NONE)
     assert norm > 0.5
     clipped = torch.cat([p.grad.flatten() for p in bound.network.parameters() if p.grad is not None]).norm()
     assert clipped.item() == pytest.approx(0.5, rel=1e-3)
@@ -111,7 +116,7 @@ def test_the_gradient_norm_is_bounded():
 def test_the_target_network_moves_only_when_it_is_synced():
     learner = make_learner()
     before = copy.deepcopy(learner.target.state_dict())
-    learner.learn(make_batch(), 0)
+    learner.learn(make_batch(), 0, NONE)
     assert all(torch.equal(v, before[k]) for k, v in learner.target.state_dict().items())
     learner.sync_target()
     online = learner.network.state_dict()
@@ -136,8 +141,119 @@ def test_values_converge_to_the_fixed_point_of_a_small_chain():
         learner.network.tasks[0].biases[-1][4] = 0.0
     learner.sync_target()
     for update in range(300):
-        learner.learn(batch, 0)
+        learner.learn(batch, 0, NONE)
         if update % 20 == 0:
             learner.sync_target()
     values = learner.q_values(states, 0)[:, 4]
     assert values.tolist() == pytest.approx([1.5, 1.0], abs=0.05)
+
+
+# -- with consolidation ----------------------------------------------------------------------------------------
+
+
+def consolidate(learner, pull, strength):
+    """Anchors of two other tasks, away from the present weights by as much as these are large."""
+    consolidation = Consolidation(SeparateAnchors(), pull, learner.weights, strength=strength)
+    g = torch.Generator().manual_seed(9)
+    for task in (5, 6):
+        moved = [w.detach() + w.std().detach() * torch.randn(w.shape, generator=g) for w in learner.weights]
+        fisher = [torch.rand(w.shape, generator=g) for w in learner.weights]
+        consolidation.leave(task, 0, moved, lambda fisher=fisher: fisher)
+    consolidation.enter(0)
+    return consolidation
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+@pytest.mark.parametrize("pull", PULLS)
+def test_strength_nought_is_no_consolidation_bit_for_bit(optimiser, pull):
+    plain, held = make_learner(optimiser=optimiser), make_learner(optimiser=optimiser)
+    consolidation = consolidate(held, pull, 0.0)
+    for seed in range(4):
+        batch = make_batch(4, seed)
+        assert_alike(held.learn(batch, seed % 2, consolidation), plain.learn(batch, seed % 2, NONE))
+    assert_alike(held.state_dict(), plain.state_dict())
+
+
+def test_in_the_gradients_form_an_update_is_that_of_loss_and_separate_penalties():
+    learner, batch = make_learner(), make_batch()
+    consolidation = consolidate(learner, GradientPull(), 3.0)
+    values, following = learner.network(batch.observation, 1), batch.next_observation
+    with torch.no_grad():
+        online, target = learner.network(following, 1), learner.target(following, 1)
+        goal = double_q_target(batch.reward, batch.discount, online, target)
+    loss = huber(values.gather(1, batch.action[:, None]).squeeze(1) - goal).sum()
+    for anchor in consolidation.memory.anchors.values():
+        loss = loss + 1.5 * sum(
+            (f * (w - m) ** 2).sum() for w, m, f in zip(learner.weights, anchor.mean, anchor.precision, strict=True)
+        )
+    expected = torch.autograd.grad(loss, learner.weights)
+    norm = learner.learn(batch, 1, consolidation)["gradient_norm"]
+    for w, e in zip(learner.weights, expected, strict=True):
+        torch.testing.assert_close(w.grad, e, rtol=1e-3, atol=1e-4)
+    own = [p.grad for p in learner.network.tasks[1].parameters()]
+    whole = torch.cat([g.flatten() for g in (*expected, *own)]).norm()
+    assert norm.item() == pytest.approx(whole.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_in_the_implicit_form_the_losss_gradient_and_its_averages_are_untouched(optimiser):
+    plain, held = make_learner(optimiser=optimiser), make_learner(optimiser=optimiser)
+    consolidation = consolidate(held, ImplicitPull(), 400.0)
+    batch = make_batch()
+    assert_alike(held.learn(batch, 0, consolidation), plain.learn(batch, 0, NONE))
+    assert_alike(held.optimiser.state_dict(), plain.optimiser.state_dict())
+    for free, w, m in zip(plain.weights, held.weights, consolidation.merged.mean, strict=True):
+        assert not torch.equal(w, free)
+        between = (w - m) / (free - m)  # the way that is left to the mean
+        assert ((between >= -1e-3) & (between <= 1 + 1e-3))[(free - m).abs() > 1e-3].all()
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+@pytest.mark.parametrize("pull", PULLS)
+def test_another_tasks_gains_and_biases_are_untouched_whatever_the_strength(optimiser, pull):
+    learner = make_learner(optimiser=optimiser)
+    for seed in range(2):
+        learner.learn(make_batch(4, seed), 0, NONE)
+    consolidation = Consolidation(SeparateAnchors(), pull, learner.weights, strength=1e9)
+    batch, generator = make_batch(4, 10), torch.Generator()
+    consolidation.leave(0, 0, learner.weights, lambda: learner.fisher([batch], 0, "q_all", generator))
+    consolidation.enter(1)
+    for each in (consolidation.memory.anchor(0), consolidation.merged):
+        for part in (each.mean, each.precision):
+            assert [layer.shape for layer in part] == [w.shape for w in learner.weights]
+    plain = copy.deepcopy(learner)
+    before = copy.deepcopy([task.state_dict() for task in learner.network.tasks])
+    values = learner.q_values(batch.observation, 0)
+    for seed in range(6):
+        for each, its in ((learner, consolidation), (plain, NONE)):
+            each.learn(make_batch(4, seed), 1, its)
+    for each in (learner, plain):
+        assert_alike(each.network.tasks[0].state_dict(), before[0])
+        for name, value in each.network.tasks[1].state_dict().items():
+            assert not torch.equal(value, before[1][name])  # the task's own are free to learn
+    if isinstance(pull, ImplicitPull):  # and what the other task was worth stays
+        held, free = ((each.q_values(batch.observation, 0) - values).norm() for each in (learner, plain))
+        assert held < 0.3 * free
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+@pytest.mark.parametrize("pull", PULLS)
+def test_the_tasks_own_gains_and_biases_are_not_pulled(optimiser, pull):
+    """One update from the same state moves them the same way, whether the weights are held or not."""
+    plain, held = make_learner(optimiser=optimiser), make_learner(optimiser=optimiser)
+    batch = make_batch()
+    held.learn(batch, 1, consolidate(held, pull, 1e4))
+    plain.learn(batch, 1, NONE)
+    assert_alike(held.network.tasks[1].state_dict(), plain.network.tasks[1].state_dict())
+    assert not torch.equal(held.weights[0], plain.weights[0])
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_a_huge_strength_holds_the_weights_where_they_matter(optimiser):
+    learner = make_learner(optimiser=optimiser)
+    consolidation = consolidate(learner, ImplicitPull(), 1e12)
+    for seed in range(4):
+        learner.learn(make_batch(4, seed), 0, consolidation)
+    for w, m, p in zip(learner.weights, consolidation.merged.mean, consolidation.merged.precision, strict=True):
+        assert torch.isfinite(w).all()
+        assert ((w - m).abs()[p > 1e-3] < 1e-5).all()

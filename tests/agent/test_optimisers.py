@@ -1,10 +1,13 @@
-"""The optimiser against its equation, number by number."""
+"""The optimisers against their equations, number by number, and the implicit step on a penalty."""
 
 import math
 
 import pytest
 import torch
 
+from agent import optimisers
+from agent.consolidation import GradientPull, ImplicitPull
+from agent.gaussian import DiagonalGaussian
 from agent.optimisers import CentredRMSProp, make_optimiser
 
 
@@ -62,3 +65,210 @@ def test_parameters_without_gradient_are_left_alone(name):
 def test_unknown_name_is_refused():
     with pytest.raises(ValueError, match="rmsprop or adam"):
         make_optimiser("sgd", [torch.zeros(1)], learning_rate=0.1, epsilon=0.1, decay=0.9)
+
+
+# -- in chunks, and towards an anchor ----------------------------------------------------------------------------
+
+SHAPES = ((5, 7), (3,), (2, 3, 4, 1), (1,))
+NAMES = ["rmsprop", "adam"]
+
+
+def parameters(seed=0, shapes=SHAPES):
+    g = torch.Generator().manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(shape, generator=g)) for shape in shapes]
+
+
+def gradients(steps, seed=1, shapes=SHAPES):
+    g = torch.Generator().manual_seed(seed)
+    return [[3 * torch.randn(shape, generator=g) for shape in shapes] for _ in range(steps)]
+
+
+def random_anchor(seed=2, shapes=SHAPES):
+    """Precisions over several orders of magnitude, some of them 0."""
+    g = torch.Generator().manual_seed(seed)
+    mean = [torch.randn(shape, generator=g) for shape in shapes]
+    held = [torch.rand(shape, generator=g) > 0.2 for shape in shapes]
+    return DiagonalGaussian(tuple(mean), tuple((4 * torch.randn(h.shape, generator=g)).exp() * h for h in held))
+
+
+def make(name, params, learning_rate=0.003):
+    return make_optimiser(name, params, learning_rate=learning_rate, epsilon=0.01, decay=0.95)
+
+
+def go(optimiser, params, all_gradients, anchor=None, strength=0.0):
+    for step in all_gradients:
+        for p, g in zip(params, step, strict=True):
+            p.grad = g.clone()
+        if anchor is None:
+            optimiser.step()
+        else:
+            optimiser.step_towards(anchor, strength)
+
+
+def straightforward(name, params, all_gradients, anchor, strength, lr=0.003, epsilon=0.01):
+    """float64, whole tensors: the rate eta of every weight, w <- w - eta m, w <- (w + s mu) / (1 + s), s = lambda
+    eta P; m is the gradient, or Adam's mean of it."""
+    results = []
+    for layer, p in enumerate(params):
+        w, mean, square = p.detach().double(), 0.0, 0.0
+        for t, step in enumerate(all_gradients, 1):
+            g = step[layer].double()
+            if name == "rmsprop":
+                mean, square = 0.95 * mean + 0.05 * g, 0.95 * square + 0.05 * g * g
+                eta, m = lr / (square - mean**2 + epsilon).sqrt(), g
+            else:
+                mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g * g
+                eta, m = lr / ((square / (1 - 0.999**t)).sqrt() + epsilon), mean / (1 - 0.9**t)
+            w = w - eta * m
+            if anchor is not None:
+                s = strength * eta * anchor.precision[layer].double()
+                w = (w + s * anchor.mean[layer].double()) / (1 + s)
+        results.append(w)
+    return results
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strength", [None, 0.4, 400.0])
+@pytest.mark.parametrize("chunk", [1, 4, 35, 1 << 18])
+def test_equals_the_straightforward_step_in_chunks_of_any_size(name, strength, chunk, monkeypatch):
+    monkeypatch.setattr(optimisers, "_CACHED", chunk)
+    params, steps = parameters(), gradients(12)
+    anchor = None if strength is None else random_anchor()
+    expected = straightforward(name, params, steps, anchor, strength)
+    go(make(name, params), params, steps, anchor, strength)
+    for p, e in zip(params, expected, strict=True):
+        torch.testing.assert_close(p.detach().double(), e, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_anchor_that_is_flat_or_of_no_strength_changes_no_bit(name):
+    steps, plain = gradients(20), parameters()
+    go(make(name, plain), plain, steps)
+    flat = DiagonalGaussian.flat(plain)
+    for anchor, strength in ((flat, 400.0), (random_anchor(), 0.0), (flat, 0.0)):
+        params = parameters()
+        go(make(name, params), params, steps, anchor, strength)
+        assert all(torch.equal(p, q) for p, q in zip(params, plain, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_first_group_is_pulled(name):
+    """A task's own parameters are groups of their own."""
+    params, own = parameters(), parameters(5, ((5,), (3,)))
+    twin = parameters(5, ((5,), (3,)))
+    steps = gradients(10, shapes=(*SHAPES, (5,), (3,)))
+    optimiser = make(name, params)
+    optimiser.add_param_group({"params": own})
+    go(optimiser, [*params, *own], steps, random_anchor(), 1e6)
+    go(make(name, twin), twin, [step[len(SHAPES) :] for step in steps])
+    assert all(torch.equal(p, q) for p, q in zip(own, twin, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_anchor_leaves_no_trace_in_the_optimisers_averages(name):
+    plain, pulled = parameters(), parameters()
+    a, b = make(name, plain), make(name, pulled)
+    go(a, plain, gradients(5))
+    go(b, pulled, gradients(5), random_anchor(), 400.0)
+    assert not torch.equal(plain[0], pulled[0])
+    for p, q in zip(plain, pulled, strict=True):
+        assert all(torch.equal(a.state[p][key], b.state[q][key]) for key in a.state[p])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_without_a_gradient_are_not_pulled_either(name):
+    params, anchor = parameters(), random_anchor()
+    before = params[1].detach().clone()
+    optimiser = make(name, params)
+    for p, g in zip(params, gradients(1)[0], strict=True):
+        p.grad = g
+    params[1].grad = None
+    optimiser.step_towards(anchor, 400.0)
+    assert torch.equal(params[1], before)
+    assert not torch.equal(params[2], parameters()[2])  # the next layer is pulled to its own mean
+    expected = straightforward(name, parameters(), gradients(1), anchor, 400.0)
+    torch.testing.assert_close(params[2].detach().double(), expected[2], rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_in_another_memory_format_learn_as_well():
+    p = torch.nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    before = p.detach().clone()
+    p.grad = torch.ones_like(p)
+    CentredRMSProp([p], lr=0.1, decay=0.95, epsilon=0.01).step()
+    assert not torch.equal(p, before)
+
+
+# lambda F from 1e-6 to 1e9, and none.
+STIFF = torch.cat([torch.zeros(1), torch.logspace(-6, 9, 31)])
+
+
+def stiff_anchor(strength, centre=-2.0):
+    return DiagonalGaussian((torch.full_like(STIFF, centre),), (STIFF / strength,))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strength", [1.0, 400.0])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 3.0])
+def test_a_step_towards_an_anchor_never_diverges_whatever_its_stiffness(name, strength, size):
+    """The penalty's part of every step ends between where the loss alone would go and the mean."""
+    pulled, free = torch.nn.Parameter(torch.ones_like(STIFF)), torch.nn.Parameter(torch.ones_like(STIFF))
+    one, other = make(name, [pulled]), make(name, [free])
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        pulled.grad = size * torch.randn(STIFF.shape, generator=generator)
+        free.grad = pulled.grad.clone()
+        free.data.copy_(pulled.data)
+        one.step_towards(stiff_anchor(strength), strength)
+        other.step()
+        before, after = free.detach() + 2.0, pulled.detach() + 2.0
+        assert (after.abs() <= before.abs() + 1e-6).all() and (after * before >= -1e-6).all()
+    assert torch.equal(pulled[:1], free[:1]) and (after[-1].abs() < 1e-5)
+
+
+def test_in_the_gradients_form_a_stiff_weight_never_settles():
+    """The contrast: rmsprop divides by the penalty's own size and goes on jumping over the mean. (At a fixed rate it
+    diverges: tests/agent/test_consolidation.py.)"""
+    ends, anchor = {}, DiagonalGaussian((torch.zeros(1),), (torch.full((1,), 1e9),))
+    for pull in (GradientPull(), ImplicitPull()):
+        weight, path = torch.nn.Parameter(torch.ones(1)), []
+        optimiser = make("rmsprop", [weight])
+        for _ in range(1500):
+            weight.grad = torch.zeros(1)
+            pull.before_step([weight], anchor, 1.0)
+            pull.step(optimiser, anchor, 1.0)
+            path.append(weight.item())
+        ends[type(pull)] = path[-50:]
+    late = ends[GradientPull]
+    assert max(abs(x) for x in late) > 1e-4 and min(late) < 0 < max(late)
+    assert all(abs(x) < 1e-30 for x in ends[ImplicitPull])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stiffness", [1e-6, 1e-2, 1.0, 1e3, 1e9])
+def test_the_fixed_point_is_where_both_gradients_cancel(name, stiffness):
+    """For the loss (a / 2) (w - b)^2 at (a b + lambda P mu) / (a + lambda P), whatever the optimiser's averages."""
+    a, b, mu, strength = 3.0, 2.0, -1.0, 10.0
+    expected = (a * b + stiffness * mu) / (a + stiffness)
+    weight = torch.nn.Parameter(torch.tensor([expected], dtype=torch.float64))
+    anchor = DiagonalGaussian((torch.full_like(weight, mu),), (torch.full_like(weight, stiffness / strength),))
+    optimiser = make(name, [weight])
+    for _ in range(20):
+        weight.grad = a * (weight.detach() - b)
+        optimiser.step_towards(anchor, strength)
+        assert weight.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("stiffness", [0.1, 1.0, 8.0])
+def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
+    a, b, mu = 3.0, 2.0, -1.0
+    expected = (a * b + stiffness * mu) / (a + stiffness)
+    anchor = DiagonalGaussian((torch.tensor([mu]),), (torch.tensor([stiffness]),))
+    for pull in (GradientPull(), ImplicitPull()):
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimiser = make(name, [weight], learning_rate=0.01)
+        for _ in range(1200):
+            weight.grad = a * (weight.detach() - b)
+            pull.before_step([weight], anchor, 1.0)
+            pull.step(optimiser, anchor, 1.0)
+        assert weight.item() == pytest.approx(expected, abs=2e-3)

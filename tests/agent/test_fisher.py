@@ -1,0 +1,436 @@
+"""Fisher information: against a loop over samples, in closed form, and by what it must not be."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from torch.nn import functional
+
+from agent import fisher as f
+from agent.dqn import FISHERS, QLearner
+from agent.networks import ARCHITECTURES, Architecture, QNetwork
+from replay.transition import Transition
+
+# Kernels and strides that leave a rest of the picture unseen, as the paper's do not.
+TINY = Architecture(((3, 5, 3), (4, 3, 2)), 6)
+WORLDS = {"tiny": (TINY, 5, 2, 21), "small": (ARCHITECTURES["small"], 18, 4, 84)}  # actions, stack, side
+
+
+def make_learner(world="tiny", dtype=torch.float32):
+    """Biases and gains of two tasks as after some learning, and a target network of its own."""
+    architecture, actions, stack, side = WORLDS[world]
+    network = QNetwork(architecture, actions, stack, side, torch.Generator().manual_seed(0), dtype)
+    learner = QLearner(
+        network,
+        optimiser="adam",
+        learning_rate=1e-3,
+        optimiser_epsilon=1e-3,
+        decay=0.95,
+        max_gradient_norm=1.0,
+        shift_pixels=2,
+        generator=torch.Generator().manual_seed(1),
+    )
+    g = torch.Generator().manual_seed(2)
+    for _ in range(2):
+        learner.add_task()
+    with torch.no_grad():
+        for parameter in [*network.tasks.parameters(), *learner.target.parameters()]:
+            parameter += 0.3 * torch.randn(parameter.shape, generator=g)
+        network.tasks[1].gains[0][0] *= -1
+    return learner
+
+
+def make_batch(count, seed=3, world="tiny"):
+    _, actions, stack, side = WORLDS[world]
+    g = torch.Generator().manual_seed(seed)
+
+    def pictures():
+        return torch.randint(256, (count, stack, side, side), generator=g, dtype=torch.uint8)
+
+    return Transition(
+        observation=pictures(),
+        action=torch.randint(actions, (count,), generator=g),
+        reward=torch.randn(count, generator=g),
+        discount=torch.where(torch.rand(count, generator=g) < 0.3, 0.0, 0.97),
+        next_observation=pictures(),
+    )
+
+
+def part_of(batch, start, stop):
+    return Transition(*(getattr(batch, name)[start:stop] for name in Transition.__slots__))
+
+
+def seeded(seed=7):
+    return torch.Generator().manual_seed(seed)
+
+
+def sample_gradients(learner, batch, task, estimator):
+    """For every sample, the scores' gradients with the weights of their squares: a loop with plain autograd."""
+    network, found = learner.network, []
+    with torch.no_grad():
+        drawn = torch.multinomial(network(batch.observation, task).softmax(1), 1, generator=seeded())
+    for i in range(len(batch.action)):
+        one = part_of(batch, i, i + 1)
+        values = network(one.observation, task)[0]
+        if estimator == "q":
+            scores = [(1.0, values[one.action[0]])]
+        elif estimator == "q_all":
+            scores = [(1 / len(values), value) for value in values]
+        elif estimator == "policy":
+            scores = [(1.0, values[drawn[i, 0]] - values.logsumexp(0))]
+        else:
+            with torch.no_grad():
+                best = network(one.next_observation, task)[0].argmax()
+                goal = one.reward[0] + one.discount[0] * learner.target(one.next_observation, task)[0, best]
+            error = values[one.action[0]] - goal
+            scores = [(1.0, 0.5 * error**2 if error.abs() <= 1 else error.abs())]
+        found.append([(share, torch.autograd.grad(s, learner.weights, retain_graph=True)) for share, s in scores])
+    return found
+
+
+def slow_fisher(learner, batch, task, estimator):
+    """float64: the mean over samples of squared gradients."""
+    total = [torch.zeros(w.shape, dtype=torch.float64) for w in learner.weights]
+    for scores in sample_gradients(learner, batch, task, estimator):
+        for share, gradients in scores:
+            for sum_, gradient in zip(total, gradients, strict=True):
+                sum_ += share * gradient.double() ** 2
+    return [t / len(batch.action) for t in total]
+
+
+def assert_close(found, expected, rtol=1e-3, atol=1e-6):
+    """Layer by layer; `atol` is a share of the layer's largest value."""
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        least = atol * float(other.abs().max())
+        torch.testing.assert_close(one.double(), other.double(), rtol=rtol, atol=least)
+
+
+# -- the learner's estimators against a loop over samples -------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", FISHERS)
+@pytest.mark.parametrize(("world", "count"), [("tiny", 12), ("small", 5)])
+def test_equals_a_loop_over_samples(world, count, estimator):
+    learner, batch = make_learner(world), make_batch(count, world=world)
+    found = learner.fisher([batch], 1, estimator, seeded())
+    assert [each.shape for each in found] == [w.shape for w in learner.weights]
+    assert all(each.dtype == torch.float32 and float(each.sum()) > 0 and each.min() >= 0 for each in found)
+    assert_close(found, slow_fisher(learner, batch, 1, estimator))
+
+
+@pytest.mark.parametrize("estimator", ["td", "q", "q_all"])
+def test_a_batch_in_parts_gives_the_same_mean(estimator):
+    learner, batch = make_learner(), make_batch(12)
+    whole = learner.fisher([batch], 0, estimator, seeded())
+    for cuts in ((0, 3, 12), (0, 5, 6, 12), tuple(range(13))):
+        parts = (part_of(batch, a, b) for a, b in pairwise(cuts))
+        assert_close(learner.fisher(parts, 0, estimator, seeded()), whole, rtol=1e-4)
+
+
+def test_a_mean_over_batches_of_different_size_by_hand():
+    sums = [([torch.tensor([2.0])], 1), ([torch.tensor([4.0])], 3)]
+    assert f.mean_over(iter(sums))[0].item() == 1.5
+
+
+@pytest.mark.parametrize("estimator", FISHERS)
+def test_it_is_not_the_squared_gradient_of_the_batch(estimator):
+    """The commonest mistake: the square of a mean shrinks with the batch, the mean of squares does not."""
+    learner, batch = make_learner("small"), make_batch(8, world="small")
+    found = learner.fisher([batch], 1, estimator, seeded())
+    mean = [torch.zeros(w.shape) for w in learner.weights]
+    for scores in sample_gradients(learner, batch, 1, estimator):
+        for share, gradients in scores:
+            for sum_, gradient in zip(mean, gradients, strict=True):
+                sum_ += share * gradient / len(batch.action)
+    for right, wrong in zip(found, mean, strict=True):
+        assert float(right.sum()) > 1.2 * float(wrong.square().sum())
+        assert (right >= 0.99 * wrong.square()).all()  # Jensen
+
+
+@pytest.mark.parametrize("estimator", ["td", "q", "q_all"])
+def test_a_sample_seen_twice_counts_as_once(estimator):
+    learner, batch = make_learner(), make_batch(1)
+    twice = Transition(*(torch.cat([getattr(batch, name)] * 4) for name in Transition.__slots__))
+    once = learner.fisher([batch], 0, estimator, seeded())
+    assert_close(learner.fisher([twice], 0, estimator, seeded()), once, rtol=1e-4)
+
+
+# -- the estimators against each other ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("error", "factor"), [(0.0, 0.0), (0.5, 0.25), (-0.5, 0.25), (3.0, 1.0), (-9.0, 1.0)])
+def test_that_of_the_td_loss_is_the_clipped_errors_square_times_that_of_q(error, factor):
+    """So it vanishes as a game is learned."""
+    learner, batch = make_learner(), make_batch(6)
+    values, _ = learner.network.with_taps(batch.observation, 0)
+    chosen = values.detach().gather(1, batch.action[:, None]).squeeze(1)
+    batch = Transition(batch.observation, batch.action, chosen - error, torch.zeros(6), batch.next_observation)
+    td, q = (learner.fisher([batch], 0, each, seeded()) for each in ("td", "q"))
+    for one, other in zip(td, q, strict=True):
+        torch.testing.assert_close(one, factor * other, rtol=1e-3, atol=1e-5 * float(other.max()))
+
+
+def test_that_of_all_actions_is_the_mean_over_each():
+    learner, batch = make_learner(), make_batch(4)
+    each = []
+    for action in range(5):
+        chosen = Transition(batch.observation, torch.full((4,), action), *_rest(batch))
+        each.append(learner.fisher([chosen], 0, "q", seeded()))
+    mean = [torch.stack(layer).mean(0) for layer in zip(*each, strict=True)]
+    assert_close(learner.fisher([batch], 0, "q_all", seeded()), mean, rtol=1e-4)
+
+
+def _rest(batch):
+    return batch.reward, batch.discount, batch.next_observation
+
+
+def test_that_of_the_policy_draws_its_own_actions():
+    learner, batch = make_learner(), make_batch(6)
+    other = Transition(batch.observation, (batch.action + 1) % 5, *_rest(batch))
+    a, b = (learner.fisher([each], 0, "policy", seeded()) for each in (batch, other))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    c = learner.fisher([batch], 0, "policy", seeded(8))
+    assert any(not torch.equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+def test_an_unknown_estimator_is_refused():
+    with pytest.raises(ValueError, match="td, q, q_all, policy"):
+        make_learner().fisher([make_batch(2)], 0, "empirical", seeded())
+
+
+@pytest.mark.parametrize("estimator", FISHERS)
+def test_measuring_changes_nothing(estimator):
+    learner, batch = make_learner(), make_batch(4)
+    learner_before = copy.deepcopy(learner.state_dict())
+    world = torch.get_rng_state()
+    learner.fisher([batch], 1, estimator, seeded())
+    after = learner.state_dict()
+    for name in ("network", "target"):
+        assert all(torch.equal(value, after[name][key]) for key, value in learner_before[name].items())
+    assert torch.equal(learner_before["generator"], after["generator"])
+    assert torch.equal(world, torch.get_rng_state())
+    assert all(p.grad is None for p in learner.network.parameters())
+
+
+# -- the network's taps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("task", [0, 1])
+def test_the_values_with_taps_are_the_networks(world, task):
+    network, batch = make_learner(world).network, make_batch(4, world=world)
+    values, taps = network.with_taps(batch.observation, task)
+    torch.testing.assert_close(values, network(batch.observation, task), rtol=1e-4, atol=1e-5)
+    assert len(taps) == len(network.weights)
+
+
+def test_a_fisher_is_measured_in_float32_whatever_the_network_computes_in():
+    exact, fast, batch = make_learner(), make_learner(dtype=torch.bfloat16), make_batch(4)
+    for estimator in ("q", "q_all", "policy"):
+        a, b = (each.fisher([batch], 1, estimator, seeded()) for each in (exact, fast))
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_convolutions_positions_are_summed_before_the_square():
+    """One sample, one map, a kernel of one pixel and two positions: (2 * 3 + 1 * -4)^2 = 4, not 36 + 16."""
+    tap = f.ConvolutionTap(torch.tensor([[[[3.0, -4.0]]]]), torch.empty(0), kernel=1, stride=1)
+    assert tap.squares(torch.tensor([[[[2.0, 1.0]]]])).tolist() == [[[[4.0]]]]
+
+
+def test_a_linear_layers_samples_are_squared_before_the_sum():
+    """Gradients 2 * 3 and 1 * -6 cancel in the batch's mean, not in its Fisher: 36 + 36."""
+    tap = f.LinearTap(torch.tensor([[3.0], [-6.0]]), torch.empty(0))
+    assert tap.squares(torch.tensor([[2.0], [1.0]])).tolist() == [[72.0]]
+
+
+# -- closed forms ------------------------------------------------------------------------------------------------
+
+
+def linear_model(samples=7, inputs=4, outputs=3, seed=0):
+    """x [N, I], W [O, I] and W x [N, O]."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(samples, inputs, generator=g)
+    weight = torch.randn(outputs, inputs, generator=g, requires_grad=True)
+    return x, weight, functional.linear(x, weight)
+
+
+def test_a_linear_gaussian_model_in_closed_form():
+    """y ~ N(W x, 1): the Fisher information of W_ki is E[x_i^2], for every k; here as the mean over K outputs."""
+    x, _, z = linear_model()
+    expected = x.square().sum(0).expand(3, 4) / 3
+    torch.testing.assert_close(f.all_outputs_squares(z, [f.LinearTap(x, z)])[0], expected)
+
+
+def test_a_linear_gaussian_model_seen_through_one_output_in_closed_form():
+    x, _, z = linear_model()
+    chosen = torch.tensor([0, 1, 2, 0, 0, 1, 0])
+    expected = torch.stack([x[chosen == k].square().sum(0) for k in range(3)])
+    found = f.squared_gradients(z.gather(1, chosen[:, None]).squeeze(1), [f.LinearTap(x, z)])
+    torch.testing.assert_close(found[0], expected)
+
+
+def softmax_information(x, z):
+    """sum_n p_k (1 - p_k) x_i^2: the diagonal for a softmax of W x."""
+    p = z.detach().softmax(1)
+    return (p * (1 - p)).T @ x.square()
+
+
+def test_a_linear_softmax_model_in_closed_form():
+    x, _, z = linear_model()
+    torch.testing.assert_close(f.exact_softmax_squares(z, [f.LinearTap(x, z)])[0], softmax_information(x, z))
+
+
+def test_sampling_a_linear_softmax_model_is_unbiased():
+    """z-scores of the mean over many draws, with the variance in closed form as well: that of (1[y = k] - p_k)^2."""
+    draws = 4000
+    x, weight, z = linear_model(samples=5)
+    many = x.repeat(draws, 1)
+    logits = functional.linear(many, weight)
+    log_likelihood = f.sampled_log_likelihood(logits, seeded())
+    found = f.squared_gradients(log_likelihood, [f.LinearTap(many, logits)])[0].double() / draws
+    p = z.detach().double().softmax(1)
+    variance = p * (1 - p) ** 4 + (1 - p) * p**4 - (p * (1 - p)) ** 2
+    error = ((variance.T @ x.double() ** 4) / draws).sqrt()
+    scores = (found - softmax_information(x, z).double()) / error
+    assert scores.abs().max() < 4
+    assert 0.3 < scores.square().mean() < 2.5
+
+
+def test_the_exact_expectation_equals_that_over_all_classes_of_a_network():
+    network, batch = make_learner().network, make_batch(5)
+    values, taps = network.with_taps(batch.observation, 1)
+    found = f.exact_softmax_squares(values, taps)
+    values, taps = network.with_taps(batch.observation, 1)
+    expected = [torch.zeros(w.shape) for w in network.weights]
+    for i in range(5):
+        for y, p in enumerate(values[i].detach().softmax(0)):
+            gradients = torch.autograd.grad(values[i].log_softmax(0)[y], list(network.weights), retain_graph=True)
+            for sum_, gradient in zip(expected, gradients, strict=True):
+                sum_ += p * gradient.square()
+    assert_close(found, expected)
+
+
+def test_the_policys_fisher_is_unbiased():
+    learner, batch = make_learner(), make_batch(6)
+    with torch.no_grad():
+        learner.network.tasks[1].gains[-1].mul_(8)  # a policy that is far from uniform
+    values, taps = learner.network.with_taps(batch.observation, 1)
+    exact = [each / 6 for each in f.exact_softmax_squares(values, taps)]
+    generator, draws = seeded(), 200
+    found = [learner.fisher([batch], 1, "policy", generator) for _ in range(draws)]
+    scores = []
+    for layer, expected in enumerate(exact):
+        each = torch.stack([one[layer] for one in found]).double()
+        error = each.std(0) / draws**0.5
+        apart = (each.mean(0) - expected).abs()
+        known = error > 1e-3 * expected.max()
+        scores.append((apart[known] / error[known]).flatten())
+        assert (apart[~known] <= 0.02 * expected.max()).all()
+    scores = torch.cat(scores)
+    assert len(scores) > 100 and scores.max() < 5
+    assert 0.5 < scores.square().mean() < 1.6
+
+
+def test_sampled_classes_come_from_the_softmax():
+    logits = torch.tensor([[2.0, 0.0, -1.0]]).repeat(20_000, 1)
+    drawn = f.sampled_log_likelihood(logits, seeded()).exp()
+    for p in logits[0].softmax(0):
+        share = float((drawn - p).abs().lt(1e-5).double().mean())
+        assert abs(share - p) < 4 * float((p * (1 - p) / 20_000) ** 0.5)
+
+
+# -- scale and overlap -------------------------------------------------------------------------------------------
+
+
+def random_fisher(seed):
+    g = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=g).exp() * 1e-6 for shape in ((5, 4), (3, 5))]
+
+
+def test_normalising_makes_the_mean_one_and_keeps_the_ratios():
+    fisher = random_fisher(0)
+    found = f.normalised(fisher)
+    assert float(torch.cat([each.flatten() for each in found]).mean()) == pytest.approx(1, rel=1e-5)
+    ratio = found[0][0, 0] / fisher[0][0, 0]
+    assert_close(found, [ratio * each for each in fisher], rtol=1e-5)
+    assert_close(f.normalised([1e-4 * each for each in fisher]), found, rtol=1e-5)
+    nothing = [torch.zeros(3)]
+    assert f.normalised(nothing)[0].tolist() == [0, 0, 0]
+
+
+def test_an_overlap_by_hand():
+    # Shares (1/4, 3/4) and (1/2, 1/2): (sqrt 1/8 + sqrt 3/8); with traces 4 and 20.
+    one, other = [torch.tensor([1.0, 3.0])], [torch.tensor([10.0, 10.0])]
+    assert f.fisher_overlap(one, other) == pytest.approx([(1 / 8) ** 0.5 + (3 / 8) ** 0.5])
+
+
+def test_overlap_is_one_for_proportional_fishers_and_nought_for_disjoint_ones():
+    fisher = random_fisher(0)
+    scaled = [1e-7 * fisher[0], 1e9 * fisher[1]]
+    assert f.fisher_overlap(fisher, scaled) == pytest.approx([1.0, 1.0])
+    masks = [torch.arange(each.numel()).reshape(each.shape) % 2 for each in fisher]
+    odd, even = ([each * (m == k) for each, m in zip(fisher, masks, strict=True)] for k in (0, 1))
+    assert f.fisher_overlap(odd, even) == [0.0, 0.0]
+    assert f.fisher_overlap([torch.zeros(2)], [torch.ones(2)]) == [0.0]
+
+
+def test_overlap_is_symmetric_and_within_nought_and_one_layer_by_layer():
+    for seed in range(20):
+        one, other = random_fisher(seed), random_fisher(seed + 100)
+        overlap = f.fisher_overlap(one, other)
+        assert overlap == f.fisher_overlap(other, one)
+        assert all(0 < each < 1 for each in overlap)
+        assert overlap[1] == f.fisher_overlap([torch.ones(2), one[1]], [torch.ones(2), other[1]])[1]
+
+
+# -- perturbations -----------------------------------------------------------------------------------------------
+
+DRAWS = 400
+
+
+def drawn(noise, fisher, **settings):
+    """The second moment of every weight's noise over many draws, flat."""
+    generator, total = seeded(), None
+    for _ in range(DRAWS):
+        noises = noise(fisher, generator, **settings)
+        assert [n.shape for n in noises] == [each.shape for each in fisher]
+        square = torch.cat([n.flatten() for n in noises]).double().square()
+        total = square if total is None else total + square
+    return total / DRAWS
+
+
+@pytest.mark.parametrize("noise", [f.uniform_noise, f.inverse_fisher_noise])
+def test_noise_has_variance_one_on_average(noise):
+    fisher = [1 + torch.rand(20, 20, generator=seeded()), 1 + torch.rand(300, generator=seeded(1))]
+    assert float(drawn(noise, fisher).mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_uniform_noise_is_the_same_everywhere():
+    moments = drawn(f.uniform_noise, random_fisher(0))
+    assert ((moments - 1).abs() < 5 * (2 / DRAWS) ** 0.5).all()
+
+
+def test_inverse_noise_has_variance_proportional_to_one_over_f():
+    fisher = random_fisher(0)
+    moments = drawn(f.inverse_fisher_noise, fisher)
+    expected = 1 / torch.cat([each.flatten() for each in fisher]).double()
+    ratio = moments / (expected / expected.mean())
+    assert ((ratio - 1).abs() < 5 * (2 / DRAWS) ** 0.5).all()
+
+
+def test_inverse_noise_is_bounded_where_there_is_no_information():
+    moments = drawn(f.inverse_fisher_noise, [torch.tensor([0.0, 1e-9, 1.0])], floor=1e-3)
+    assert moments[:2].tolist() == pytest.approx([1.5, 1.5], rel=0.4)
+    assert moments[2].item() == pytest.approx(1.5e-3, rel=0.4)
+    assert drawn(f.inverse_fisher_noise, [torch.zeros(300)]).mean().item() == pytest.approx(1, abs=0.03)
+
+
+def test_null_space_noise_stays_where_there_is_no_information():
+    fisher = [torch.tensor([0.0, 1e-9, 1.0]), torch.tensor([[0.0, 0.5], [0.0, 2.0]])]
+    for threshold, free in ((0.0, {0, 3, 5}), (1e-8, {0, 1, 3, 5}), (0.25, {0, 1, 3, 4, 5})):
+        moments = drawn(f.null_space_noise, fisher, threshold=threshold)
+        assert {i for i, m in enumerate(moments.tolist()) if m} == free
+        assert float(moments.mean()) == pytest.approx(1, abs=0.2)
+    assert not drawn(f.null_space_noise, [torch.ones(4)]).any()  # nowhere to go
