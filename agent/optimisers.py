@@ -45,7 +45,7 @@ class CentredRMSProp(torch.optim.Optimizer):
 
     def step_towards(self, anchor: Anchor, strength: float) -> None:
         """`step`, and an implicit step on (strength / 2) sum P (w - mu)^2 for the first group's weights: see
-        `agent.consolidation.ImplicitPull`. The weight of mu is strength lr P / (root + strength lr P)."""
+        `agent.consolidation.ImplicitPull`, with eta = lr / root."""
         self._step(anchor, strength)
 
     @torch.no_grad()
@@ -76,9 +76,9 @@ def _rmsprop(parts: list[Tensor], group: dict[str, Any], strength: float) -> Non
 
 
 def _pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
-    """weight towards mean by strength P / (root + strength P); overwrites root."""
-    stiffness = precision * strength
-    weight.lerp_(mean, stiffness.div_(root.add_(stiffness)))
+    """weight <- mean + (weight - mean) root / (root + strength P); overwrites root. Where P = 0, weight stays."""
+    root.div_(torch.add(root, precision, alpha=strength))
+    torch.lerp(mean, weight, root, out=weight)
 
 
 def _chunk(p: Tensor) -> int:

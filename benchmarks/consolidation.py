@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -58,23 +60,21 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     learner = build_learner(config)
     learner.add_task()
     batch = _minibatch()
-    without: list[float] = []
-    times: dict[str, list[float]] = {}
-    device_bytes = {}
-    for tasks in _TASKS:
-        consolidation = _anchored(learner, tasks)
-        device_bytes[str(tasks)] = sum(
-            t.nbytes for t in (*consolidation.merged.mean, *consolidation.merged.precision)
-        )
-        times[str(tasks)] = []
-        for turn in range(rounds + 3):
-            plain = _clock(lambda: learner.learn(batch, 0, NoConsolidation()))
-            held = _clock(lambda: learner.learn(batch, 0, consolidation))  # noqa: B023
+    kinds: dict[str, Consolidation | NoConsolidation] = {"none": NoConsolidation()}
+    kinds |= {str(tasks): _anchored(learner, tasks) for tasks in _TASKS}
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    for turn in range(rounds + 3):
+        for name, kind in kinds.items():
+            seconds = _clock(partial(learner.learn, batch, 0, kind))
             if turn >= 3:
-                without.append(plain)
-                times[str(tasks)].append(held)
-    reads = [_clock(lambda: [t.sum() for t in (*consolidation.merged.mean, *consolidation.merged.precision)])]
-    reads += [_clock(lambda: [t.sum() for t in (*consolidation.merged.mean, *consolidation.merged.precision)])]
+                times[name].append(seconds)
+    without = statistics.median(times.pop("none"))
+    device_bytes, read = {}, math.inf
+    for name in times:
+        merged = kinds[name].merged  # type: ignore[union-attr]
+        both = (*merged.mean, *merged.precision)
+        device_bytes[name] = sum(t.nbytes for t in both)
+        read = min(read, *(_clock(lambda: [t.sum() for t in both]) for _ in range(5)))  # noqa: B023
     begin = time.perf_counter()
     learner.fisher((batch for _ in range(samples // _BATCH)), 0, "q", torch.Generator())
     return {
@@ -82,8 +82,8 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
         "precision": precision,
         "threads": threads,
         "us_per_update": {tasks: 1e6 * statistics.median(each) for tasks, each in times.items()},
-        "update_us_without": 1e6 * statistics.median(without),
-        "read_us": 1e6 * min(reads),
+        "update_us_without": 1e6 * without,
+        "read_us": 1e6 * read,
         "device_bytes": device_bytes,
         "fisher_seconds": time.perf_counter() - begin,
     }

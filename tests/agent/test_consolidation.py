@@ -260,13 +260,14 @@ def test_too_short_a_revisit_keeps_the_old_anchor():
 
 def test_what_is_reported_at_a_departure():
     consolidation = make(normalise=True)
+    assert list(make().leave(0, 0, weights_at(1), lambda: fisher_of(1))) == ["fisher_mean"]  # the first of all
     left = leave_all(consolidation, [0])
     consolidation.enter(1)
     report = consolidation.leave(1, 0, weights_at(2), lambda: [1e-5 * each for each in fisher_of(2)])
     mean = torch.cat([each.flatten() for each in fisher_of(2)]).mean().item()
     assert report.pop("fisher_mean") == pytest.approx(1e-5 * mean, rel=1e-5)  # as measured
     overlaps = fisher_overlap(fisher_of(2), left[0][1])  # with what is merged of the others
-    assert report == pytest.approx({f"overlap/layer{i}": each for i, each in enumerate(overlaps)})
+    assert report == pytest.approx({f"fisher_overlap_layer{i}": each for i, each in enumerate(overlaps)})
 
 
 def test_normalised_fishers_have_mean_one_whatever_their_scale():

@@ -1,14 +1,27 @@
-"""The agent's book-keeping, with a scripted source of tasks and a learner that only counts."""
+"""The agent's book-keeping, with a scripted source of tasks and a learner that only counts; and that consolidation
+of no strength changes no bit of the real one."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from agent.continual import ContinualAgent
+from agent.consolidation import NoConsolidation
+from agent.continual import ContinualAgent, generator_state
 from agent.exploration import LinearEpsilon
 from agent.pending import PendingRows, Remembered, Row
+from configs.run import build_agent, build_memory, build_stream
+from configs.schema import (
+    Config,
+    ConsolidationConfig,
+    EmulatorConfig,
+    LearnerConfig,
+    ReplayConfig,
+    StreamConfig,
+    Visit,
+)
 from envs.timestep import TimeStep
 from taskid.forget_me_not import DEFAULT, ForgetMeNot
 from taskid.source import Inference
@@ -57,13 +70,17 @@ class Memory:
         return sum(len(reward) for t, _, reward in self.rows if t == task)
 
     def sample(self, task, size, rng):
-        self.sampled.append((task, size))
+        self.sampled.append((task, size, rng))
+        return rng.integers(1000, size=size)
 
 
 class Learner:
+    """Its one weight is the number of updates made."""
+
     def __init__(self):
-        self.tasks, self.learned, self.syncs = 0, [], 0
+        self.tasks, self.learned, self.syncs, self.measured = 0, [], 0, []
         self.network = torch.nn.Linear(1, 1)
+        self.weights = [torch.zeros(1)]
 
     def add_task(self):
         self.tasks += 1
@@ -71,9 +88,15 @@ class Learner:
     def q_values(self, observation, task):
         return torch.zeros(len(observation), 18)
 
-    def learn(self, batch, task):
+    def learn(self, batch, task, consolidation):
         self.learned.append(task)
+        self.weights[0] += 1
+        self.consolidation = consolidation
         return {}
+
+    def fisher(self, batches, task, estimator, generator):
+        self.measured.append((task, estimator, len(list(batches))))
+        return [torch.rand(1, generator=generator)]
 
     def sync_target(self):
         self.syncs += 1
@@ -88,7 +111,23 @@ class Learner:
         self.tasks = state["tasks"]
 
 
-def make_agent(tasks, emulators=1, **changes):
+class Consolidation(NoConsolidation):
+    """Writes down what it is told, and measures the Fisher if asked to."""
+
+    def __init__(self, measures=False):
+        self.told, self.measures, self.fishers = [], measures, []
+
+    def enter(self, task):
+        self.told.append(("enter", task))
+
+    def leave(self, task, frames, weights, fisher):
+        self.told.append(("leave", task, frames, weights[0].item()))
+        if self.measures:
+            self.fishers.append(fisher())
+        return {"frames": float(frames)}
+
+
+def make_agent(tasks, emulators=1, consolidation=None, **changes):
     settings = {
         "batch_size": 32,
         "samples_per_step": 8.0,
@@ -101,11 +140,13 @@ def make_agent(tasks, emulators=1, **changes):
         tasks,
         Memory(),
         Learner(),
+        consolidation or NoConsolidation(),
         LinearEpsilon(1.0, 0.0, 0, 400),
         actions=18,
         frames_per_step=4 * emulators,
         exploration_rng=np.random.default_rng(0),
         replay_rng=np.random.default_rng(1),
+        fisher_rng=np.random.default_rng(2),
         **settings,
     )
 
@@ -133,9 +174,10 @@ def numbered_step(t, emulators=2):
     )
 
 
-def live(agent, times):
+def live(agent, times, emulators=2):
     """Act and observe from step to step; the updates made at each."""
-    return [len(agent.observe(numbered_step(t), agent.act(numbered_step(t)), numbered_step(t + 1))) for t in times]
+    steps = [(numbered_step(t, emulators), numbered_step(t + 1, emulators)) for t in times]
+    return [len(agent.observe(now, agent.act(now), following)) for now, following in steps]
 
 
 # In doubt from step 2 until 5 brings a new task, from 7 until 8 keeps the old one, and from 9 until 10, where the
@@ -305,3 +347,216 @@ def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
         assert [time for _, time, _ in new.memory.rows] == list(range(60))
         old_first = moment >= 12  # then the old run's first screen is a context, met before
         assert [task for task, _, _ in new.memory.rows] == [old_first] * 30 + [old_first + 1] * 30
+
+
+# -- consolidation when the task changes -------------------------------------------------------------------------
+
+
+def told(script, emulators=1, **changes):
+    """What the consolidation was told while the agent lived through the script."""
+    consolidation = Consolidation()
+    live(make_agent(Script(script), emulators, consolidation, **changes), range(len(script)), emulators)
+    return consolidation.told
+
+
+def test_a_task_is_left_once_with_its_frames_and_then_the_next_is_entered():
+    # 4 frames and a quarter of an update per step; updates are made from the first step in a task on.
+    script = [0] * 8 + [1] * 4 + [0] * 12 + [2] * 4
+    assert told(script) == [
+        ("enter", 0),
+        ("leave", 0, 32, 2),
+        ("enter", 1),
+        ("leave", 1, 16, 3),
+        ("enter", 0),
+        ("leave", 0, 80, 6),
+        ("enter", 2),
+    ]
+
+
+def test_a_task_without_enough_history_is_not_left_but_the_next_is_entered():
+    script = [0] * 10 + [1] * 9 + [0] * 2 + [1] + [0]
+    found = told(script, min_history_frames=40, samples_per_step=32.0)
+    assert found == [
+        ("enter", 0),
+        ("leave", 0, 40, 1),
+        ("enter", 1),
+        ("enter", 0),  # 36 frames in task 1
+        ("leave", 0, 48, 3),
+        ("enter", 1),
+        ("leave", 1, 40, 4),
+        ("enter", 0),
+    ]
+
+
+def test_the_weights_are_those_at_the_first_sign_of_doubt():
+    """Two updates a step; none from step 10 on, where the doubt begins that ends in another task."""
+    script = [0] * 10 + [(0, ())] * 5 + [(1, (1,) * 6)] + [1] * 4
+    assert told(script, samples_per_step=64.0) == [("enter", 0), ("leave", 0, 40, 20), ("enter", 1)]
+
+
+def test_a_doubt_that_comes_to_nothing_leaves_no_task():
+    """However often: flicker overwrites no anchor."""
+    assert told([0] * 5 + [(0, ()), (0, (0, 0))] * 20 + [(0, ()), (0, ()), (0, (0,) * 3)]) == [("enter", 0)]
+
+
+def test_what_was_in_doubt_counts_for_the_task_that_is_left_next():
+    told_all = told(DOUBTFUL)
+    left = [each[1:3] for each in told_all if each[0] == "leave"]
+    assert left == [(0, 8), (1, 20), (0, 20)]  # the last with step 9, settled at 10
+    assert [each[1] for each in told_all if each[0] == "enter"] == [0, 1, 0, 2]
+
+
+def test_a_departure_is_reported_once_before_the_updates():
+    agent = make_agent(Script([0, 0, 1, 1]), consolidation=Consolidation(), samples_per_step=32.0)
+    step = numbered_step(0, 1)
+    reports = [agent.observe(step, agent.act(step), step) for _ in range(4)]
+    assert [len(each) for each in reports] == [1, 1, 2, 1]
+    assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0}
+
+
+def test_the_consolidation_is_handed_to_every_update():
+    consolidation = Consolidation()
+    agent = make_agent(Script([0] * 8), consolidation=consolidation)
+    live(agent, range(8))
+    assert agent.learner.consolidation is consolidation
+
+
+def test_a_fisher_is_measured_on_the_task_that_is_left_from_a_generator_of_its_own():
+    agents = []
+    for consolidation in (Consolidation(), Consolidation(measures=True), Consolidation(measures=True)):
+        agent = make_agent(
+            Script([0] * 5 + [1] * 5 + [0]),
+            consolidation=consolidation,
+            fisher_estimator="policy",
+            fisher_batches=7,
+            batch_size=3,
+        )
+        live(agent, range(11))
+        agents.append(agent)
+    unasked, asked, twin = agents
+    assert unasked.learner.measured == []
+    assert asked.learner.measured == [(0, "policy", 7), (1, "policy", 7)]
+    for agent in agents:
+        kinds = {True: [], False: []}
+        for task, size, rng in agent.memory.sampled:
+            kinds[rng is agent.fisher_rng].append((task, size))
+        assert kinds[True] == ([(0, 3)] * 7 + [(1, 3)] * 7 if agent is not unasked else [])
+    assert generator_state(asked.fisher_rng) != generator_state(unasked.fisher_rng)
+    for name in ("exploration_rng", "replay_rng"):
+        assert generator_state(getattr(asked, name)) == generator_state(getattr(unasked, name))
+    first, second = asked.consolidation.fishers
+    assert not torch.equal(first[0], second[0])  # drawn anew each time
+    assert_alike(asked.consolidation.fishers, twin.consolidation.fishers)
+
+
+# -- the real agent in a toy stream --------------------------------------------------------------------------------
+
+B = 2
+
+
+def toy_config(optimiser, **consolidation):
+    visits = [Visit(game, 20 * 4 * B) for game in ("toy_rise", "toy_mirror", "toy_catch")]
+    return Config(
+        tasks="true_labels",
+        stream=StreamConfig(order="listed", visits=visits),
+        emulators=EmulatorConfig(count=B),
+        learner=LearnerConfig(
+            network="small",
+            precision="float32",
+            optimiser=optimiser,
+            batch_size=6,
+            samples_per_step=1.5,
+            n_step=2,
+            target_frames=100,
+            shift_pixels=2,
+        ),
+        consolidation=ConsolidationConfig(**{"start_frames": 20 * 4 * B, "fisher_batches": 3, **consolidation}),
+        replay=ReplayConfig(capacity=100, min_history=16),
+    )
+
+
+def play_toys(config, steps=84, examine=False):
+    """Through three games and the first once more: the agent, its actions and updates, and its departures."""
+    stream, memory = build_stream(config), build_memory(config)
+    agent = build_agent(config, memory, lambda: stream.label)
+    stream.start()
+    trace, departures = [], []
+    for _ in range(steps):
+        now = stream.now
+        action = agent.act(now)
+        following = stream.step(action)
+        metrics = agent.observe(now, action, following)
+        departures += [each for each in metrics if "fisher_mean" in each]
+        trace.append((action, agent.task, [each for each in metrics if "loss" in each]))
+        if examine and agent.time % 7 == 0:
+            agent.examine()
+    return agent, trace, departures
+
+
+def learned_state(agent):
+    """All but what consolidation keeps and draws."""
+    state = agent.state_dict()
+    return {name: value for name, value in state.items() if name not in ("consolidation", "fisher_rng")}
+
+
+NO_STRENGTH = [
+    {"step": "implicit", "fisher": "policy"},
+    {"step": "gradient", "fisher": "td"},
+    {"step": "implicit", "kind": "online", "normalise": True},
+]
+
+
+@pytest.mark.parametrize(("optimiser", "settings"), [("adam", NO_STRENGTH), ("rmsprop", NO_STRENGTH[:2])])
+def test_consolidation_of_no_strength_is_none_bit_for_bit(optimiser, settings):
+    plain, trace, none = play_toys(toy_config(optimiser, kind="none"))
+    assert plain.updates > 25 and not none
+    for changes in settings:
+        world, others = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        config = toy_config(optimiser, strength=0.0, **{"kind": "ewc", **changes})
+        agent, its, departures = play_toys(config, examine=True)
+        assert len(departures) == 4 and all(each["fisher_mean"] > 0 for each in departures)
+        assert any((p > 0).any() for p in agent.consolidation.merged.precision)
+        assert_alike(its, trace)
+        assert_alike(learned_state(agent), learned_state(plain))
+        assert torch.equal(torch.get_rng_state(), world)
+        assert (np.random.get_state()[1] == others).all()  # noqa: NPY002
+
+
+def test_consolidation_of_some_strength_is_felt_from_the_first_departure_on():
+    plain, trace, _ = play_toys(toy_config("adam", kind="none"))
+    agent, its, _ = play_toys(toy_config("adam", strength=1e3))
+    met = [i for i, (a, b) in enumerate(zip(trace, its, strict=True)) if difference(a, b)]
+    assert 20 <= met[0] < 45  # the second task's first updates come at step 28
+    assert difference(learned_state(agent), learned_state(plain))
+    assert agent.consolidation.memory.tasks == [0, 1, 2]
+
+
+def test_what_a_task_leaves_is_its_weights_and_its_fisher():
+    """At the switch, measured once more from the same generator."""
+    config = toy_config("adam", strength=5.0, fisher="policy")
+    stream, memory = build_stream(config), build_memory(config)
+    agent = build_agent(config, memory, lambda: stream.label)
+    stream.start()
+    for _ in range(20):
+        now = stream.now
+        action = agent.act(now)
+        agent.observe(now, action, stream.step(action))
+    assert agent.task == 0 and stream.label == "toy_mirror"
+    weights, rng = copy.deepcopy(agent.learner.weights), copy.deepcopy(agent.fisher_rng)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    batches = [memory.sample(0, 6, rng) for _ in range(3)]
+    expected = agent.learner.fisher(batches, 0, "policy", generator)
+    agent.act(stream.now)
+    anchor = agent.consolidation.memory.anchor(0)
+    assert agent.task == 1
+    assert_alike(list(anchor.mean), [w.detach() for w in weights])
+    assert_alike(list(anchor.precision), expected)
+    assert generator_state(agent.fisher_rng) == generator_state(rng)
+    assert_alike(agent.consolidation.merged.precision, anchor.precision)  # of the only other task
+
+
+def test_tasks_leave_no_anchor_before_the_frames_that_are_asked_for():
+    frames = 20 * 4 * B
+    for start, kept, times in ((frames, [0, 1, 2], 4), (frames + 1, [0], 1), (2 * frames + 1, [], 0)):
+        agent, _, departures = play_toys(toy_config("adam", start_frames=start, fisher_batches=1))
+        assert agent.consolidation.memory.tasks == kept and len(departures) == times

@@ -10,11 +10,21 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
+from agent.consolidation import (
+    Consolidation,
+    GradientPull,
+    ImplicitPull,
+    LatestOptimum,
+    NoConsolidation,
+    OnlineAnchor,
+    SeparateAnchors,
+)
+from agent.dqn import FISHERS
 from configs.checks import ConfigError, check
 from configs.launch import read_options, train_parser
 from configs.parse import dump, load
 from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
-from configs.schema import Config, InferenceConfig
+from configs.schema import Config, ConsolidationConfig, InferenceConfig
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 
 PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
@@ -85,6 +95,13 @@ WRONG_TYPE = [
     ("learner.network", "huge", "'paper', 'nature', 'small'"),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
+    ("consolidation.kind", "elastic", "'none', 'ewc', 'l2', 'online', 'latest'"),
+    ("consolidation.fisher", "empirical", "'td', 'q', 'q_all', 'policy'"),
+    ("consolidation.step", "explicit", "'implicit', 'gradient'"),
+    ("consolidation.strength", "strong", "float"),
+    ("consolidation.fisher_batches", 1.5, "int"),
+    ("consolidation.normalise", "maybe", "bool"),
+    ("consolidation.include_active", 3, "bool"),
     ("tasks", "guess", "'inferred', 'true_labels', 'single'"),
     ("inference.model", "guess", "'default', 'paper'"),
     ("inference.levels", 1.5, "int"),
@@ -140,6 +157,7 @@ POSITIVE = [
     "learner.batch_size",
     "learner.n_step",
     "learner.target_frames",
+    "consolidation.fisher_batches",
     "replay.capacity",
     "replay.min_history",
     "replay.budget_gib",
@@ -158,6 +176,8 @@ NOT_NEGATIVE = [
     "learner.samples_per_step",
     "learner.reward_clip",
     "learner.shift_pixels",
+    "consolidation.strength",
+    "consolidation.start_frames",
     "exploration.hold_frames",
     "exploration.decay_frames",
     "evaluation.period",
@@ -168,6 +188,7 @@ SHARES = [
     "emulators.sticky_actions",
     "learner.discount",
     "learner.decay",
+    "consolidation.decay",
     "exploration.start",
     "exploration.end",
     "evaluation.epsilon",
@@ -198,6 +219,7 @@ IMPOSSIBLE = [
     ("inference.switch_probability", "1", "at least 0 and less than 1"),
     ("inference.switch_probability", ".nan", "at least 0 and less than 1"),
     ("learner.learning_rate", ".inf", "finite"),
+    ("consolidation.strength", ".inf", "finite"),
     ("replay.budget_gib", ".nan", "finite"),
     ("log.checkpoints_kept", "1", "at least 2"),
     ("learner.shift_pixels", "50", "at most 20"),
@@ -378,3 +400,55 @@ def test_whether_rows_are_held_back_reaches_the_agent(hold_back: bool) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
     _, config = read_options(["--inference.hold_back", str(hold_back).lower(), *small])
     assert build_agent(config, build_memory(config), lambda: "").hold_back is hold_back
+
+
+# -- consolidation -----------------------------------------------------------------------------------------------
+
+
+def built(*arguments: str) -> Any:
+    """The agent's consolidation under these options."""
+    _, config = read_options([*arguments, "--learner.precision", "float32", "--learner.network", "small"])
+    return build_agent(config, build_memory(config), lambda: "").consolidation
+
+
+KINDS = {"ewc": SeparateAnchors, "l2": SeparateAnchors, "online": OnlineAnchor, "latest": LatestOptimum}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_consolidation_is_built_with_its_settings(kind: str) -> None:
+    plain = built("--consolidation.kind", kind)
+    assert isinstance(plain, Consolidation) and isinstance(plain.memory, KINDS[kind])
+    assert (plain.strength, plain.start_frames) == (400, 20_000_000)  # the paper's
+    assert isinstance(plain.pull, ImplicitPull)
+    assert (plain.normalise, plain.uniform) == (False, kind == "l2")
+    assert getattr(plain.memory, "include_active", False) is False and getattr(plain.memory, "decay", 1.0) == 1.0
+    settings = {"strength": "7", "start_frames": "5", "step": "gradient", "normalise": "true"}
+    settings |= {"include_active": "true", "decay": "0.5"}
+    options = [each for name, value in settings.items() for each in (f"--consolidation.{name}", value)]
+    other = built("--consolidation.kind", kind, *options)
+    assert (other.strength, other.start_frames) == (7, 5)
+    assert isinstance(other.pull, GradientPull)
+    assert (other.normalise, other.uniform) == (True, kind == "l2")
+    assert getattr(other.memory, "include_active", True) is True and getattr(other.memory, "decay", 0.5) == 0.5
+
+
+def test_without_consolidation_there_is_a_null_object() -> None:
+    assert isinstance(built("--consolidation.kind", "none"), NoConsolidation)
+
+
+def test_the_default_is_the_papers_penalty() -> None:
+    assert isinstance(built().memory, SeparateAnchors)
+    default = ConsolidationConfig()
+    assert (default.kind, default.strength, default.fisher_batches) == ("ewc", 400, 100)
+
+
+def test_what_can_be_asked_for_as_fisher_is_what_the_learner_knows() -> None:
+    assert get_args(get_type_hints(ConsolidationConfig)["fisher"]) == FISHERS
+
+
+@pytest.mark.parametrize("name", FISHERS)
+def test_the_fisher_reaches_the_agent(name: str) -> None:
+    small = ["--learner.precision", "float32", "--learner.network", "small"]
+    _, config = read_options(["--consolidation.fisher", name, "--consolidation.fisher_batches", "3", *small])
+    agent = build_agent(config, build_memory(config), lambda: "")
+    assert (agent.fisher_estimator, agent.fisher_batches) == (name, 3)

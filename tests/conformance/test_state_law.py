@@ -18,11 +18,22 @@ import numpy as np
 import pytest
 import torch
 
+from agent.consolidation import (
+    Consolidation,
+    GradientPull,
+    ImplicitPull,
+    LatestOptimum,
+    NoConsolidation,
+    OnlineAnchor,
+    SeparateAnchors,
+)
 from agent.dqn import QLearner
+from agent.gaussian import DiagonalGaussian
+from agent.instruments import PlasticityWatch
 from agent.networks import ARCHITECTURES, QNetwork
 from agent.pending import PendingRows, Remembered, Row
 from configs.run import build_agent, build_memory, build_stream
-from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
 from envs.atari import AtariBatch, AtariSettings
 from envs.episodes import EpisodeReturns
@@ -245,14 +256,51 @@ def _learn(part: QLearner, t: int) -> Any:
         discount=torch.full((4,), 0.9),
         next_observation=torch.randint(256, (4, 4, 84, 84), generator=g, dtype=torch.uint8),
     )
-    metrics = part.learn(batch, t % part.tasks)
+    metrics = part.learn(batch, t % part.tasks, NoConsolidation())
     return metrics, part.q_values(batch.observation, t % part.tasks), part.q_values(batch.observation, None)
 
 
-class World:
-    """The agent in its stream with its memory: the state is that of the three, as in a checkpoint."""
+def _layers(seed: int) -> list[torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    return [torch.rand(shape, generator=g) for shape in ((3, 2), (4,))]
 
-    def __init__(self, seed: int, optimiser: Any, tasks: Any = "true_labels") -> None:
+
+def _keep(part: Any, t: int) -> Any:
+    merged = DiagonalGaussian.flat(_layers(0))
+    if t % 4:
+        part.store(t % 3, _layers(t), _layers(t + 1000))
+    rest = [part.merge_into(merged, task) for task in range(4)]
+    return merged, rest, part.tasks, [part.anchor(task) for task in range(4)]
+
+
+def _consolidation(memory: Callable[[], Any], pull: Any, **changes: Any) -> Callable[[int], Consolidation]:
+    return lambda seed: Consolidation(memory(), pull, _layers(0), **{"strength": 3.0, "start_frames": 10, **changes})
+
+
+def _consolidate(part: Consolidation, t: int) -> Any:
+    """A change of task, some updates, and something of the present state."""
+    report = part.leave((t - 1) % 3, 2 * t, _layers(t), lambda: _layers(t + 1000)) if t else {}
+    part.enter(t % 3)
+    weights = [torch.nn.Parameter(w) for w in _layers(t + 1)]
+    optimiser = torch.optim.SGD(weights, lr=0.1)
+    for _ in range(2):
+        for w in weights:
+            w.grad = torch.ones_like(w)
+        part.before_step(weights)
+        optimiser.step()
+        part.after_step(weights, lambda: [torch.full_like(w, 0.1) for w in weights])
+    return report, weights, part.penalty(weights), part.merged, part.active
+
+
+def _watch(part: PlasticityWatch, t: int) -> Any:
+    return part(t // 9 % 2, {"cancelled": float(t % 13 > 2), "ratio": 1.0})
+
+
+class World:
+    """The agent in its stream with its memory: the state is that of the three, as in a checkpoint. Tasks leave
+    anchors from their first visit on."""
+
+    def __init__(self, seed: int, optimiser: Any, tasks: Any = "true_labels", **consolidation: Any) -> None:
         visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
         config = Config(
             seed=seed,
@@ -268,6 +316,9 @@ class World:
                 n_step=2,
                 target_frames=100,
                 shift_pixels=2,
+            ),
+            consolidation=ConsolidationConfig(
+                **{"strength": 100.0, "start_frames": 80 * B, "fisher": "policy", "fisher_batches": 2, **consolidation}
             ),
             replay=ReplayConfig(capacity=60, min_history=20),
         )
@@ -339,10 +390,30 @@ CASES = {
     "pixels, pooled": Case(PixelModels, lambda seed: PixelModels(3, 0.5, "pooled", 6.0, 5), _model, (0, 9), 20),
     "inference score": Case(InferenceScore, lambda seed: InferenceScore(), _judge, (0, 3, 9, 30), 60),
     "pending rows": Case(PendingRows, lambda seed: PendingRows(), _queue, (0, 4, 11), 30),
+    "separate anchors": Case(SeparateAnchors, lambda seed: SeparateAnchors(), _keep, (0, 1, 6), 9),
+    "online anchor": Case(OnlineAnchor, lambda seed: OnlineAnchor(0.9), _keep, (0, 1, 6), 9),
+    "latest optimum": Case(LatestOptimum, lambda seed: LatestOptimum(), _keep, (0, 1, 6), 9),
+    "consolidation": Case(Consolidation, _consolidation(SeparateAnchors, ImplicitPull()), _consolidate, (0, 5, 9), 9),
+    "consolidation, gradient": Case(
+        Consolidation, _consolidation(LatestOptimum, GradientPull(), normalise=True), _consolidate, (7,), 9
+    ),
+    "consolidation, l2": Case(
+        Consolidation, _consolidation(SeparateAnchors, ImplicitPull(), uniform=True), _consolidate, (7,), 9
+    ),
+    "consolidation, active": Case(
+        Consolidation, _consolidation(lambda: SeparateAnchors(True), ImplicitPull()), _consolidate, (7,), 9
+    ),
+    "consolidation, online": Case(
+        Consolidation, _consolidation(lambda: OnlineAnchor(0.5), ImplicitPull()), _consolidate, (7,), 9
+    ),
+    "plasticity watch": Case(PlasticityWatch, lambda seed: PlasticityWatch(patience=4), _watch, (0, 5, 11), 40),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimiser="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
+    "agent, online anchor": Case(
+        World, lambda seed: World(seed, "adam", kind="online", step="gradient", fisher="td"), _live, (44,), 40
+    ),
     # Snapshots with a window open, in the first window of a game met again, and without one.
     "agent, inferred": Case(World, lambda seed: World(seed, "adam", "inferred"), _live, (3, 62, 70), 60),
     "metrics": Case(MetricWindow, lambda seed: MetricWindow(), _measure, (0, 6, 10), 20),
@@ -353,6 +424,8 @@ TWINS = [(name, before) for name, case in CASES.items() for before in case.befor
 # Stateful classes whose law has a form of its own, and where it is tested.
 ELSEWHERE = {
     "ContinualAgent": "here, within World",
+    "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
+    "NoConsolidation": "has no state",
     "NullWriter": "has no state",
     "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",
     "_OneFile": "the same: JsonLinesWriter and CsvWriter",
