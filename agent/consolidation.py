@@ -243,7 +243,7 @@ class ImplicitPull:
     def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
         """Move every weight towards its mean."""
         for w, m, p, eta in zip(weights, merged.mean, merged.precision, rates(), strict=True):
-            stiffness = (eta * p).mul_(strength)
+            stiffness = (eta * p).mul_(strength).clamp_(max=1e30)  # infinity over infinity is no number
             w.lerp_(m, stiffness / (1 + stiffness))
 
 
@@ -321,7 +321,7 @@ class Consolidation:
 
     def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
         """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging: the mean
-        Fisher information, and its overlap with what is merged for the other tasks, layer by layer.
+        Fisher information, and its overlap with what has been merged while the task was played, layer by layer.
 
         `fisher` measures the mean Fisher information of the task and is called only if an anchor is left.
         """
@@ -349,6 +349,7 @@ class Consolidation:
         """The penalty's share of a step that something else has made with these rates."""
         self.pull.after_step(weights, self.merged, self.strength, rates)
 
+    @torch.no_grad()
     def examine(
         self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None
     ) -> dict[str, float]:

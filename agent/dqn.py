@@ -140,12 +140,14 @@ class QLearner:
         return mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
 
     def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
-        """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, ...], in
-        float32 on the minibatch as it is; nothing is changed."""
+        """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, L] at L
+        positions, in float32 on the minibatch as it is; nothing is changed."""
         values, taps = self.network.with_taps(batch.observation, task)
         loss = huber(self._error(values, batch, task)).sum()
         gradients = torch.autograd.grad(loss, self.weights)
-        return list(gradients), [tap.input.detach() for tap in taps[1:]]
+        units = self.network.units
+        hidden = [tap.input.detach().flatten(1).unflatten(1, (units[i], -1)) for i, tap in enumerate(taps[1:])]
+        return list(gradients), hidden
 
     def curvature(self) -> list[Tensor] | None:
         """The running mean of the squared gradients of the shared weights; None before the first update."""

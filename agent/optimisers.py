@@ -5,7 +5,7 @@ Both are quoted at one loss scale, the sum over the minibatch, as the paper's co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -57,11 +57,11 @@ class CentredRMSProp(torch.optim.Optimizer):
                 if p not in self.state:
                     self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
                 state = self.state[p]
-                flat = [each.reshape(-1) for each in (p.data, p.grad, state["mean"], state["square"])]
+                whole = [p.data, p.grad, state["mean"], state["square"]]
                 if number == 0 and anchor is not None:
-                    flat += [anchor.mean[i].reshape(-1), anchor.precision[i].reshape(-1)]
-                for start in range(0, p.numel(), _chunk(p)):
-                    _rmsprop([each[start : start + _chunk(p)] for each in flat], group, strength)
+                    whole += [anchor.mean[i], anchor.precision[i]]
+                for parts in _cut(whole):
+                    _rmsprop(parts, group, strength)
 
 
 def _rmsprop(parts: list[Tensor], group: dict[str, Any], strength: float) -> None:
@@ -76,14 +76,21 @@ def _rmsprop(parts: list[Tensor], group: dict[str, Any], strength: float) -> Non
 
 
 def _pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
-    """weight <- mean + (weight - mean) root / (root + strength P); overwrites root. Where P = 0, weight stays."""
-    root.div_(torch.add(root, precision, alpha=strength))
-    torch.lerp(mean, weight, root, out=weight)
+    """weight towards mean by strength P / (root + strength P), however little that is; overwrites root."""
+    stiffness = precision * strength
+    weight.lerp_(mean, stiffness.div_(root.add_(stiffness)))
 
 
-def _chunk(p: Tensor) -> int:
-    """Elements at a time: what stays in a processor's cache; everything at once on an accelerator."""
-    return _CACHED if p.device.type == "cpu" else p.numel()
+def _cut(whole: list[Tensor]) -> Iterator[list[Tensor]]:
+    """The same flat parts of all tensors, small enough for a processor's cache; on an accelerator, and where the
+    first one does not lie in memory in order, everything at once."""
+    first = whole[0]
+    if first.device.type != "cpu" or not first.is_contiguous():
+        yield whole
+        return
+    flat = [each.reshape(-1) for each in whole]
+    for start in range(0, first.numel(), _CACHED):
+        yield [each[start : start + _CACHED] for each in flat]
 
 
 class Adam(torch.optim.Adam):
@@ -99,9 +106,7 @@ class Adam(torch.optim.Adam):
                 continue
             state = self.state[p]
             correction = 1 - group["betas"][1] ** float(state["step"])
-            flat = [each.reshape(-1) for each in (p.data, state["exp_avg_sq"], mean, precision)]
-            for start in range(0, p.numel(), _chunk(p)):
-                weight, square, centre, stiffness = (each[start : start + _chunk(p)] for each in flat)
+            for weight, square, centre, stiffness in _cut([p.data, state["exp_avg_sq"], mean, precision]):
                 root = (square / correction).sqrt_().add_(group["eps"])
                 _pull(weight, root, centre, stiffness, strength * group["lr"])
 

@@ -59,13 +59,14 @@ def plan(config: Config, measure: bool) -> Plan:
     moments = len(timetable(schedule, config.frames))
     if config.evaluation.period:
         moments += config.frames // config.evaluation.period
-    checkpoint = 4 * weights  # both networks and the optimiser's two averages
+    anchors = 0 if config.consolidation.kind == "none" else 2 * tasks * weights  # mean and precision of each task
+    checkpoint = 4 * weights + anchors  # both networks and the optimiser's two averages
     turnover = min(config.replay.capacity, config.log.checkpoint_period // 4) * int(frame + _ROW_BYTES)
     kept = config.log.checkpoints_kept
     disk = replay_bytes + kept * turnover + (kept + 1) * checkpoint + moments * weights
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
-    return Plan(_PROCESS_BYTES + replay_bytes + 6 * weights, replay_bytes, disk, seconds, rates)
+    return Plan(_PROCESS_BYTES + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)
 
 
 def measure_rates(config: Config, seconds: float) -> Rates:

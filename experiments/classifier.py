@@ -49,7 +49,8 @@ class Samples:
         """Digits with grey levels scaled to 0 … 1 and their pixels taken from `places` (int64 [784])."""
         flat = digits.images.reshape(len(digits.labels), PIXELS)
         inputs = torch.ones(len(flat), PIXELS + 1)
-        inputs[:, :PIXELS] = torch.from_numpy(flat if places is None else flat[:, places]) / 255
+        inputs[:, :PIXELS] = torch.from_numpy((flat if places is None else flat[:, places]).astype(np.float32))
+        inputs[:, :PIXELS] /= 255
         return cls(inputs, torch.from_numpy(digits.labels.astype(np.int64)))
 
 

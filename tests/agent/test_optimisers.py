@@ -225,6 +225,17 @@ def test_a_step_towards_an_anchor_never_diverges_whatever_its_stiffness(name, st
     assert torch.equal(pulled[:1], free[:1]) and (after[-1].abs() < 1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_weak_pull_is_felt_in_full(name):
+    """1 - s is rounded to 1 long before s is to 0. From 0 towards 1 by s / (1 + s), s = lambda eta F, eta = lr / 0.1
+    or lr / 0.01 without a gradient."""
+    weight = torch.nn.Parameter(torch.zeros_like(STIFF))
+    weight.grad = torch.zeros_like(STIFF)
+    make(name, [weight], learning_rate=2.5e-4).step_towards(stiff_anchor(1.0, centre=1.0), 1.0)
+    s = STIFF.double() * 2.5e-4 / (0.1 if name == "rmsprop" else 0.01)
+    torch.testing.assert_close(weight.detach().double(), s / (1 + s), rtol=1e-5, atol=0)
+
+
 def test_in_the_gradients_form_a_stiff_weight_never_settles():
     """The contrast: rmsprop divides by the penalty's own size and goes on jumping over the mean. (At a fixed rate it
     diverges: tests/agent/test_consolidation.py.)"""

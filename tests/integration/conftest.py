@@ -4,10 +4,13 @@ import pytest
 
 from tests.integration.runs import TOY, launch, write_config
 
+# Anchors from the first departure on.
+EWC = {"start_frames": 100, "strength": 10.0, "fisher_batches": 5}
+
 
 @pytest.fixture(scope="session")
 def toy_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, tasks="inferred")
+    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, tasks="inferred", consolidation=EWC)
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,7 @@ def test_the_uninterrupted_run_is_worth_comparing_with(uninterrupted: Path) -> N
     assert frames == 2400 and parts["stream"]["visit"] >= 2
     assert parts["agent"]["updates"] > 100 and len(parts["agent"]["task_frames"]) == 2
     assert parts["agent"]["learner"]["optimiser"]["state"]
+    assert set(parts["agent"]["consolidation"]["memory"]["anchors"]) == {0, 1}
     assert [row["frames"] for row in evaluations(uninterrupted)][::2] == ["600", "1200", "1800", "2400"]
     tags = {tag for _, tag in points(uninterrupted)}
     assert {"learning/loss", "score/toy_catch/return", "config", "screen/toy_avoid"} <= tags
