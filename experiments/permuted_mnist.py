@@ -61,7 +61,7 @@ class Settings:
 
 
 DEFAULTS = {
-    "a": Settings(2, 400, 20, 128, 1e-3, 128.0, 0.1, "exact", 2000),
+    "a": Settings(2, 400, 20, 64, 1 / 3000, 10_000.0, 10.0, "exact", 2000),
     "b": Settings(2, 1000, 10, 128, 1e-3, 128.0, 0.1, "exact", 2000, drop_inputs=0.2, drop_hidden=0.5),
     "c": Settings(6, 100, 100, 128, 1e-3, 128.0, 0.1, "exact", 2000),
 }
