@@ -9,7 +9,7 @@ from typing import Any
 
 from tracking.files import write_text
 
-FORMAT = 1
+FORMAT = 2
 Files = dict[str, dict[str, Any]]  # file name -> {"size": bytes, "sha256": hex digest}
 
 

@@ -246,10 +246,10 @@ def test_no_part_is_changed_before_all_files_are_read(tmp_path: Path) -> None:
 
 def test_another_format_is_an_error_and_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, 100)
-    monkeypatch.setattr("tracking.manifest.FORMAT", 2)
+    monkeypatch.setattr("tracking.manifest.FORMAT", 3)
     saved(tmp_path, 200)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="has format 2"):
+    with pytest.raises(CheckpointError, match="has format 3"):
         restored(tmp_path)
     assert names(tmp_path) == ["000000000100", "000000000200"]
 
