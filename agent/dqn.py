@@ -15,6 +15,7 @@ from torch import Tensor
 from agent.augmentation import random_shift
 from agent.fisher import all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
 from agent.networks import QNetwork
+from agent.passes import Gradients, Passes
 from agent.optimisers import Adam, CentredRMSProp, make_optimiser
 from replay.transition import Transition
 
@@ -44,6 +45,15 @@ def huber(error: Tensor) -> Tensor:
     return torch.where(size <= 1.0, 0.5 * error * error, size - 0.5)
 
 
+def clip_norm(gradients: Sequence[Tensor], bound: float) -> Tensor:
+    """Scale all gradients together in place so that their norm does not exceed `bound`; returns the norm before."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    scale = bound / (norm + 1e-6)
+    if norm.device.type != "cpu" or scale < 1:  # to look at it would make an accelerator wait
+        torch._foreach_mul_(list(gradients), scale.clamp(max=1.0))
+    return norm
+
+
 class QLearner:
     """Online and target network, optimiser, and one update from a minibatch.
 
@@ -62,15 +72,18 @@ class QLearner:
         max_gradient_norm: float,
         shift_pixels: int,
         generator: torch.Generator,
+        compiled: bool = False,
     ) -> None:
         self.network = network
         self.target = copy.deepcopy(network).requires_grad_(False)
+        self._online, self._behind = Passes(network), Passes(self.target)
         self.optimiser = make_optimiser(
             optimiser,
             network.weights.parameters(),
             learning_rate=learning_rate,
             epsilon=optimiser_epsilon,
             decay=decay,
+            compiled=compiled,
         )
         self.max_gradient_norm = max_gradient_norm
         self.shift_pixels = shift_pixels
@@ -87,10 +100,9 @@ class QLearner:
         self.target.add_task().requires_grad_(False)
         self.optimiser.add_param_group({"params": list(created.parameters())})
 
-    @torch.inference_mode()
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A] of the online network."""
-        return self.network(observation, task)
+        return self._online.forward(observation, task)[0]
 
     @property
     def weights(self) -> list[Tensor]:
@@ -103,27 +115,25 @@ class QLearner:
         Returns 0-d tensors: loss (mean over the minibatch), q (mean value of the replayed actions), q_max (the
         largest value of any action), td_error (mean absolute), gradient_norm (before clipping).
         """
+        count = len(batch.action)
         now = random_shift(batch.observation, self.shift_pixels, self.generator)
         following = random_shift(batch.next_observation, self.shift_pixels, self.generator)
-        following = following.to(self.network.compute_dtype)  # once for both networks
-        with torch.no_grad():
-            target = double_q_target(
-                batch.reward, batch.discount, self.network(following, task), self.target(following, task)
-            )
-        values = self.network(now, task)
+        values, seen = self._online.forward(torch.cat([now, following]), task)
+        after, _ = self._behind.forward(following, task)
+        target = double_q_target(batch.reward, batch.discount, values[count:], after)
+        values = values[:count]
         chosen = values.gather(1, batch.action[:, None]).squeeze(1)
         error = chosen - target
-        loss = huber(error).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        slope = torch.zeros_like(values).scatter_(1, batch.action[:, None], error.clamp(-1.0, 1.0)[:, None])
+        self._set_gradients(self._online.backward(seen.first(count), slope, task), task)
         consolidation.before_step(self.weights)
-        norm = torch.nn.utils.clip_grad_norm_(self._active_parameters(task), self.max_gradient_norm)
+        norm = clip_norm(self._gradients(task), self.max_gradient_norm)
         consolidation.step(self.optimiser)
         return {
-            "loss": loss.detach() / len(chosen),
-            "q": chosen.detach().mean(),
-            "q_max": values.detach().max(),
-            "td_error": error.detach().abs().mean(),
+            "loss": huber(error).mean(),
+            "q": chosen.mean(),
+            "q_max": values.max(),
+            "td_error": error.abs().mean(),
             "gradient_norm": norm,
         }
 
@@ -183,9 +193,23 @@ class QLearner:
             for kept, latest in zip(self.target.parameters(), self.network.parameters(), strict=True):
                 kept.copy_(latest)
 
-    def _active_parameters(self, task: int) -> Iterable[Tensor]:
-        yield from self.network.weights.parameters()
-        yield from self.network.tasks[task].parameters()
+    def _set_gradients(self, found: Gradients, task: int) -> None:
+        """As a backward pass by autograd would; none for the parameters of other tasks."""
+        for number, own in enumerate(self.network.tasks):
+            if number != task:
+                for p in own.parameters():
+                    p.grad = None
+        own = self.network.tasks[task]
+        parameters = (*self.network.weights, *own.biases, *own.gains)
+        for p, gradient in zip(parameters, (*found.weights, *found.biases, *found.gains), strict=True):
+            if p.grad is None:
+                p.grad = torch.empty_like(p)
+            p.grad.copy_(gradient)  # into memory that is kept: fresh memory is slow
+
+    def _gradients(self, task: int) -> list[Tensor]:
+        """Those of the shared weights and of the task's own parameters."""
+        parameters = (*self.network.weights, *self.network.tasks[task].parameters())
+        return [p.grad for p in parameters if p.grad is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser and generator; copies, so that learning on does not change them."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from agent.fisher import ConvolutionTap, LinearTap, Tap
 
-_PIXEL_MAX = 255.0
+PIXEL_MAX = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,15 @@ class QNetwork(nn.Module):
         self.tasks.append(created)
         return created
 
+    def of_task(self, task: int | None) -> TaskParameters:
+        """A task's own parameters; of one never met (None): no bias, unit gain."""
+        if task is None:
+            return TaskParameters(self.units).to(self.weights[0].device)
+        return self.tasks[task]  # type: ignore[return-value]
+
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""
-        own = TaskParameters(self.units) if task is None else self.tasks[task]
+        own = self.of_task(task)
         x = observation.to(self.compute_dtype)
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
@@ -96,7 +102,7 @@ class QNetwork(nn.Module):
             bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
             if layer < len(self.strides):
                 # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
-                scale = gain / _PIXEL_MAX if layer == 0 else gain
+                scale = gain / PIXEL_MAX if layer == 0 else gain
                 kernel = (weight * scale[:, None, None, None]).to(x.dtype)
                 x = functional.conv2d(x, kernel, (bias * gain).to(x.dtype), stride=self.strides[layer])
             else:
@@ -111,7 +117,7 @@ class QNetwork(nn.Module):
         Computed in float32 throughout and in the order of the equation, gain after bias.
         """
         own = self.tasks[task]
-        x = observation.float() / _PIXEL_MAX
+        x = observation.float() / PIXEL_MAX
         taps: list[Tap] = []
         for layer, weight in enumerate(self.weights):
             bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]

@@ -5,13 +5,16 @@ Both are quoted at one loss scale, the sum over the minibatch, as the paper's co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 _CACHED = 1 << 18  # floats; a handful of such arrays fit in a processor's cache
+_LARGE = 1 << 14  # floats; below, calling compiled code costs more than it saves
 
 
 class Anchor(Protocol):
@@ -30,13 +33,15 @@ class CentredRMSProp(torch.optim.Optimizer):
     The root holds epsilon, unlike torch's own RMSprop (Graves 2013; Mnih et al. 2015's Torch code, with
     epsilon 0.01 and gradients summed over the minibatch). Parameters without a gradient are left alone.
 
-    Works through memory in chunks that stay in the processor's cache: a large layer is read and written once a step
-    instead of once for every operation.
+    Bound by memory, so a large layer is gone through once a step and not once for every operation: by one loop that
+    torch compiles (`compiled`; needs a C++ compiler), or else in chunks that stay in the processor's cache.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, decay: float, epsilon: float) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, decay: float, epsilon: float, compiled: bool = False
+    ) -> None:
         # torch adds "differentiable" to the defaults on loading: without it, groups added later would differ.
-        defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "differentiable": False}
+        defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "compiled": compiled, "differentiable": False}
         super().__init__(params, defaults)
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -57,22 +62,42 @@ class CentredRMSProp(torch.optim.Optimizer):
                 if p not in self.state:
                     self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
                 state = self.state[p]
-                whole = [p.data, p.grad, state["mean"], state["square"]]
+                whole = [p.detach(), p.grad, state["mean"], state["square"]]
                 if number == 0 and anchor is not None:
                     whole += [anchor.mean[i], anchor.precision[i]]
+                constants = group["lr"], group["decay"], group["epsilon"], strength
+                if group["compiled"] and p.numel() >= _LARGE:
+                    in_one_loop(_rmsprop)(*(each.view(-1) for each in whole), constants=constants)
+                    torch.autograd.graph.increment_version(p)
+                    continue
                 for parts in _cut(whole):
-                    _rmsprop(parts, group, strength)
+                    _rmsprop(*parts, constants=constants)
 
 
-def _rmsprop(parts: list[Tensor], group: dict[str, Any], strength: float) -> None:
-    """One update of a flat part: w, g, E[g], E[g^2] and perhaps mu, P."""
-    weight, gradient, mean, square = parts[:4]
-    mean.lerp_(gradient, 1.0 - group["decay"])
-    square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1.0 - group["decay"])
-    root = torch.addcmul(square, mean, mean, value=-1.0).add_(group["epsilon"]).sqrt_()
-    weight.addcdiv_(gradient, root, value=-group["lr"])
-    if len(parts) > 4:
-        _pull(weight, root, parts[4], parts[5], strength * group["lr"])
+def _rmsprop(
+    weight: Tensor,
+    gradient: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    *anchor: Tensor,
+    constants: tuple[float, float, float, float],
+) -> None:
+    """One update of weights with the averages E[g] and E[g^2], and towards an anchor's mu with its P, if given;
+    constants: learning rate, decay, epsilon, strength."""
+    rate, decay, epsilon, strength = constants
+    mean.lerp_(gradient, 1.0 - decay)
+    square.mul_(decay).addcmul_(gradient, gradient, value=1.0 - decay)
+    root = torch.addcmul(square, mean, mean, value=-1.0).add_(epsilon).sqrt_()
+    weight.addcdiv_(gradient, root, value=-rate)
+    if anchor:
+        _pull(weight, root, *anchor, strength * rate)
+
+
+@functools.cache
+def in_one_loop(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` of flat tensors, compiled into one pass over memory at its first call (seconds)."""
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no pool of compiling processes that stays on
+    return torch.compile(function, dynamic=True)
 
 
 def _pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
@@ -97,6 +122,13 @@ class Adam(torch.optim.Adam):
     """torch's fused Adam, with the same implicit step; its rate is lr / (sqrt(v) + epsilon), v bias-corrected."""
 
     @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Apply one update from the parameters' `.grad`."""
+        super().step()
+        changed = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        torch.autograd.graph.increment_version(changed)  # which the fused step does not tell
+
+    @torch.no_grad()
     def step_towards(self, anchor: Anchor, strength: float) -> None:
         """`step`, then towards `anchor` for the first group's weights."""
         self.step()
@@ -106,17 +138,17 @@ class Adam(torch.optim.Adam):
                 continue
             state = self.state[p]
             correction = 1 - group["betas"][1] ** float(state["step"])
-            for weight, square, centre, stiffness in _cut([p.data, state["exp_avg_sq"], mean, precision]):
+            for weight, square, centre, stiffness in _cut([p.detach(), state["exp_avg_sq"], mean, precision]):
                 root = (square / correction).sqrt_().add_(group["eps"])
                 _pull(weight, root, centre, stiffness, strength * group["lr"])
 
 
 def make_optimiser(
-    name: str, params: Iterable[Tensor], *, learning_rate: float, epsilon: float, decay: float
+    name: str, params: Iterable[Tensor], *, learning_rate: float, epsilon: float, decay: float, compiled: bool = False
 ) -> CentredRMSProp | Adam:
-    """`rmsprop` (decay used) or `adam` (fused; decay unused), over `params`."""
+    """`rmsprop` (decay and compiled used) or `adam` (torch's fused; these unused), over `params`."""
     if name == "rmsprop":
-        return CentredRMSProp(params, lr=learning_rate, decay=decay, epsilon=epsilon)
+        return CentredRMSProp(params, lr=learning_rate, decay=decay, epsilon=epsilon, compiled=compiled)
     if name == "adam":
         return Adam(params, lr=learning_rate, eps=epsilon, fused=True)
     raise ValueError(f"unknown optimiser {name!r}: choose rmsprop or adam")

@@ -1,0 +1,137 @@
+"""The Q-network's forward and backward pass, written out: what acting and learning spend their time in.
+
+`agent.networks.QNetwork.forward` and autograd compute the same, and the tests hold this against them. Written out,
+parameters are converted once and used by every pass until they change, states and successors go through the online
+network together, feature maps stay in the layout that convolutions like (channels last), and no graph is built.
+
+Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from agent.networks import PIXEL_MAX, QNetwork
+
+_CONVOLUTION = ([0, 0], [1, 1], False, [0, 0], 1)  # no padding, no dilation, not transposed, one group
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a backward pass needs: every layer's input, and the linear layers' products before the gain."""
+
+    inputs: list[Tensor]
+    products: list[Tensor]
+
+    def first(self, count: int) -> Activations:
+        """Those of the first `count` observations."""
+        return Activations([x[:count] for x in self.inputs], [z[:count] for z in self.products])
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """In the parameters' shapes, layer by layer; weights of linear layers in the network's type, the rest float32."""
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    gains: list[Tensor]
+
+
+class Passes:
+    """Forward and backward passes of one network, on converted copies of its parameters.
+
+    A copy is made anew when a parameter was changed in place or another task is asked for, and always in the same
+    memory. Convolutions have their gains and the scale of the pixels folded in: (W x + b) g = (g W) x + g b.
+    """
+
+    def __init__(self, network: QNetwork) -> None:
+        self.network = network
+        self._made: tuple[int | None, int] | None = None  # of which task, and of which versions of the parameters
+        self._weights: list[Tensor] = []  # in the network's type, the last one float32; convolutions' times gain
+        self._biases: list[Tensor] = []  # likewise
+        self._gains: list[Tensor] = []
+
+    @torch.no_grad()
+    def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
+        """uint8 [N, S, H, W], task (None: one never met) -> values float32 [N, A], and what `backward` needs."""
+        self._convert(task)
+        strides, last = self.network.strides, len(self._weights) - 1
+        x = observation.to(self.network.compute_dtype)
+        seen = Activations([], [])
+        for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            x = x.flatten(1) if layer >= len(strides) else x
+            x = x.to(weight.dtype)
+            seen.inputs.append(x)
+            if layer < len(strides):
+                x = functional.conv2d(x, weight, bias, stride=strides[layer])
+            else:
+                seen.products.append(functional.linear(x, weight, bias))
+                x = seen.products[-1] * self._gains[layer]
+            if layer < last:
+                x = x.relu_()
+        return x, seen
+
+    @torch.no_grad()
+    def backward(self, seen: Activations, slope: Tensor, task: int) -> Gradients:
+        """Gradients from those of the values, float32 [N, A]; `seen` is of this task and of these parameters."""
+        self._convert(task)
+        strides, own = self.network.strides, self.network.tasks[task]
+        found = Gradients([], [], [])
+        x = slope
+        for layer in reversed(range(len(self._weights))):
+            weight, before = self._weights[layer], seen.inputs[layer]
+            if layer + 1 < len(self._weights):
+                after = seen.inputs[layer + 1]
+                x = torch.ops.aten.threshold_backward(x.to(after.dtype), after, 0)  # through the ReLU
+            if layer >= len(strides):
+                product = seen.products[layer - len(strides)]
+                found.gains.append((x * product).sum(0, dtype=torch.float32))
+                x = x.to(weight.dtype) * self._gains[layer]
+                found.biases.append(x.sum(0, dtype=torch.float32))
+                found.weights.append(x.T @ before)
+                x = x @ weight
+                continue
+            side = (before.shape[-1] - weight.shape[-1]) // strides[layer] + 1
+            x = x.reshape(len(x), len(weight), side, side).contiguous(memory_format=torch.channels_last)
+            stride, wanted = [strides[layer]] * 2, [layer > 0, True, True]  # the pixels need no gradient
+            x, kernels, offsets = torch.ops.aten.convolution_backward(
+                x, before, weight, [len(weight)], stride, *_CONVOLUTION, wanted
+            )
+            kernels, offsets = kernels.float() / (1 if layer else PIXEL_MAX), offsets.float()
+            bias, gain = own.biases[layer], own.gains[layer]
+            found.gains.append((kernels * self.network.weights[layer]).sum((1, 2, 3)) + bias * offsets)
+            found.biases.append(gain * offsets)
+            found.weights.append(kernels * gain[:, None, None, None])
+        return Gradients(found.weights[::-1], found.biases[::-1], found.gains[::-1])
+
+    def _convert(self, task: int | None) -> None:
+        """Make the copies anew, if the parameters are not those that they are of."""
+        network = self.network
+        own = network.of_task(task)
+        parameters = [*network.weights, *(own.parameters() if task is not None else ())]
+        made = task, sum(p._version for p in parameters)  # versions only grow
+        if made == self._made:
+            return
+        if not self._weights:
+            types = [network.compute_dtype] * (len(network.weights) - 1) + [torch.float32]
+            layouts = [torch.contiguous_format] + [torch.channels_last] * (len(network.strides) - 1)
+            layouts += [torch.contiguous_format] * (len(types) - len(layouts))  # fastest on the processors at hand
+            self._weights = [
+                torch.empty_like(w, dtype=dtype, memory_format=layout, requires_grad=False)
+                for w, dtype, layout in zip(network.weights, types, layouts, strict=True)
+            ]
+            self._biases = [w.new_empty(len(w)) for w in self._weights]
+            self._gains = [w.new_empty(len(w)) for w in self._weights]
+        for layer, weight in enumerate(network.weights):
+            bias, gain = own.biases[layer], own.gains[layer]
+            if layer < len(network.strides):
+                scale = gain if layer else gain / PIXEL_MAX
+                weight, bias = weight * scale[:, None, None, None], bias * gain
+            self._weights[layer].copy_(weight)
+            self._biases[layer].copy_(bias)
+            self._gains[layer].copy_(gain)
+        self._made = made
