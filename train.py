@@ -153,10 +153,13 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 action = agent.act(now)
             if inference.record(label, agent.task):
                 changes.write(task_log.row(before, label, agent.task, agent.tasks.posterior))
-            with timer.phase("emulate"):
-                following = stream.step(action)
+            stream.send(action)  # the emulators work while the agent learns
             with timer.phase("learn"):
-                updates = agent.observe(now, action, following)
+                updates = agent.learn()
+            with timer.phase("emulate"):
+                following = stream.receive()
+            with timer.phase("remember"):
+                agent.observe(now, action, following)
 
             for update in updates:
                 window.add({f"learning/{name}": value for name, value in update.items()})

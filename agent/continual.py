@@ -127,6 +127,9 @@ class ContinualAgent:
     for; nothing is learned meanwhile, and what was owed is caught up afterwards. With `hold_back` off every row
     goes at once to the task that was acted in.
 
+    One time step is `act`, then `learn` (while the emulators carry the actions out), then `observe`: learning is one
+    step behind what is seen.
+
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
     the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since
     nothing is learned in doubt.
@@ -175,10 +178,11 @@ class ContinualAgent:
         self.task = -1
         self.time = 0
         self.settled: tuple[int, ...] = ()
-        self.departure: dict[str, Tensor] = {}  # of the task that was just left, until `observe` reports it
+        self.reports: list[dict[str, Tensor]] = []  # of updates and departures, until `learn` returns them
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.samples_owed = 0.0
+        self.frames_owed = 0  # of learning in the present task
         self.learning_frames = 0
         self.updates = 0
 
@@ -186,6 +190,7 @@ class ContinualAgent:
         """Actions int64 [B] for `now`, after inferring its task; to be called once per time step."""
         inferred = self.tasks.infer(now)
         if inferred.task != self.task:
+            self.reports = self.learn()  # what the task that is left still owes
             self._change_task(inferred.task)
         self.settled = inferred.settled if self.hold_back else (inferred.task,)
         while self.learner.tasks < self.tasks.tasks:
@@ -195,19 +200,32 @@ class ContinualAgent:
         greedy = values.argmax(1).cpu().numpy()
         return epsilon_greedy(greedy, self.epsilon(frames), self.actions, self.exploration_rng)
 
-    def observe(self, now: Observed, action: np.ndarray, following: Observed) -> list[dict[str, Tensor]]:
-        """Remember one step of all emulators and learn as much as is due; the metrics of each update, and of a
-        departure if there was one."""
+    def observe(self, now: Observed, action: np.ndarray, following: Observed) -> None:
+        """Remember one step of all emulators; what it makes due is learned by the next `learn`."""
         self.pending.append(Row(self.time, self._remembered(now), action, self._remembered(following)))
         self.time += 1
-        due = 0  # vector steps to learn from
         for task in self.settled:
             row = self.pending.pop()
             self.memory.add(task, row.time, row.before, row.action, row.after)
             self.task_frames[task] = self.task_frames.get(task, 0) + self.frames_per_step
-            due += task == self.task and self.task_frames[task] >= self.min_history_frames
-        departure, self.departure = [self.departure] if self.departure else [], {}
-        return departure + (self._learn(due, len(action)) if due else [])
+            if task == self.task and self.task_frames[task] >= self.min_history_frames:
+                self.samples_owed += len(action) * self.samples_per_step
+                self.frames_owed += self.frames_per_step
+
+    def learn(self) -> list[dict[str, Tensor]]:
+        """Learn what is due; the metrics of each update, and of a departure if there was one."""
+        while self.samples_owed >= self.batch_size and self.frames_owed:
+            self.samples_owed -= self.batch_size
+            batch = self.memory.sample(self.task, self.batch_size, self.replay_rng)
+            self.reports.append(self.learner.learn(batch, self.task, self.consolidation))
+            self.updates += 1
+        before = self.learning_frames // self.target_frames
+        self.learning_frames += self.frames_owed
+        self.frames_owed = 0
+        if self.learning_frames // self.target_frames > before:
+            self.learner.sync_target()
+        reports, self.reports = self.reports, []
+        return reports
 
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
@@ -215,7 +233,8 @@ class ContinualAgent:
             report = self.consolidation.leave(
                 self.task, self.task_frames[self.task], self.learner.weights, partial(self._fisher, self.task)
             )
-            self.departure = {name: torch.tensor(value) for name, value in report.items()}
+            if report:
+                self.reports.append({name: torch.tensor(value) for name, value in report.items()})
         self.consolidation.enter(task)
         self.task = task
 
@@ -223,21 +242,6 @@ class ContinualAgent:
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
         batches = (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
         return self.learner.fisher(batches, task, self.fisher_estimator, generator)
-
-    def _learn(self, steps: int, emulators: int) -> list[dict[str, Tensor]]:
-        """Learn what `steps` vector steps of so many emulators make due."""
-        metrics = []
-        self.samples_owed += steps * emulators * self.samples_per_step
-        while self.samples_owed >= self.batch_size:
-            self.samples_owed -= self.batch_size
-            batch = self.memory.sample(self.task, self.batch_size, self.replay_rng)
-            metrics.append(self.learner.learn(batch, self.task, self.consolidation))
-            self.updates += 1
-        before = self.learning_frames // self.target_frames
-        self.learning_frames += steps * self.frames_per_step
-        if self.learning_frames // self.target_frames > before:
-            self.learner.sync_target()
-        return metrics
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)
@@ -287,6 +291,7 @@ class ContinualAgent:
             "pending": self.pending.state_dict(),
             "task_frames": dict(self.task_frames),
             "samples_owed": self.samples_owed,
+            "frames_owed": self.frames_owed,
             "learning_frames": self.learning_frames,
             "updates": self.updates,
             "exploration_rng": generator_state(self.exploration_rng),
@@ -302,7 +307,7 @@ class ContinualAgent:
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
-        self.samples_owed = state["samples_owed"]
+        self.samples_owed, self.frames_owed = state["samples_owed"], state["frames_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
         set_generator_state(self.exploration_rng, state["exploration_rng"])
         set_generator_state(self.replay_rng, state["replay_rng"])

@@ -23,7 +23,7 @@ import torch
 
 from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
-from configs.precision import fastest_precision
+from configs.machine import fastest_precision
 from configs.run import build_learner
 from configs.schema import Config, LearnerConfig
 from replay.transition import Transition

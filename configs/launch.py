@@ -18,7 +18,12 @@ from tracking.run_directory import RunDirectory
 
 # What may differ between a run and its continuation: its length, and what only watches it.
 _MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
-_MACHINE_CHOICES: dict[str, Any] = {"threads": 0, "emulators.threads": 0, "learner.precision": "auto"}
+_MACHINE_CHOICES: dict[str, Any] = {
+    "threads": 0,
+    "emulators.threads": 0,
+    "learner.precision": "auto",
+    "learner.optimiser_code": "auto",
+}
 
 
 def train_parser() -> ArgumentParser:
@@ -73,7 +78,11 @@ def _continued(saved: Config, asked: Config) -> Config:
         asked,
         threads=new["threads"],
         emulators=replace(asked.emulators, threads=new["emulators.threads"]),
-        learner=replace(asked.learner, precision=new["learner.precision"]),
+        learner=replace(
+            asked.learner,
+            precision=new["learner.precision"],
+            optimiser_code=new["learner.optimiser_code"],
+        ),
     )
 
 

@@ -31,7 +31,9 @@ class Rates:
     agent_steps_per_s: float
     updates_per_s: float
     ms_per_phase: dict[str, float]
-    """Milliseconds per vector step in act, emulate, learn."""
+    """Milliseconds per vector step in act, learn, emulate (what is left of it after learning), remember."""
+    emulator_ms: float = 0.0
+    """Milliseconds per vector step of the emulators while nothing is learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +85,34 @@ def measure_rates(config: Config, seconds: float) -> Rates:
     parts.stream.start()
     timer = PhaseTimer()
     steps = updates = 0
-    start = time.perf_counter()
+    start, emulator_ms = time.perf_counter(), 0.0
     warming = True
     while warming or time.perf_counter() - start < seconds:
         now = parts.stream.now
         with timer.phase("act"):
             action = parts.agent.act(now)
-        with timer.phase("emulate"):
-            following = parts.stream.step(action)
+        parts.stream.send(action)
         with timer.phase("learn"):
+            parts.agent.learn()
+        with timer.phase("emulate"):
+            following = parts.stream.receive()
+        with timer.phase("remember"):
             parts.agent.observe(now, action, following)
         steps += 1
         if warming and (parts.agent.updates >= 5 or (c.learner.samples_per_step == 0 and steps > 20)):
+            emulator_ms = timer.pop(steps)["time/emulate_ms"]
             warming, steps, updates = False, 0, parts.agent.updates
-            timer.pop()
             start = time.perf_counter()
     elapsed = time.perf_counter() - start
     phases = {name.removeprefix("time/").removesuffix("_ms"): ms for name, ms in timer.pop(steps).items()}
     parts.stream.close()
-    return Rates(steps * c.emulators.count / elapsed, (parts.agent.updates - updates) / elapsed, phases)
+    return Rates(steps * c.emulators.count / elapsed, (parts.agent.updates - updates) / elapsed, phases, emulator_ms)
 
 
 def _duration(config: Config, games: int, rates: Rates) -> float:
     learning = config.frames / 4 / rates.agent_steps_per_s
     e = config.evaluation
-    step_seconds = (rates.ms_per_phase["act"] + rates.ms_per_phase["emulate"]) / 1000
+    step_seconds = (rates.ms_per_phase["act"] + rates.emulator_ms) / 1000
     step_seconds *= min(e.emulators, e.episodes) / config.emulators.count
     rounds = (config.frames // e.period if e.period else 0) * e.episodes + e.final_episodes
     evaluating = games * rounds / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds

@@ -26,7 +26,7 @@ from agent.continual import ContinualAgent
 from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon
 from agent.networks import ARCHITECTURES, QNetwork
-from configs.precision import fastest_precision
+from configs.machine import fastest_optimiser_code, fastest_precision, keep_freed_memory
 from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
@@ -52,7 +52,7 @@ class Parts:
 
 
 def resolve(config: Config) -> Config:
-    """`config` with everything decided that depends on the machine: threads, precision.
+    """`config` with everything decided that depends on the machine: threads, precision, code of the optimiser.
 
     The result is written into the run directory and used again on resume, so that it computes the same bits. The
     inference's settings are spelt out as well.
@@ -63,11 +63,14 @@ def resolve(config: Config) -> Config:
     precision = config.learner.precision
     if precision == "auto":
         precision = fastest_precision(config.learner.network, config.learner.batch_size, threads)
+    code = config.learner.optimiser_code
+    if code == "auto":
+        code = fastest_optimiser_code(config.learner.optimiser, config.learner.network, threads)
     return replace(
         config,
         threads=threads,
         emulators=replace(config.emulators, threads=emulator_threads),
-        learner=replace(config.learner, precision=precision),
+        learner=replace(config.learner, precision=precision, optimiser_code=code),
         inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))),
     )
 
@@ -163,6 +166,7 @@ def build_learner(config: Config) -> QLearner:
         max_gradient_norm=c.max_gradient_norm,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
+        compiled=c.optimiser_code == "compiled",
     )
 
 
@@ -242,8 +246,9 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
 
 
 def build(config: Config) -> Parts:
-    """All parts of a resolved configuration; sets torch's number of threads."""
+    """All parts of a resolved configuration; sets torch's number of threads and how memory is freed."""
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     stream = build_stream(config)
     memory = build_memory(config)
     return Parts(stream, build_agent(config, memory, lambda: stream.label), memory)

@@ -71,6 +71,9 @@ class LearnerConfig:
     """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
     """rmsprop: centred, epsilon inside the root (PAPER); adam: faster at short budgets."""
+    optimiser_code: Literal["auto", "eager", "compiled"] = "auto"
+    """compiled: rmsprop as one loop over memory, made by torch.compile, which needs a C++ compiler; auto takes it where
+    it works and measures faster."""
     learning_rate: float = 0.00025
     """Step size (PAPER: 0.00025)."""
     optimiser_epsilon: float = 0.01

@@ -160,8 +160,14 @@ def run(tasks, emulators=1, reward=0.0, **changes):
         np.zeros(emulators, bool),
     )
     for _ in range(len(tasks)):
-        agent.observe(step, agent.act(step), step)
+        advance(agent, step, step)
     return agent
+
+
+def advance(agent, now, following):
+    """One time step; what was reported."""
+    agent.observe(now, agent.act(now), following)
+    return agent.learn()
 
 
 def numbered_step(t, emulators=2):
@@ -177,7 +183,7 @@ def numbered_step(t, emulators=2):
 def live(agent, times, emulators=2):
     """Act and observe from step to step; the updates made at each."""
     steps = [(numbered_step(t, emulators), numbered_step(t + 1, emulators)) for t in times]
-    return [len(agent.observe(now, agent.act(now), following)) for now, following in steps]
+    return [len(advance(agent, now, following)) for now, following in steps]
 
 
 # In doubt from step 2 until 5 brings a new task, from 7 until 8 keeps the old one, and from 9 until 10, where the
@@ -252,6 +258,7 @@ def test_the_actions_that_wait_are_those_that_were_taken():
         now = numbered_step(t)
         taken.append(agent.act(now))
         agent.observe(now, taken[-1], numbered_step(t + 1))
+        agent.learn()
     assert_alike([action for _, action, _ in agent.memory.seen], taken)
 
 
@@ -337,7 +344,7 @@ def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
 
     def go(agent, times):
         for t in times:
-            agent.observe(screen(t), agent.act(screen(t)), screen(t + 1))
+            advance(agent, screen(t), screen(t + 1))
 
     for moment in (3, 20, 30, 31, 35):
         old, new = make_agent(ForgetMeNot(DEFAULT)), make_agent(ForgetMeNot(DEFAULT))
@@ -409,7 +416,7 @@ def test_what_was_in_doubt_counts_for_the_task_that_is_left_next():
 def test_a_departure_is_reported_once_before_the_updates():
     agent = make_agent(Script([0, 0, 1, 1]), consolidation=Consolidation(), samples_per_step=32.0)
     step = numbered_step(0, 1)
-    reports = [agent.observe(step, agent.act(step), step) for _ in range(4)]
+    reports = [advance(agent, step, step) for _ in range(4)]
     assert [len(each) for each in reports] == [1, 1, 2, 1]
     assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0}
 
@@ -485,7 +492,8 @@ def play_toys(config, steps=84, examine=False):
         now = stream.now
         action = agent.act(now)
         following = stream.step(action)
-        metrics = agent.observe(now, action, following)
+        agent.observe(now, action, following)
+        metrics = agent.learn()
         departures += [each for each in metrics if "fisher_mean" in each]
         trace.append((action, agent.task, [each for each in metrics if "loss" in each]))
         if examine and agent.time % 7 == 0:
@@ -541,6 +549,7 @@ def test_what_a_task_leaves_is_its_weights_and_its_fisher():
         now = stream.now
         action = agent.act(now)
         agent.observe(now, action, stream.step(action))
+        agent.learn()
     assert agent.task == 0 and stream.label == "toy_mirror"
     weights, rng = copy.deepcopy(agent.learner.weights), copy.deepcopy(agent.fisher_rng)
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))

@@ -307,32 +307,33 @@ def test_help_gives_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     assert "PAPER" in text and "[frames]" in text and "default: 50000" in text
 
 
-def test_resolve_decides_threads_and_precision_and_spells_out_the_inference_once() -> None:
+def test_resolve_decides_threads_precision_and_code_and_spells_out_the_inference_once() -> None:
     config = Config()
     assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "auto")
     small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
     resolved = resolve(small)
     assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.count
     assert resolved.learner.precision in ("float32", "bfloat16")
+    assert resolved.learner.optimiser_code == "eager"  # as always for the small network
     assert resolved.inference == InferenceConfig(**dataclasses.asdict(DEFAULT))
     assert resolve(resolved) == resolved
     undone = replace(
         resolved,
         threads=0,
         emulators=replace(resolved.emulators, threads=0),
-        learner=replace(resolved.learner, precision="auto"),
+        learner=replace(resolved.learner, precision="auto", optimiser_code="auto"),
         inference=InferenceConfig(),
     )
     assert undone == small  # nothing else was decided
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resolve_keeps_what_was_asked_for(precision: Any) -> None:
+@pytest.mark.parametrize(("precision", "code"), [("float32", "eager"), ("bfloat16", "compiled")])
+def test_resolve_keeps_what_was_asked_for(precision: Any, code: Any) -> None:
     config = Config(threads=3)
     asked = replace(
         config,
         emulators=replace(config.emulators, threads=2),
-        learner=replace(config.learner, precision=precision),
+        learner=replace(config.learner, precision=precision, optimiser_code=code),
         inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper", hold_back=False),
     )
     assert resolve(asked) == asked

@@ -26,7 +26,7 @@ def toy(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measurement of ten seconds, in no time."""
-    rates = Rates(1000.0, 250.0, {"act": 1.0, "emulate": 1.0, "learn": 2.0})
+    rates = Rates(1000.0, 250.0, {"act": 1.0, "emulate": 0.5, "learn": 2.0}, emulator_ms=1.0)
     monkeypatch.setattr(configs.plan, "measure_rates", lambda config, seconds: rates)
 
 
@@ -92,6 +92,7 @@ def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:
 def test_the_measurement_runs_the_loop(toy: Path) -> None:
     rates = measure_rates(load(toy), seconds=0.2)
     assert rates.agent_steps_per_s > 0 and rates.updates_per_s > 0
-    assert set(rates.ms_per_phase) == {"act", "emulate", "learn"}
+    assert set(rates.ms_per_phase) == {"act", "emulate", "learn", "remember"}
+    assert rates.emulator_ms > 0
     estimate = Plan(GIB, GIB, GIB, 7200.0, rates)
     assert "about 2.0 hours" in describe(load(toy), estimate)

@@ -338,8 +338,10 @@ class World:
 def _live(part: World, t: int) -> Any:
     now = part.stream.now
     action = part.agent.act(now)
-    following = part.stream.step(action)
-    updates = part.agent.observe(now, action, following)
+    part.stream.send(action)
+    updates = part.agent.learn()
+    following = part.stream.receive()
+    part.agent.observe(now, action, following)
     return action, part.agent.task, following, updates
 
 

@@ -162,6 +162,7 @@ def trained() -> Any:
         action = agent.act(now)
         following = batch.step(action)
         agent.observe(now, action, following)
+        agent.learn()
         now = following
     assert agent.updates
     return agent
@@ -183,6 +184,7 @@ def test_an_evaluation_changes_nothing_of_the_agent() -> None:
         now = batch.reset()
         action = each.act(now)
         each.observe(now, action, batch.step(action))
+        each.learn()
     assert_alike(agent.state_dict(), twin.state_dict())
 
 

@@ -1,0 +1,91 @@
+"""What suits this machine: the learner's number type and its optimiser's code, decided by measuring, and memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from agent.networks import ARCHITECTURES, QNetwork
+from agent.optimisers import CentredRMSProp
+from agent.passes import Passes
+from envs.timestep import ACTIONS, SIZE, STACK
+
+_AGREE = 0.05  # relative difference of bfloat16's gradients, beyond which it is taken for broken
+_ROUNDS = 8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names in glibc's malloc.h
+_LARGEST = 32 << 20  # bytes; the most that glibc accepts for the latter
+
+
+def has_native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (elsewhere torch emulates it, very slowly)."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def fastest_precision(network: str, batch: int, threads: int) -> Literal["float32", "bfloat16"]:
+    """`bfloat16` if the processor has it, a forward and backward pass at `batch` is faster in it, and values and
+    gradients agree with those of float32."""
+    if not has_native_bfloat16():
+        return "float32"
+    torch.set_num_threads(threads)
+    plain, short = (_update(network, batch, dtype) for dtype in (torch.float32, torch.bfloat16))
+    agree = all((a.float() - b).norm() <= _AGREE * b.norm() for a, b in zip(short(), plain(), strict=True))
+    return "bfloat16" if agree and _seconds(short) < _seconds(plain) else "float32"
+
+
+def fastest_optimiser_code(optimiser: str, network: str, threads: int) -> Literal["eager", "compiled"]:
+    """`compiled` if the optimiser can be, a C++ compiler is there, and a step on the network's largest layer is
+    faster for it. Compiling takes seconds to half a minute, once a machine, so the small network is left alone."""
+    if optimiser != "rmsprop" or network == "small":
+        return "eager"
+    torch.set_num_threads(threads)
+    steps = {}
+    try:
+        for compiled in (False, True):
+            weights = torch.zeros(ARCHITECTURES[network].hidden, 4096)
+            weights.grad = torch.ones_like(weights)
+            step = CentredRMSProp([weights], lr=0.1, decay=0.9, epsilon=0.01, compiled=compiled).step
+            step()
+            steps[compiled] = _seconds(step)
+    except Exception:  # whatever keeps torch from compiling here: it is not needed
+        return "eager"
+    return "compiled" if steps[True] < steps[False] else "eager"
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep the memory of freed tensors for the next ones instead of returning it to the system
+    at once: new pages cost an update up to a fifth of its time. Does nothing where there is no glibc."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _update(network: str, batch: int, dtype: torch.dtype) -> Callable[[], list[Tensor]]:
+    """The passes of one update: values and gradients of the weights."""
+    generator = torch.Generator().manual_seed(0)
+    net = QNetwork(ARCHITECTURES[network], ACTIONS, STACK, SIZE, generator, dtype)
+    net.add_task()
+    passes = Passes(net)
+    observation = torch.randint(256, (batch, STACK, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+
+    def update() -> list[Tensor]:
+        values, seen = passes.forward(observation, 0)
+        return [values, *passes.backward(seen, torch.ones_like(values), 0).weights]
+
+    return update
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """The shortest time of some."""
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
