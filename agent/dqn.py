@@ -14,12 +14,14 @@ from torch import Tensor
 
 from agent.augmentation import random_shift
 from agent.fisher import all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
+from agent.graphs import Recorder
 from agent.networks import QNetwork
-from agent.passes import Gradients, Passes
 from agent.optimisers import Adam, CentredRMSProp, make_optimiser
+from agent.passes import Gradients, Passes
 from replay.transition import Transition
 
 FISHERS = ("td", "q", "q_all", "policy")
+_METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")
 
 
 class Consolidates(Protocol):
@@ -73,7 +75,9 @@ class QLearner:
         shift_pixels: int,
         generator: torch.Generator,
         compiled: bool = False,
+        recorded: bool = False,
     ) -> None:
+        """The network says on which device; `compiled`: see `CentredRMSProp`; `recorded`: updates are CUDA graphs."""
         self.network = network
         self.target = copy.deepcopy(network).requires_grad_(False)
         self._online, self._behind = Passes(network), Passes(self.target)
@@ -88,6 +92,12 @@ class QLearner:
         self.max_gradient_norm = max_gradient_norm
         self.shift_pixels = shift_pixels
         self.generator = generator
+        self._recorder = Recorder(self._update, lambda: [p.grad for p in network.parameters()]) if recorded else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.network.weights[0].device
 
     @property
     def tasks(self) -> int:
@@ -102,7 +112,7 @@ class QLearner:
 
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A] of the online network."""
-        return self._online.forward(observation, task)[0]
+        return self._online.forward(observation.to(self.device, non_blocking=True), task)[0]
 
     @property
     def weights(self) -> list[Tensor]:
@@ -115,27 +125,41 @@ class QLearner:
         Returns 0-d tensors: loss (mean over the minibatch), q (mean value of the replayed actions), q_max (the
         largest value of any action), td_error (mean absolute), gradient_norm (before clipping).
         """
-        count = len(batch.action)
+        batch = batch.to(self.device)
         now = random_shift(batch.observation, self.shift_pixels, self.generator)
         following = random_shift(batch.next_observation, self.shift_pixels, self.generator)
-        values, seen = self._online.forward(torch.cat([now, following]), task)
-        after, _ = self._behind.forward(following, task)
-        target = double_q_target(batch.reward, batch.discount, values[count:], after)
+        inputs = torch.cat([now, following]), batch.action, batch.reward, batch.discount
+        self._behind.convert(task)
+        if self._recorder is None:
+            measured = self._update(*inputs, task, consolidation)
+        else:
+            measured = self._recorder(task, inputs, task, consolidation)
+            self._tell_changed(task)
+        return dict(zip(_METRICS, measured, strict=True))
+
+    @torch.no_grad()
+    def _update(
+        self, states: Tensor, action: Tensor, reward: Tensor, discount: Tensor, task: int, consolidation: Consolidates
+    ) -> Tensor:
+        """`learn` on states uint8 [2 N, S, H, W], now and following; float32 [5], in the order of _METRICS."""
+        count = len(action)
+        self._online.convert(task, always=self._recorder is not None)
+        values, seen = self._online.forward(states, task)
+        after, _ = self._behind.forward(states[count:], task)
+        target = double_q_target(reward, discount, values[count:], after)
         values = values[:count]
-        chosen = values.gather(1, batch.action[:, None]).squeeze(1)
+        chosen = values.gather(1, action[:, None]).squeeze(1)
         error = chosen - target
-        slope = torch.zeros_like(values).scatter_(1, batch.action[:, None], error.clamp(-1.0, 1.0)[:, None])
+        slope = torch.zeros_like(values).scatter_(1, action[:, None], error.clamp(-1.0, 1.0)[:, None])
         self._set_gradients(self._online.backward(seen.first(count), slope, task), task)
         consolidation.before_step(self.weights)
         norm = clip_norm(self._gradients(task), self.max_gradient_norm)
         consolidation.step(self.optimiser)
-        return {
-            "loss": huber(error).mean(),
-            "q": chosen.mean(),
-            "q_max": values.max(),
-            "td_error": error.abs().mean(),
-            "gradient_norm": norm,
-        }
+        return torch.stack([huber(error).mean(), chosen.mean(), values.max(), error.abs().mean(), norm])
+
+    def _tell_changed(self, task: int) -> None:
+        """A recording changes parameters without telling them so."""
+        torch.autograd.graph.increment_version([*self.network.weights, *self.network.tasks[task].parameters()])
 
     def fisher(
         self, batches: Iterable[Transition], task: int, estimator: str, generator: torch.Generator
@@ -152,6 +176,7 @@ class QLearner:
     def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
         """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, L] at L
         positions, in float32 on the minibatch as it is; nothing is changed."""
+        batch = batch.to(self.device)
         values, taps = self.network.with_taps(batch.observation, task)
         loss = huber(self._error(values, batch, task)).sum()
         gradients = torch.autograd.grad(loss, self.weights)
@@ -176,6 +201,7 @@ class QLearner:
         return values.gather(1, batch.action[:, None]).squeeze(1) - target
 
     def _squares(self, batch: Transition, task: int, estimator: str, generator: torch.Generator) -> list[Tensor]:
+        batch = batch.to(self.device)
         values, taps = self.network.with_taps(batch.observation, task)
         if estimator == "q_all":
             return all_outputs_squares(values, taps)
@@ -195,11 +221,11 @@ class QLearner:
 
     def _set_gradients(self, found: Gradients, task: int) -> None:
         """As a backward pass by autograd would; none for the parameters of other tasks."""
-        for number, own in enumerate(self.network.tasks):
+        for number, others in enumerate(self.network.tasks):
             if number != task:
-                for p in own.parameters():
+                for p in others.parameters():
                     p.grad = None
-        own = self.network.tasks[task]
+        own = self.network.of_task(task)
         parameters = (*self.network.weights, *own.biases, *own.gains)
         for p, gradient in zip(parameters, (*found.weights, *found.biases, *found.gains), strict=True):
             if p.grad is None:

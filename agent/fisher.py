@@ -86,7 +86,8 @@ def all_outputs_squares(outputs: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
 
 def sampled_log_likelihood(logits: Tensor, generator: torch.Generator) -> Tensor:
     """float32 [N]: log softmax(logits)[n, y_n] with y_n drawn from that softmax, not from data."""
-    classes = torch.multinomial(logits.detach().softmax(1), 1, generator=generator)
+    chances = logits.detach().softmax(1).to(generator.device)
+    classes = torch.multinomial(chances, 1, generator=generator).to(logits.device)
     return logits.log_softmax(1).gather(1, classes).squeeze(1)
 
 

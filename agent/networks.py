@@ -89,7 +89,9 @@ class QNetwork(nn.Module):
         """A task's own parameters; of one never met (None): no bias, unit gain."""
         if task is None:
             return TaskParameters(self.units).to(self.weights[0].device)
-        return self.tasks[task]  # type: ignore[return-value]
+        own = self.tasks[task]
+        assert isinstance(own, TaskParameters)
+        return own
 
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""
@@ -99,7 +101,7 @@ class QNetwork(nn.Module):
         for layer, weight in enumerate(self.weights):
             if layer == last:
                 x = x.float()  # bfloat16 would round the values of different actions to ties
-            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
+            bias, gain = own.biases[layer], own.gains[layer]
             if layer < len(self.strides):
                 # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
                 scale = gain / PIXEL_MAX if layer == 0 else gain
@@ -116,11 +118,11 @@ class QNetwork(nn.Module):
 
         Computed in float32 throughout and in the order of the equation, gain after bias.
         """
-        own = self.tasks[task]
+        own = self.of_task(task)
         x = observation.float() / PIXEL_MAX
         taps: list[Tap] = []
         for layer, weight in enumerate(self.weights):
-            bias, gain = own.biases[layer], own.gains[layer]  # type: ignore[index]
+            bias, gain = own.biases[layer], own.gains[layer]
             if layer < len(self.strides):
                 stride = self.strides[layer]
                 z = functional.conv2d(x, weight, stride=stride)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ def _rmsprop(
     root = torch.addcmul(square, mean, mean, value=-1.0).add_(epsilon).sqrt_()
     weight.addcdiv_(gradient, root, value=-rate)
     if anchor:
-        _pull(weight, root, *anchor, strength * rate)
+        _pull(weight, root, anchor[0], anchor[1], strength * rate)
 
 
 @functools.cache
@@ -137,7 +137,8 @@ class Adam(torch.optim.Adam):
             if p.grad is None:
                 continue
             state = self.state[p]
-            correction = 1 - group["betas"][1] ** float(state["step"])
+            steps = state["step"] if p.device.type == "cuda" else float(state["step"])  # float64 where that is no wait
+            correction = 1 - group["betas"][1] ** steps
             for weight, square, centre, stiffness in _cut([p.detach(), state["exp_avg_sq"], mean, precision]):
                 root = (square / correction).sqrt_().add_(group["eps"])
                 _pull(weight, root, centre, stiffness, strength * group["lr"])
@@ -150,5 +151,7 @@ def make_optimiser(
     if name == "rmsprop":
         return CentredRMSProp(params, lr=learning_rate, decay=decay, epsilon=epsilon, compiled=compiled)
     if name == "adam":
-        return Adam(params, lr=learning_rate, eps=epsilon, fused=True)
+        params = list(params)
+        recordable = params[0].device.type == "cuda"
+        return Adam(params, lr=learning_rate, eps=epsilon, fused=True, capturable=recordable)
     raise ValueError(f"unknown optimiser {name!r}: choose rmsprop or adam")

@@ -58,7 +58,7 @@ class Passes:
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
         """uint8 [N, S, H, W], task (None: one never met) -> values float32 [N, A], and what `backward` needs."""
-        self._convert(task)
+        self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
         x = observation.to(self.network.compute_dtype)
         seen = Activations([], [])
@@ -78,8 +78,8 @@ class Passes:
     @torch.no_grad()
     def backward(self, seen: Activations, slope: Tensor, task: int) -> Gradients:
         """Gradients from those of the values, float32 [N, A]; `seen` is of this task and of these parameters."""
-        self._convert(task)
-        strides, own = self.network.strides, self.network.tasks[task]
+        self.convert(task)
+        strides, own = self.network.strides, self.network.of_task(task)
         found = Gradients([], [], [])
         x = slope
         for layer in reversed(range(len(self._weights))):
@@ -108,13 +108,14 @@ class Passes:
             found.weights.append(kernels * gain[:, None, None, None])
         return Gradients(found.weights[::-1], found.biases[::-1], found.gains[::-1])
 
-    def _convert(self, task: int | None) -> None:
+    @torch.no_grad()
+    def convert(self, task: int | None, always: bool = False) -> None:
         """Make the copies anew, if the parameters are not those that they are of."""
         network = self.network
         own = network.of_task(task)
         parameters = [*network.weights, *(own.parameters() if task is not None else ())]
         made = task, sum(p._version for p in parameters)  # versions only grow
-        if made == self._made:
+        if made == self._made and not always:
             return
         if not self._weights:
             types = [network.compute_dtype] * (len(network.weights) - 1) + [torch.float32]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
@@ -55,6 +57,7 @@ def _problems(config: Config) -> Iterator[str]:
         "learner.samples_per_step": c.learner.samples_per_step,
         "learner.reward_clip": c.learner.reward_clip,
         "learner.shift_pixels": c.learner.shift_pixels,
+        "replay.device_gib": c.replay.device_gib,
         "consolidation.strength": c.consolidation.strength,
         "consolidation.start_frames": c.consolidation.start_frames,
         "exploration.hold_frames": c.exploration.hold_frames,
@@ -90,6 +93,11 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"log.checkpoints_kept: at least 2 are kept, is {c.log.checkpoints_kept}"
     if c.learner.shift_pixels > 20:
         yield f"learner.shift_pixels: at most 20 of the 84 pixels, is {c.learner.shift_pixels}"
+    if c.device == "cuda" and not torch.cuda.is_available():
+        yield "device: this torch finds no CUDA device here; use cpu"
+    for name, value in (("learner.recorded", c.learner.recorded), ("replay.device_gib", c.replay.device_gib)):
+        if value and c.device == "cpu":
+            yield f"{name}: needs device cuda"
     yield from _inference_problems(c)
     yield from _replay_problems(c)
     yield from _stream_problems(c)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,16 @@ def fastest_optimiser_code(optimiser: str, network: str, threads: int) -> Litera
     except Exception:  # whatever keeps torch from compiling here: it is not needed
         return "eager"
     return "compiled" if steps[True] < steps[False] else "eager"
+
+
+def use_cuda(deterministic: bool) -> None:
+    """Set torch up for a GPU: matrix products of float32 in TF32, and convolutions by the kernel that measures
+    fastest, or else deterministic algorithms only."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def keep_freed_memory() -> None:

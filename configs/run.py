@@ -26,7 +26,7 @@ from agent.continual import ContinualAgent
 from agent.dqn import QLearner
 from agent.exploration import LinearEpsilon
 from agent.networks import ARCHITECTURES, QNetwork
-from configs.machine import fastest_optimiser_code, fastest_precision, keep_freed_memory
+from configs.machine import fastest_optimiser_code, fastest_precision, keep_freed_memory, use_cuda
 from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
@@ -35,6 +35,7 @@ from envs.stream import GameStream
 from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
+from replay.mirror import FrameMirror
 from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from taskid.source import SingleTask, TaskSource, TrueLabels
@@ -62,10 +63,15 @@ def resolve(config: Config) -> Config:
     emulator_threads = config.emulators.threads or min(config.emulators.count, cores)
     precision = config.learner.precision
     if precision == "auto":
-        precision = fastest_precision(config.learner.network, config.learner.batch_size, threads)
+        precision = (
+            "bfloat16"  # of which every supported GPU is capable
+            if config.device == "cuda"
+            else fastest_precision(config.learner.network, config.learner.batch_size, threads)
+        )
     code = config.learner.optimiser_code
     if code == "auto":
-        code = fastest_optimiser_code(config.learner.optimiser, config.learner.network, threads)
+        on_cpu = config.device == "cpu"
+        code = fastest_optimiser_code(config.learner.optimiser, config.learner.network, threads) if on_cpu else "eager"
     return replace(
         config,
         threads=threads,
@@ -151,7 +157,8 @@ def build_network(config: Config) -> QNetwork:
     """The Q-network without any task."""
     dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
     architecture = ARCHITECTURES[config.learner.network]
-    return QNetwork(architecture, ACTIONS, STACK, SIZE, torch_generator(config.seed, "network"), dtype)
+    generator = torch_generator(config.seed, "network")
+    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype).to(config.device)
 
 
 def build_learner(config: Config) -> QLearner:
@@ -167,6 +174,7 @@ def build_learner(config: Config) -> QLearner:
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
         compiled=c.optimiser_code == "compiled",
+        recorded=c.recorded,
     )
 
 
@@ -179,8 +187,24 @@ def build_memory(config: Config) -> PerTaskReplay:
         n_step=config.learner.n_step,
         gamma=config.learner.discount,
         compress=r.compress,
+        make_mirror=_mirror_maker(config),
     )
     return PerTaskReplay(make_buffer, budget_bytes=int(r.budget_gib * 2**30))
+
+
+def _mirror_maker(config: Config) -> Callable[[int, int, int], FrameMirror | None]:
+    """Mirrors of frames on the device, as long as there is room for another."""
+    left = int(config.replay.device_gib * 2**30)
+
+    def make(slots: int, height: int, width: int) -> FrameMirror | None:
+        nonlocal left
+        needed = slots * height * width
+        if needed > left:
+            return None
+        left -= needed
+        return FrameMirror(slots, height, width, config.device)
+
+    return make
 
 
 def forget_me_not_settings(config: InferenceConfig) -> ForgetMeNotSettings:
@@ -249,6 +273,8 @@ def build(config: Config) -> Parts:
     """All parts of a resolved configuration; sets torch's number of threads and how memory is freed."""
     torch.set_num_threads(config.threads)
     keep_freed_memory()
+    if config.device == "cuda":
+        use_cuda(config.deterministic)
     stream = build_stream(config)
     memory = build_memory(config)
     return Parts(stream, build_agent(config, memory, lambda: stream.label), memory)

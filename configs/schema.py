@@ -71,6 +71,8 @@ class LearnerConfig:
     """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
     """rmsprop: centred, epsilon inside the root (PAPER); adam: faster at short budgets."""
+    recorded: bool = False
+    """With device cuda: replay the update as a CUDA graph, recorded once per task."""
     optimiser_code: Literal["auto", "eager", "compiled"] = "auto"
     """compiled: rmsprop as one loop over memory, made by torch.compile, which needs a C++ compiler; auto takes it where
     it works and measures faster."""
@@ -178,6 +180,9 @@ class ReplayConfig:
     """Agent steps in a task before learning in it starts, once for ever (PAPER: 50,000)."""
     compress: bool = True
     """Keep frames compressed with lz4."""
+    device_gib: float = 0.0
+    """With device cuda: memory of the GPU for copies of frames, from which minibatches are gathered there [GiB]. A
+    task whose buffer finds no room is sampled in host memory, and its minibatches are copied; 0: all are."""
     budget_gib: float = 8.0
     """Memory for all buffers together [GiB]; when full, the largest buffer forgets its oldest transitions."""
 
@@ -226,6 +231,11 @@ class Config:
     """Seed of everything random in the run."""
     frames: int = 50_000_000
     """Length of the run [frames]."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks and anchors are and learning happens."""
+    deterministic: bool = False
+    """With device cuda: use deterministic algorithms only, so that a resume is bit-exact on the same kind of GPU (on
+    the CPU it always is)."""
     threads: int = 0
     """Threads that compute; 0: one per core."""
     tasks: Literal["inferred", "true_labels", "single"] = "true_labels"

@@ -8,13 +8,14 @@ read, saved and dropped by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from replay.frames import FrameBlock
+from replay.mirror import FrameMirror
 from replay.rows import BLACK, RowTable
 from replay.step import Step
 from replay.transition import Transition
@@ -22,6 +23,7 @@ from replay.windows import Windows, n_step_windows
 
 _ROUNDS = 8  # of rejection, before the valid pairs are enumerated
 _CHUNK = 1 << 14  # pairs examined at a time when enumerating
+_MIRROR_SLACK = 1.05  # for the older frames of stacks that begin anew within a block
 _BLOCK = 32  # an address is (block's number << _BLOCK) + frame's number within it
 
 
@@ -47,9 +49,11 @@ class FrameRing:
         gamma: float = 0.99,
         block_rows: int = 256,
         compress: bool = True,
+        make_mirror: Callable[[int, int, int], FrameMirror | None] | None = None,
     ) -> None:
         """capacity: transitions, rounded down to whole rows. n_step, gamma: see `replay.windows`. block_rows:
         rows per block. compress: lz4 (a fifth of the memory on average) or raw frames (faster to sample).
+        make_mirror: (slots, H, W) -> a mirror to sample from, if there is room for one.
         B, S, H and W are those of the first observation. ValueError if a number is out of range."""
         if capacity < 1 or n_step < 1 or block_rows < 1 or not 0 <= gamma <= 1:
             raise ValueError("A replay needs capacity, n_step and block_rows ≥ 1 and gamma in [0, 1].")
@@ -61,6 +65,8 @@ class FrameRing:
         self._rows = RowTable(1, 1)
         self._previous = np.zeros(0, np.uint8)  # the newest row's observation
         self._sealed_bytes = 0
+        self._make_mirror = make_mirror
+        self._mirror: FrameMirror | None = None
 
     def __len__(self) -> int:
         """Transitions held: rows not evicted × B. Includes the few that cannot be sampled: those before an
@@ -102,6 +108,7 @@ class FrameRing:
         if opens:
             self._blocks[row // self._block_rows] = FrameBlock(observation[0, 0].nbytes, self._compress)
         block = self._blocks[row // self._block_rows]
+        stored = len(block)
 
         continues = self._continues(observation) if linked and not opens else np.zeros(rows.batch, np.bool_)
         rows.age[slot] = np.where(continues, np.minimum(rows.age[before] + 1, self._shape[1] - 1), 0)
@@ -111,6 +118,8 @@ class FrameRing:
         rows.frame[slot] = len(block)
         for frame in observation[:, -1]:
             block.append(frame)
+        if self._mirror:
+            self._mirror.append(row // self._block_rows, self._frames_of(block, stored))
         rows.action[slot], rows.reward[slot] = action, following.reward
         rows.discount[slot], rows.cut[slot] = following.discount, following.interrupted
         rows.time[slot], rows.linked[slot] = time, linked
@@ -194,6 +203,8 @@ class FrameRing:
             self._blocks[segment["number"]] = block
             self._sealed_bytes += block.nbytes if block.sealed else 0
             self._rows.write(segment["number"] * self._block_rows, segment["rows"])
+            if self._mirror:
+                self._mirror.append(segment["number"], self._frames_of(block, 0))
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -217,6 +228,14 @@ class FrameRing:
         blocks = -(-rows // self._block_rows) + 1
         self._shape, self._previous = shape, np.zeros(shape, np.uint8)
         self._rows = RowTable((blocks + 1) * self._block_rows, shape[0])
+        frames = blocks * shape[0] * (self._block_rows + shape[1] - 1)
+        slots = int(frames * _MIRROR_SLACK) + 1  # and one that is black
+        self._mirror = self._make_mirror(slots, *shape[2:]) if self._make_mirror else None
+
+    def _frames_of(self, block: FrameBlock, start: int) -> np.ndarray:
+        """uint8 [K, H, W]: the block's frames from number `start` on."""
+        frames = bytearray().join(block.read(i) for i in range(start, len(block)))
+        return np.frombuffer(frames, np.uint8).reshape(-1, *self._shape[2:])
 
     def _continues(self, observation: np.ndarray) -> np.ndarray:
         """bool [B]: the older frames of the stack are the newer ones of the previous row's."""
@@ -235,7 +254,10 @@ class FrameRing:
         return first
 
     def _drop(self) -> None:
-        self._sealed_bytes -= self._blocks.pop(next(iter(self._blocks))).nbytes
+        number = next(iter(self._blocks))
+        self._sealed_bytes -= self._blocks.pop(number).nbytes
+        if self._mirror:
+            self._mirror.drop(number)
 
     def _block_state(self, number: int) -> dict[str, Any]:
         start = number * self._block_rows
@@ -267,18 +289,7 @@ class FrameRing:
         end = start + np.where(windows.discount != 0, windows.length, 0)
         row = np.concatenate([start, end])
         numbers = self._rows.stacks(row, np.concatenate([emulator, emulator]), self._shape[1])
-        block = (row // self._block_rows << _BLOCK)[:, None]
-        addresses = np.where(numbers == BLACK, BLACK, block + numbers)
-        unpacked: dict[int, bytes | memoryview] = {BLACK: bytes(self._previous[0, 0].nbytes)}
-        frames = []
-        for address in addresses.ravel().tolist():
-            frame = unpacked.get(address)
-            if frame is None:
-                frame = self._blocks[address >> _BLOCK].read(address & ((1 << _BLOCK) - 1))
-                unpacked[address] = frame
-            frames.append(frame)
-        pixels = torch.frombuffer(bytearray().join(frames), dtype=torch.uint8)
-        stacks = pixels.view(2, len(pairs), *self._shape[1:])
+        stacks = self._pixels(row // self._block_rows, numbers).view(2, len(pairs), *self._shape[1:])
         action = self._rows.action[start % self._rows.slots, emulator].astype(np.int64)
         return Transition(
             observation=stacks[0],
@@ -287,3 +298,18 @@ class FrameRing:
             discount=torch.from_numpy(windows.discount),
             next_observation=stacks[1],
         )
+
+    def _pixels(self, block: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
+        """uint8, N S frames one after the other: those with `numbers` [N, S] in the blocks [N]."""
+        if self._mirror and not self._mirror.full:
+            return self._mirror.gather(np.repeat(block, numbers.shape[1]), numbers.ravel())
+        addresses = np.where(numbers == BLACK, BLACK, (block << _BLOCK)[:, None] + numbers)
+        unpacked: dict[int, bytes | memoryview] = {BLACK: bytes(self._previous[0, 0].nbytes)}
+        frames = []
+        for address in addresses.ravel().tolist():
+            frame = unpacked.get(address)
+            if frame is None:
+                frame = self._blocks[address >> _BLOCK].read(address & ((1 << _BLOCK) - 1))
+                unpacked[address] = frame
+            frames.append(frame)
+        return torch.frombuffer(bytearray().join(frames), dtype=torch.uint8)

@@ -5,7 +5,8 @@ Axes: N transitions, S stacked frames (newest last), H × W pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -33,11 +34,16 @@ class Transition:
         return len(self.action)
 
     def to(self, device: torch.device | str) -> Transition:
-        """The same minibatch on `device`; the copies are asynchronous where the source is pinned."""
-        return Transition(
-            observation=self.observation.to(device, non_blocking=True),
-            action=self.action.to(device, non_blocking=True),
-            reward=self.reward.to(device, non_blocking=True),
-            discount=self.discount.to(device, non_blocking=True),
-            next_observation=self.next_observation.to(device, non_blocking=True),
-        )
+        """The same minibatch on `device`, copied asynchronously through pinned memory."""
+        return Transition(*(_moved(getattr(self, field.name), torch.device(device)) for field in fields(self)))
+
+    def split(self, size: int) -> Iterator[Transition]:
+        """Minibatches of `size` rows, one after the other; views."""
+        columns = [getattr(self, field.name).split(size) for field in fields(self)]
+        return (Transition(*part) for part in zip(*columns, strict=True))
+
+
+def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if tensor.device.type == device.type:
+        return tensor
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

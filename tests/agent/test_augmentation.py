@@ -2,6 +2,7 @@
 
 import torch
 
+from agent import augmentation
 from agent.augmentation import random_shift
 
 
@@ -38,3 +39,10 @@ def test_all_shifts_occur_equally_often():
 def test_no_shift_is_the_identity():
     x = observations()
     assert random_shift(x, 0, torch.Generator()) is x
+
+
+def test_the_gather_for_accelerators_shifts_alike():
+    x = observations()
+    offsets = torch.randint(0, 7, (6, 2), generator=torch.Generator().manual_seed(1))
+    gathered = augmentation._gathered(x, offsets - 3)
+    assert torch.equal(gathered, random_shift(x, 3, torch.Generator().manual_seed(1)))

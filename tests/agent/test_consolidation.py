@@ -38,9 +38,7 @@ def weights_at(seed):
 def fisher_of(seed):
     """Over several orders of magnitude, a fifth of it 0."""
     g = torch.Generator().manual_seed(1000 + seed)
-    return [
-        (2 * torch.randn(shape, generator=g)).exp() * (torch.rand(shape, generator=g) > 0.2) for shape in SHAPES
-    ]
+    return [(2 * torch.randn(shape, generator=g)).exp() * (torch.rand(shape, generator=g) > 0.2) for shape in SHAPES]
 
 
 def make(memory=None, pull=None, **settings):

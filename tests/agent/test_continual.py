@@ -23,6 +23,7 @@ from configs.schema import (
     Visit,
 )
 from envs.timestep import TimeStep
+from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, ForgetMeNot
 from taskid.source import Inference
 from tests.conformance.alike import assert_alike, difference, through_a_file
@@ -71,11 +72,14 @@ class Memory:
 
     def sample(self, task, size, rng):
         self.sampled.append((task, size, rng))
-        return rng.integers(1000, size=size)
+        column = torch.from_numpy(rng.integers(1000, size=size))
+        return Transition(column, column, column, column, column)
 
 
 class Learner:
     """Its one weight is the number of updates made."""
+
+    device = torch.device("cpu")
 
     def __init__(self):
         self.tasks, self.learned, self.syncs, self.measured = 0, [], 0, []

@@ -1,6 +1,7 @@
 """The optimisers against their equations, number by number, and the implicit step on a penalty."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -283,3 +284,31 @@ def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
             pull.before_step([weight], anchor, 1.0)
             pull.step(optimiser, anchor, 1.0)
         assert weight.item() == pytest.approx(expected, abs=2e-3)
+
+
+# -- compiled ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_the_compiled_step_is_the_plain_one():
+    """With and without an anchor, on a large parameter and beside a small one; and it tells that it changed them."""
+    shapes = ((130, 131), (7,))
+    plain, fast = parameters(shapes=shapes), parameters(shapes=shapes)
+    settings = {"learning_rate": 0.01, "epsilon": 0.01, "decay": 0.9}
+    optimisers_ = [
+        make_optimiser("rmsprop", each, **settings, compiled=compiled)
+        for each, compiled in ((plain, False), (fast, True))
+    ]
+    anchor = DiagonalGaussian.of([torch.ones(130, 131), torch.ones(7)], [torch.rand(130, 131), torch.rand(7)])
+    generator = torch.Generator().manual_seed(1)
+    for step in range(12):
+        version = fast[0]._version
+        gradients = [torch.randn(shape, generator=generator) for shape in shapes]
+        for each, optimiser in zip((plain, fast), optimisers_, strict=True):
+            for p, g in zip(each, gradients, strict=True):
+                p.grad = g.clone()
+            optimiser.step_towards(anchor, 3.0) if step % 3 == 2 else optimiser.step()
+        assert fast[0]._version > version
+        for a, b in zip(fast, plain, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(plain[0], parameters(shapes=shapes)[0])

@@ -176,6 +176,7 @@ NOT_NEGATIVE = [
     "learner.samples_per_step",
     "learner.reward_clip",
     "learner.shift_pixels",
+    "replay.device_gib",
     "consolidation.strength",
     "consolidation.start_frames",
     "exploration.hold_frames",
@@ -223,6 +224,8 @@ IMPOSSIBLE = [
     ("replay.budget_gib", ".nan", "finite"),
     ("log.checkpoints_kept", "1", "at least 2"),
     ("learner.shift_pixels", "50", "at most 20"),
+    ("learner.recorded", "true", "needs device cuda"),
+    ("replay.device_gib", "2", "needs device cuda"),
     ("stream.games", "[]", "at least one"),
     ("stream.games", "[krull, krull]", "once"),
     ("stream.games", "[krul]", "did you mean krull"),
@@ -274,7 +277,8 @@ def test_every_number_has_been_thought_of() -> None:
 
 def test_a_dumped_configuration_loads_back(tmp_path: Path) -> None:
     arguments = ["--seed", "7", "--learner.learning_rate", "3e-05", "--stream.games", "[pong, boxing]"]
-    _, config = read_options([*arguments, "--replay.compress", "false", "--learner.reward_clip", "0"])
+    arguments += ["--replay.compress", "false", "--learner.reward_clip", "0", "--learner.optimiser_code", "eager"]
+    _, config = read_options(arguments)
     assert (config.seed, config.learner.learning_rate, config.stream.games) == (7, 3e-5, ["pong", "boxing"])
     for each in (Config(), config, resolve(config)):
         path = tmp_path / "config.yaml"
@@ -382,7 +386,7 @@ def test_a_single_setting_beats_the_models(name: str) -> None:
     for model, settings in MODELS:
         given = getattr(OTHER, name) if name not in ("base", "at_starts") else getattr(DEFAULT, name)
         value = str(given).lower() if isinstance(given, bool) else str(given)
-        arguments = ["--inference.model", model, f"--inference.{name}", value, "--learner.precision", "float32"]
+        arguments = ["--inference.model", model, f"--inference.{name}", value, "--learner.precision", "float32", "--learner.network", "small"]
         _, config = read_options(arguments)
         expected = replace(settings, **{name: given})
         assert resolve(config).inference == InferenceConfig(model=model, **dataclasses.asdict(expected))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.buffer import FrameRing
+from replay.mirror import FrameMirror
 from tests.replay.streams import Step, Stream, Twin, equal, keys
 
 GAMMA = 0.5
@@ -131,6 +133,50 @@ def test_raw_and_compressed_are_equal_whatever_the_blocks(n_step: int) -> None:
     fill(rings, Stream(7, 3, fill="noise"), 50, seams=0.1)
     batches = [ring.sample(50, np.random.default_rng(2)) for ring in rings]
     assert all(equal(batches[0], batch) for batch in batches[1:])
+
+
+def mirror_maker(made: list[FrameMirror], given: int | None = None) -> Callable[[int, int, int], FrameMirror]:
+    def make(slots: int, height: int, width: int) -> FrameMirror:
+        made.append(FrameMirror(given or slots, height, width, "cpu"))
+        return made[-1]
+
+    return make
+
+
+@pytest.mark.parametrize("slots", [1000, 40])
+@pytest.mark.parametrize("ends", [0.0, 0.3])
+def test_a_mirror_shows_the_same_frames_also_after_a_resume(slots: int, ends: float) -> None:
+    made: list[FrameMirror] = []
+    plain = FrameRing(90, 3, GAMMA, 5)
+    mirrored = FrameRing(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, slots))
+    stream, time = Stream(7, 3, fill="noise", ends=ends), 0
+    for _ in range(12):  # more than the ring holds, so that blocks are dropped
+        time = fill([plain, mirrored], stream, 7, seams=0.1, time=time)
+        batches = [ring.sample(50, np.random.default_rng(time)) for ring in (plain, mirrored)]
+        assert equal(*batches)
+    assert made[0].full == (slots == 40)
+    resumed = FrameRing(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, 1000))
+    resumed.load_state_dict(plain.state_dict())
+    fill([plain, resumed], stream, 9, time=time)
+    assert not made[1].full
+    assert equal(*(ring.sample(50, np.random.default_rng(5)) for ring in (plain, resumed)))
+
+
+def test_a_mirror_gives_its_slots_back() -> None:
+    made: list[FrameMirror] = []
+    ring = FrameRing(60, 1, GAMMA, 5, make_mirror=mirror_maker(made))
+    fill([ring], Stream(0, 2, ends=0.0), 2000)
+    assert not made[0].full
+
+
+def test_a_minibatch_is_split_into_its_rows_in_order() -> None:
+    ring = FrameRing(100, 2, GAMMA)
+    fill([ring], Stream(0, 2, fill="noise"), 40)
+    whole_batch = ring.sample(12, np.random.default_rng(1))
+    parts = list(whole_batch.split(4))
+    assert [len(part) for part in parts] == [4, 4, 4]
+    for name in ("observation", "action", "reward", "discount", "next_observation"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole_batch, name))
 
 
 def test_the_minibatch_has_the_promised_types() -> None:
