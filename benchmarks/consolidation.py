@@ -23,10 +23,10 @@ import torch
 
 from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
+from benchmarks.minibatch import minibatch
 from configs.machine import fastest_precision
 from configs.run import build_learner
 from configs.schema import Config, LearnerConfig
-from replay.transition import Transition
 
 _TASKS = (1, 10, 100)
 _BATCH = 32
@@ -59,7 +59,7 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     )
     learner = build_learner(config)
     learner.add_task()
-    batch = _minibatch()
+    batch = minibatch(_BATCH)
     kinds: dict[str, Consolidation | NoConsolidation] = {"none": NoConsolidation()}
     kinds |= {str(tasks): _anchored(learner, tasks) for tasks in _TASKS}
     times: dict[str, list[float]] = {name: [] for name in kinds}
@@ -102,18 +102,6 @@ def _anchored(learner: QLearner, tasks: int) -> Consolidation:
             anchors[task] = anchors[1 + task % 10]
     consolidation.enter(0)
     return consolidation
-
-
-def _minibatch() -> Transition:
-    generator = torch.Generator().manual_seed(0)
-    frames = [torch.randint(256, (_BATCH, 4, 84, 84), generator=generator, dtype=torch.uint8) for _ in range(2)]
-    return Transition(
-        observation=frames[0],
-        action=torch.randint(18, (_BATCH,), generator=generator),
-        reward=torch.randn(_BATCH, generator=generator),
-        discount=torch.full((_BATCH,), 0.99),
-        next_observation=frames[1],
-    )
 
 
 def _clock(work: Callable[[], object]) -> float:

@@ -386,7 +386,8 @@ def test_a_single_setting_beats_the_models(name: str) -> None:
     for model, settings in MODELS:
         given = getattr(OTHER, name) if name not in ("base", "at_starts") else getattr(DEFAULT, name)
         value = str(given).lower() if isinstance(given, bool) else str(given)
-        arguments = ["--inference.model", model, f"--inference.{name}", value, "--learner.precision", "float32", "--learner.network", "small"]
+        arguments = ["--inference.model", model, f"--inference.{name}", value]
+        arguments += ["--learner.precision", "float32", "--learner.network", "small"]
         _, config = read_options(arguments)
         expected = replace(settings, **{name: given})
         assert resolve(config).inference == InferenceConfig(model=model, **dataclasses.asdict(expected))

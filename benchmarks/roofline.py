@@ -1,0 +1,192 @@
+"""Where the time of the training loop goes, beside what this machine cannot do faster.
+
+    python -m benchmarks.roofline [--network nature] [--precision auto] [--seconds 20] [--agent continual] [--json]
+    python -m benchmarks.roofline --device cuda --recorded --device_gib 4 --emulators 64        with a GPU
+
+First the machine's rates: products of large matrices in the precision used, copying of memory, and the emulators
+alone. From these the floors: an update's multiplications at the first, the optimiser's bytes at the second, a step's
+emulation at the third. Then the loop itself, phase by phase, and an update alone. `busy` is the processor time of the
+loop over what its cores had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+
+from agent.consolidation import NoConsolidation
+from benchmarks.minibatch import minibatch
+from configs.plan import measure_rates
+from configs.run import build_consolidation, build_learner, build_stream, resolve
+from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+
+_SIDE = 2048  # of the matrices
+_FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
+_ANCHORS = 10
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
+    parser.add_argument("--agent", choices=("plain", "continual"), default="plain")
+    parser.add_argument("--emulators", type=int, default=8)
+    parser.add_argument("--game", default="breakout")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of the loop, in steady state")
+    parser.add_argument("--samples_per_step", type=float, default=8.0)
+    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--recorded", action="store_true", help="with --device cuda: updates as CUDA graphs")
+    parser.add_argument("--device_gib", type=float, default=0.0, help="with --device cuda: memory for frames there")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    options = parser.parse_args()
+    report = measure(resolve(configuration(options)), options.seconds)
+    for name, value in report.items():
+        print(f"{name:28} {value:,.3f}" if isinstance(value, float) else f"{name:28} {value}")
+    if options.json:
+        print(json.dumps(report))
+
+
+def configuration(options: argparse.Namespace) -> Config:
+    """The run that the options describe: one game, and tasks and anchors if the agent is the continual one."""
+    continual = options.agent == "continual"
+    return Config(
+        device=options.device,
+        threads=options.threads,
+        tasks="inferred" if continual else "single",
+        stream=StreamConfig(games=[options.game]),
+        emulators=EmulatorConfig(count=options.emulators),
+        learner=LearnerConfig(
+            network=options.network,
+            precision=options.precision,
+            optimiser=options.optimiser,
+            samples_per_step=options.samples_per_step,
+            recorded=options.recorded,
+        ),
+        consolidation=ConsolidationConfig(kind="ewc" if continual else "none"),
+        replay=ReplayConfig(capacity=20_000, min_history=2_000, device_gib=options.device_gib),
+    )
+
+
+def measure(config: Config, seconds: float) -> dict[str, Any]:
+    """The report's quantities; milliseconds unless the name says otherwise."""
+    c = config.learner
+    torch.set_num_threads(config.threads)
+    gflops, gigabytes = matrix_rate(config), copy_rate(config)
+    emulation = emulator_milliseconds(config)
+    update = update_milliseconds(config)
+    before, begin = time.process_time(), time.perf_counter()
+    rates = measure_rates(config, seconds)
+    busy = (time.process_time() - before) / (time.perf_counter() - begin) / len(os.sched_getaffinity(0))
+    updates = config.emulators.count * c.samples_per_step / c.batch_size  # in a vector step
+    floor = 1e3 * update_operations(config) / (1e9 * gflops)
+    return {
+        "network": c.network,
+        "precision": c.precision,
+        "optimiser": f"{c.optimiser}, {c.optimiser_code}",
+        "device": config.device,
+        "threads": config.threads,
+        "emulators": config.emulators.count,
+        "agent": "plain" if config.tasks == "single" else "continual",
+        "gflops": gflops,
+        "copy_gb_per_s": gigabytes,
+        "update_gflop": update_operations(config) / 1e9,
+        "update_ms": update,
+        "update_floor_ms": floor,
+        "update_over_floor": update / floor,
+        "optimiser_floor_ms": 1e3 * optimiser_bytes(config) / (1e9 * gigabytes),
+        "updates_per_step": updates,
+        "learn_floor_ms": updates * floor,
+        "emulate_alone_ms": emulation,
+        **{f"{name}_ms": value for name, value in rates.ms_per_phase.items()},
+        "agent_steps_per_s": rates.agent_steps_per_s,
+        "frames_per_s": 4 * rates.agent_steps_per_s,
+        "busy": busy,
+    }
+
+
+def matrix_rate(config: Config) -> float:
+    """GFLOP/s of a product of large matrices in the learner's number type."""
+    dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
+    a, b = (torch.randn(_SIDE, _SIDE, device=config.device).to(dtype) for _ in range(2))
+    return 2 * _SIDE**3 / milliseconds(lambda: a @ b, config) / 1e6
+
+
+def copy_rate(config: Config) -> float:
+    """GB/s, read and written bytes together."""
+    a = torch.zeros(_FLOATS, device=config.device)
+    b = torch.empty_like(a)
+    return 2 * a.nbytes / milliseconds(lambda: b.copy_(a), config) / 1e6
+
+
+def emulator_milliseconds(config: Config) -> float:
+    """Of a vector step with nothing else going on."""
+    stream = build_stream(config)
+    stream.start()
+    action = torch.zeros(config.emulators.count, dtype=torch.int64).numpy()
+    elapsed = milliseconds(lambda: stream.step(action), config, rounds=200)
+    stream.close()
+    return elapsed
+
+
+def update_milliseconds(config: Config) -> float:
+    """Of one update on a fixed minibatch, with ten anchors if the agent is the continual one."""
+    learner = build_learner(config)
+    learner.add_task()
+    consolidation = build_consolidation(config, learner.weights)
+    if not isinstance(consolidation, NoConsolidation):
+        fisher = [torch.full_like(w, 1e-6) for w in learner.weights]
+        for task in range(1, _ANCHORS + 1):
+            consolidation.memory.store(task, learner.weights, fisher)
+        consolidation.enter(0)
+    batch = minibatch(config.learner.batch_size).to(config.device)
+    return milliseconds(lambda: learner.learn(batch, 0, consolidation), config, rounds=40)
+
+
+def update_operations(config: Config) -> float:
+    """Floating-point operations of an update's multiplications: states and successors through the online network,
+    successors through the target network, and backwards; pixels need no gradient."""
+    learner = build_learner(config)
+    macs, side = [], 84
+    for layer, weight in enumerate(learner.weights):
+        places = 1
+        if layer < len(learner.network.strides):
+            side = (side - weight.shape[-1]) // learner.network.strides[layer] + 1
+            places = side * side
+        macs.append(places * prod(weight.shape))
+    forward, backward = 3 * sum(macs), 2 * sum(macs) - macs[0]
+    return 2.0 * config.learner.batch_size * (forward + backward)
+
+
+def optimiser_bytes(config: Config) -> float:
+    """That a step must read and write: weights and two averages both, gradients once; with anchors two arrays more."""
+    weights = sum(w.numel() for w in build_learner(config).weights)
+    arrays = 7 + (0 if config.consolidation.kind == "none" else 2)
+    return 4.0 * arrays * weights
+
+
+def milliseconds(work: Callable[[], object], config: Config, rounds: int = 20) -> float:
+    """The median of some rounds, after a few more."""
+    times = []
+    for turn in range(rounds + 5):
+        begin = time.perf_counter()
+        work()
+        if config.device == "cuda":
+            torch.cuda.synchronize()
+        if turn >= 5:
+            times.append(1e3 * (time.perf_counter() - begin))
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
