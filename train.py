@@ -102,6 +102,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         "stream": stream,
         "agent": agent,
         "memory": memory,
+        "consolidation": agent.consolidation,
         "episodes": episodes,
         "window": window,
         "milestones": milestones,

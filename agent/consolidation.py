@@ -8,6 +8,9 @@ Three parts that combine freely.
 * `Consolidation` holds both, measures the Fisher information when a task is left, and gates the tasks that may
   leave an anchor at all. `NoConsolidation` is its null object.
 
+What was left is never changed, only replaced. So states share it, as `segments` whose names promise their content (a
+checkpoint need not write those again that the one before holds): the task and how often it has left something.
+
 lambda is quoted at the scale of a loss that is summed over the minibatch, as everything in `agent.dqn` is. Only
 shared weights are given to these objects: a task's own biases and gains never are.
 """
@@ -48,7 +51,8 @@ class Memory(Protocol):
     def anchor(self, task: int) -> DiagonalGaussian | None:
         """The task's own anchor, if it has one."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything; what tasks left is under `segments`, a name standing for the same content for ever."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
@@ -64,10 +68,12 @@ class SeparateAnchors:
     def __init__(self, include_active: bool = False) -> None:
         self.include_active = include_active
         self.anchors: dict[int, DiagonalGaussian] = {}
+        self.departures: dict[int, int] = {}  # how often a task has left an anchor
 
     def store(self, task: int, weights: Weights, fisher: Weights) -> None:
         """Replace the task's anchor."""
         self.anchors[task] = DiagonalGaussian.of(weights, fisher)
+        self.departures[task] = self.departures.get(task, 0) + 1
 
     def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
         """The product of the anchors, in order of task, made anew from the anchors themselves."""
@@ -84,12 +90,17 @@ class SeparateAnchors:
         return self.anchors.get(task)
 
     def state_dict(self) -> dict[str, Any]:
-        """All anchors."""
-        return {"anchors": {task: anchor.state_dict() for task, anchor in self.anchors.items()}}
+        """All anchors and the numbers of departures."""
+        segments = {_segment(task, count): self.anchors[task].state_dict() for task, count in self.departures.items()}
+        return {"segments": segments, "departures": dict(self.departures)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.anchors = {task: DiagonalGaussian.from_state(one) for task, one in state["anchors"].items()}
+        self.departures, segments = dict(state["departures"]), state["segments"]
+        self.anchors = {
+            task: DiagonalGaussian.from_state(segments[_segment(task, count)])
+            for task, count in self.departures.items()
+        }
 
 
 class OnlineAnchor:
@@ -102,6 +113,7 @@ class OnlineAnchor:
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.running: DiagonalGaussian | None = None
+        self.departures = 0  # of all tasks
 
     def store(self, task: int, weights: Weights, fisher: Weights) -> None:
         """Decay, add, and move the centre to `weights`."""
@@ -109,6 +121,7 @@ class OnlineAnchor:
         if self.running:
             total = [self.decay * old + new for old, new in zip(self.running.precision, total, strict=True)]
         self.running = DiagonalGaussian.of(weights, total)
+        self.departures += 1
 
     def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
         """The running Gaussian."""
@@ -124,12 +137,15 @@ class OnlineAnchor:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """The running Gaussian."""
-        return {"running": self.running.state_dict() if self.running else None}
+        """The running Gaussian, named after the number of departures."""
+        segments = {f"running-{self.departures:06d}": self.running.state_dict()} if self.running else {}
+        return {"segments": segments, "departures": self.departures}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.running = DiagonalGaussian.from_state(state["running"]) if state["running"] else None
+        self.departures = state["departures"]
+        found = state["segments"].get(f"running-{self.departures:06d}")
+        self.running = DiagonalGaussian.from_state(found) if found else None
 
 
 class LatestOptimum:
@@ -144,11 +160,13 @@ class LatestOptimum:
         self.include_active = include_active
         self.fishers: dict[int, tuple[Tensor, ...]] = {}
         self.latest: tuple[Tensor, ...] = ()
+        self.departures: dict[int, int] = {}  # how often a task has left a Fisher
 
     def store(self, task: int, weights: Weights, fisher: Weights) -> None:
         """Replace the task's Fisher and move the centre."""
         anchor = DiagonalGaussian.of(weights, fisher)
         self.fishers[task], self.latest = anchor.precision, anchor.mean
+        self.departures[task] = self.departures.get(task, 0) + 1
 
     def merge_into(self, merged: DiagonalGaussian, active: int) -> float:
         """All Fishers at one centre."""
@@ -165,13 +183,26 @@ class LatestOptimum:
         return DiagonalGaussian(self.latest, self.fishers[task]) if task in self.fishers else None
 
     def state_dict(self) -> dict[str, Any]:
-        """The Fishers and the centre."""
-        return {"fishers": {task: list(one) for task, one in self.fishers.items()}, "latest": list(self.latest)}
+        """The Fishers, the centre (named after the number of all departures) and the numbers of departures."""
+        segments = {_segment(task, count): list(self.fishers[task]) for task, count in self.departures.items()}
+        if self.latest:
+            segments[self._centre] = list(self.latest)
+        return {"segments": segments, "departures": dict(self.departures)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.fishers = {task: tuple(t.clone() for t in one) for task, one in state["fishers"].items()}
-        self.latest = tuple(t.clone() for t in state["latest"])
+        self.departures, segments = dict(state["departures"]), state["segments"]
+        self.fishers = {task: tuple(segments[_segment(task, count)]) for task, count in self.departures.items()}
+        self.latest = tuple(segments.get(self._centre, ()))
+
+    @property
+    def _centre(self) -> str:
+        return f"latest-{sum(self.departures.values()):06d}"
+
+
+def _segment(task: int, departures: int) -> str:
+    """The name of what a task left at its so many-th departure."""
+    return f"task{task:03d}-{departures:06d}"
 
 
 # -- pulls: how the penalty is felt ---------------------------------------------------------------------------
@@ -270,9 +301,7 @@ class NoConsolidation:
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """Nothing to pull."""
 
-    def examine(
-        self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None
-    ) -> dict[str, float]:
+    def examine(self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None) -> dict[str, float]:
         """There is nothing to see."""
         return {}
 
@@ -350,9 +379,7 @@ class Consolidation:
         self.pull.after_step(weights, self.merged, self.strength, rates)
 
     @torch.no_grad()
-    def examine(
-        self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None
-    ) -> dict[str, float]:
+    def examine(self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None) -> dict[str, float]:
         """Penalty, its gradient beside the loss's, stiffness (see `agent.instruments`), and the distance from every
         anchor that is kept, in its own metric: the root of sum F (theta - theta_c)^2."""
         found = {"penalty": float(self.penalty(weights))}
@@ -370,10 +397,11 @@ class Consolidation:
         return 0.5 * self.strength * (self.merged.quadratic(weights) + self.rest)
 
     def state_dict(self) -> dict[str, Any]:
-        """The memory and the active task; the merge is made anew from them."""
-        return {"memory": self.memory.state_dict(), "active": self.active}
+        """The memory, with its `segments` at the top, and the active task; the merge is made anew from them."""
+        memory = self.memory.state_dict()
+        return {"segments": memory.pop("segments"), "memory": memory, "active": self.active}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.memory.load_state_dict(state["memory"])
+        self.memory.load_state_dict({**state["memory"], "segments": state["segments"]})
         self.enter(state["active"])

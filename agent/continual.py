@@ -289,11 +289,10 @@ class ContinualAgent:
         self.tasks.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything of the agent but its memory, which has a state of its own."""
+        """Everything of the agent but its memory and its consolidation, which have states of their own."""
         return {
             "tasks": self.tasks.state_dict(),
             "learner": self.learner.state_dict(),
-            "consolidation": self.consolidation.state_dict(),
             "task": self.task,
             "time": self.time,
             "pending": self.pending.state_dict(),
@@ -311,7 +310,6 @@ class ContinualAgent:
         """Restore what `state_dict` returned."""
         self.tasks.load_state_dict(state["tasks"])
         self.learner.load_state_dict(state["learner"])
-        self.consolidation.load_state_dict(state["consolidation"])
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])

@@ -45,20 +45,17 @@ class DiagonalGaussian:
     def quadratic(self, weights: Sequence[Tensor]) -> Tensor:
         """sum P (theta - mu)^2, a 0-d tensor: the squared distance from the mean in the Gaussian's own metric."""
         return torch.stack(
-            [
-                (p * (w - m).square()).sum()
-                for w, m, p in zip(weights, self.mean, self.precision, strict=True)
-            ]
+            [(p * (w - m).square()).sum() for w, m, p in zip(weights, self.mean, self.precision, strict=True)]
         ).sum()
 
     def state_dict(self) -> dict[str, Any]:
-        """Mean and precision."""
+        """Mean and precision, shared."""
         return {"mean": list(self.mean), "precision": list(self.precision)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> DiagonalGaussian:
-        """What `state_dict` returned, as copies."""
-        return cls.of(state["mean"], state["precision"])
+        """What `state_dict` returned; the tensors are shared, not copied."""
+        return cls(tuple(state["mean"]), tuple(state["precision"]))
 
 
 @torch.no_grad()

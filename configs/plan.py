@@ -58,14 +58,18 @@ def plan(config: Config, measure: bool) -> Plan:
         int(config.replay.budget_gib * _GIB) + slack,
     )
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
-    moments = len(timetable(schedule, config.frames))
+    visits = [visit.frames for _, _, visit in timetable(schedule, config.frames)]
+    moments = len(visits)
     if config.evaluation.period:
         moments += config.frames // config.evaluation.period
-    anchors = 0 if config.consolidation.kind == "none" else 2 * tasks * weights  # mean and precision of each task
-    checkpoint = 4 * weights + anchors  # both networks and the optimiser's two averages
+    anchor = 0 if config.consolidation.kind == "none" else 2 * weights  # mean and precision
+    anchors = tasks * anchor
+    checkpoint = 4 * weights  # both networks and the optimiser's two averages
+    # Checkpoints share anchors, but keep those that were replaced since the oldest of them.
+    replaced = anchor * min(tasks, -(-config.log.checkpoint_period // min(visits)))
     turnover = min(config.replay.capacity, config.log.checkpoint_period // 4) * int(frame + _ROW_BYTES)
     kept = config.log.checkpoints_kept
-    disk = replay_bytes + kept * turnover + (kept + 1) * checkpoint + moments * weights
+    disk = replay_bytes + anchors + kept * (turnover + replaced) + (kept + 1) * checkpoint + moments * weights
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
     return Plan(_PROCESS_BYTES + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)

@@ -40,16 +40,12 @@ class RowTable:
         self.frame = np.zeros(slots, np.int32)
         self.time = np.zeros(slots, np.int64)
         self.linked = np.zeros(slots, np.bool_)
+        self.row_bytes = sum(column.nbytes // slots for column in self.columns.values())  # over all columns
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
         """Every column by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row over all columns."""
-        return sum(column.nbytes // self.slots for column in self.columns.values())
 
     def stacks(self, row: np.ndarray, emulator: np.ndarray, stack: int) -> np.ndarray:
         """int64 [N, S]: the numbers, within the row's block, of the S = stack frames that the agent saw at

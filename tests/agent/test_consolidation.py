@@ -18,6 +18,7 @@ from agent.consolidation import (
 from agent.fisher import fisher_overlap
 from agent.gaussian import DiagonalGaussian
 from tests.conformance.alike import assert_alike, difference, through_a_file
+from tracking.checkpoints import Checkpoints
 
 SHAPES = ((4, 3), (5,), (2, 2, 2, 1))
 STRENGTH = 37.0
@@ -224,6 +225,57 @@ def test_a_restored_consolidation_pays_the_same(kind):
     assert_alike(resumed.merged, whole.merged)
     assert (resumed.rest, resumed.active) == (whole.rest, 1)
     assert_alike(resumed.state_dict(), whole.state_dict())
+
+
+LEFT = {  # what a checkpoint holds after the departures of 0 and 1, and after one more of 1
+    "separate": ({"task000-000001", "task001-000001"}, {"task000-000001", "task001-000002"}),
+    "online": ({"running-000002"}, {"running-000003"}),
+    "latest": (
+        {"task000-000001", "task001-000001", "latest-000002"},
+        {"task000-000001", "task001-000002", "latest-000003"},
+    ),
+}
+
+
+def inodes(checkpoint):
+    """{segment: inode of its file}."""
+    files = checkpoint.glob("consolidation.*.pt")
+    return {file.stem.removeprefix("consolidation."): file.stat().st_ino for file in files}
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_checkpoint_links_what_stayed_and_writes_what_was_left_anew(kind, resumed, tmp_path):
+    consolidation, checkpoints = make(MEMORIES[kind]()), Checkpoints(tmp_path)
+    leave_all(consolidation, [0, 1])
+    before = inodes(checkpoints.save(100, {"consolidation": consolidation}))
+    if resumed:
+        consolidation, checkpoints = make(MEMORIES[kind]()), Checkpoints(tmp_path)
+        checkpoints.restore_latest({"consolidation": consolidation})
+    leave_all(consolidation, [1], first_seed=70)
+    consolidation.enter(2)
+    after = inodes(checkpoints.save(200, {"consolidation": consolidation}))
+    assert (before.keys(), after.keys()) == LEFT[kind]
+    assert all(before[name] == after[name] for name in before.keys() & after.keys())
+    loaded = make(MEMORIES[kind]())
+    Checkpoints(tmp_path).restore_latest({"consolidation": loaded})
+    for name in ("merged", "rest", "active"):
+        assert_alike(getattr(loaded, name), getattr(consolidation, name))
+    assert_alike(loaded.state_dict(), consolidation.state_dict())
+
+
+@pytest.mark.parametrize("kind", MEMORIES)
+def test_states_share_what_was_left(kind):
+    def places(tree):
+        if isinstance(tree, torch.Tensor):
+            return [tree.data_ptr()]
+        return [place for branch in (tree.values() if isinstance(tree, dict) else tree) for place in places(branch)]
+
+    memory, twin = MEMORIES[kind](), MEMORIES[kind]()
+    leave_all(make(memory), [0, 1])
+    twin.load_state_dict(memory.state_dict())
+    held = places(memory.state_dict()["segments"])
+    assert held and held == places(memory.state_dict()["segments"]) == places(twin.state_dict()["segments"])
 
 
 # -- leaving a task ----------------------------------------------------------------------------------------------

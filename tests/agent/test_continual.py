@@ -506,9 +506,9 @@ def play_toys(config, steps=84, examine=False):
 
 
 def learned_state(agent):
-    """All but what consolidation keeps and draws."""
+    """All but what consolidation draws."""
     state = agent.state_dict()
-    return {name: value for name, value in state.items() if name not in ("consolidation", "fisher_rng")}
+    return {name: value for name, value in state.items() if name != "fisher_rng"}
 
 
 NO_STRENGTH = [

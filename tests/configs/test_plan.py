@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,7 +12,8 @@ import configs.plan
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.plan import Plan, Rates, available_memory, describe, measure_rates, plan, refuse_if_too_large
-from configs.schema import Config
+from configs.run import build_network
+from configs.schema import Config, ConsolidationConfig, LogConfig, StreamConfig
 from tests.integration.runs import TOY, write_config
 from train import main
 
@@ -78,6 +80,20 @@ def test_memory_is_that_of_the_frames() -> None:
     assert 0.5 * GIB <= budget.replay_bytes < 0.6 * GIB
     single = plan(replace(config, tasks="single"), measure=False)
     assert single.replay_bytes == raw.replay_bytes // 2
+
+
+def test_anchors_are_on_the_disk_once_and_once_more_for_each_that_is_replaced_between_checkpoints() -> None:
+    """By hand: three tasks, visits of 400 frames, checkpoints every 500 or 10,000."""
+    config = Config(frames=4000, stream=StreamConfig(visit_frames=400))
+    anchor = 2 * 4 * sum(p.numel() for p in build_network(config).parameters())
+
+    def disk(period: int, kept: int, kind: Literal["none", "ewc"]) -> int:
+        log = LogConfig(checkpoint_period=period, checkpoints_kept=kept)
+        changed = replace(config, log=log, consolidation=ConsolidationConfig(kind=kind))
+        return plan(changed, measure=False).disk_bytes
+
+    for period, kept, replaced in ((500, 2, 2), (400, 5, 1), (10_000, 2, 3)):
+        assert disk(period, kept, "ewc") - disk(period, kept, "none") == (3 + kept * replaced) * anchor
 
 
 def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:

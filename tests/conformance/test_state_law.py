@@ -297,8 +297,10 @@ def _watch(part: PlasticityWatch, t: int) -> Any:
 
 
 class World:
-    """The agent in its stream with its memory: the state is that of the three, as in a checkpoint. Tasks leave
-    anchors from their first visit on."""
+    """The agent in its stream with its memory and its consolidation: the state is that of the four, as in a
+    checkpoint. Tasks leave anchors from their first visit on."""
+
+    parts = ("stream", "memory", "agent", "consolidation")
 
     def __init__(self, seed: int, optimiser: Any, tasks: Any = "true_labels", **consolidation: Any) -> None:
         visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
@@ -325,14 +327,21 @@ class World:
         self.stream = build_stream(config)
         self.memory = build_memory(config)
         self.agent = build_agent(config, self.memory, lambda: self.stream.label)
+        self.consolidation = self.agent.consolidation
         self.stream.start()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in ("stream", "memory", "agent")}
+        return {name: getattr(self, name).state_dict() for name in self.parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, its in state.items():
             getattr(self, name).load_state_dict(its)
+
+
+class Backwards(World):
+    """Its parts are loaded in the opposite order."""
+
+    parts = World.parts[::-1]
 
 
 def _live(part: World, t: int) -> Any:
@@ -412,7 +421,9 @@ CASES = {
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimiser="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
+    "agent, loaded backwards": Case(Backwards, lambda seed: Backwards(seed, "adam"), _live, (44,), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
+    "agent, latest optimum": Case(World, lambda seed: World(seed, "adam", kind="latest"), _live, (44,), 40),
     "agent, online anchor": Case(
         World, lambda seed: World(seed, "adam", kind="online", step="gradient", fisher="td"), _live, (44,), 40
     ),

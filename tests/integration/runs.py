@@ -271,7 +271,7 @@ class _Keeper:
 
 
 # The writers' state names files and their lengths; what they hold is compared point by point.
-PARTS = ("stream", "agent", "memory", "episodes", "window", "milestones", "scores")
+PARTS = ("stream", "agent", "memory", "consolidation", "episodes", "window", "milestones", "scores")
 
 
 def checkpoint(run: Path, parts: tuple[str, ...] = PARTS) -> tuple[int, dict[str, Any]]:

@@ -76,7 +76,8 @@ def test_the_uninterrupted_run_is_worth_comparing_with(uninterrupted: Path) -> N
     assert frames == 2400 and parts["stream"]["visit"] >= 2
     assert parts["agent"]["updates"] > 100 and len(parts["agent"]["task_frames"]) == 2
     assert parts["agent"]["learner"]["optimiser"]["state"]
-    assert set(parts["agent"]["consolidation"]["memory"]["anchors"]) == {0, 1}
+    assert parts["consolidation"]["memory"]["departures"] == {0: 1, 1: 1}
+    assert parts["consolidation"]["segments"].keys() == {"task000-000001", "task001-000001"}
     assert [row["frames"] for row in evaluations(uninterrupted)][::2] == ["600", "1200", "1800", "2400"]
     tags = {tag for _, tag in points(uninterrupted)}
     assert {"learning/loss", "score/toy_catch/return", "config", "screen/toy_avoid"} <= tags
@@ -195,7 +196,7 @@ def test_a_finished_run_goes_further_as_if_it_had_never_ended(
     assert launch("--config", toy_config, "--run_dir", run, "--frames", 1304).code == 0
     changes = ("--frames", 2400, "--log.period", 300, "--evaluation.episodes", 1, "--log.checkpoint_period", 900)
     assert launch("--resume", run, *changes).code == 0
-    parts = ("stream", "agent", "memory", "episodes")
+    parts = ("stream", "agent", "memory", "consolidation", "episodes")
     assert_alike(checkpoint(run, parts), checkpoint(uninterrupted, parts))
     assert {"1304", "2400"} <= {row["frames"] for row in evaluations(run)}
 

@@ -1,0 +1,293 @@
+"""What a run of ten games with 500,000 transitions each holds in memory, and for how long a checkpoint stops it.
+
+    python -m benchmarks.long_run [--games figure3] [--tasks 10] [--transitions 500000] [--network paper] [--json]
+
+Real play of every game under a random policy (8 emulators, --recorded transitions) is added to its task's replay as
+new rows again and again until the task holds --transitions, so that frames are compressed as they are. Emulators,
+networks, optimiser, replay and consolidation are those that train.py builds; the learner makes some updates in every
+task, and every task leaves an anchor. Then the run is saved, and --checkpoints times more, each after the rows of a
+checkpoint period in one task and a new anchor of that task.
+
+Resident memory is that of the whole process, without what evaluations would add; per transition, what the process has
+grown by. A checkpoint's bytes are those of the files that it did not link from the one before. The plain file has as
+many bytes, written and fsynced in one go right afterwards: what the disk allows. With --json the last line is one JSON
+object, in which `checkpoint_s` is the longest of the checkpoints after the first, `resident_gib` is before the first
+and `peak_gib` the most during any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+import train  # noqa: F401 (what it imports is resident in a run)
+from benchmarks.plain_dqn import OneLineParser
+from benchmarks.recordings import Filler, load, record
+from configs.checks import ConfigError, check
+from configs.plan import plan, refuse_if_too_large
+from configs.run import FRAME_SKIP, Parts, build, resolve
+from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from taskid.report import chosen_games
+from tracking.checkpoints import Checkpoints, Stateful
+from tracking.files import tree_bytes
+from tracking.run_directory import BAD_INPUT
+
+EMULATORS = 8
+BATCH = 32
+UPDATES = 10  # in every task
+FISHER_BATCHES = 2  # fewer than a run's 100, which changes no size
+_GIB = 2**30
+_UNBOUNDED = 1e6  # GiB; nothing is dropped, whatever the frames take
+
+
+def measure(config: Config, options: argparse.Namespace, directory: Path) -> dict[str, Any]:
+    """The report; what is known of each game is printed at once."""
+    games = config.stream.games
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        paths = {game: directory / f"{game}.npz" for game in games}
+        recorded = {game: pool.submit(record, config, game, options.recorded, path) for game, path in paths.items()}
+        parts = build(config)
+        parts.stream.start()
+        program = resident_bytes()
+        filler = Filler(parts.memory)
+        per_game = _fill(parts, filler, paths, recorded, options.transitions)
+    memory = parts.memory
+    anchors = parts.agent.consolidation.state_dict()["segments"]
+    report = {
+        "transitions": sum(memory.size(task) for task in memory.tasks),
+        "bytes_per_transition": float(np.mean([found["bytes_per_transition"] for found in per_game.values()])),
+        "replay_gib": memory.nbytes / _GIB,
+        "anchors_gib": tree_bytes(anchors) / _GIB,
+        "program_gib": program / _GIB,
+        "resident_gib": resident_bytes() / _GIB,
+        **_minibatches(parts, options.minibatches),
+        **_checkpoints(config, parts, filler, list(paths.values()), directory, options.checkpoints),
+        "per_game": per_game,
+    }
+    parts.stream.close()
+    return report
+
+
+def _fill(
+    parts: Parts, filler: Filler, paths: dict[str, Path], recorded: dict[str, Future[None]], transitions: int
+) -> dict[str, dict[str, float]]:
+    """Fill every game's ring, learn a little in it, and leave it."""
+    memory, per_game = parts.memory, {}
+    print(f"{'game':<16}{'transitions':>12}{'B/transition':>14}{'resident':>10}{'us/added':>10}")
+    for task, game in enumerate(paths):
+        recorded[game].result()
+        before, resident = memory.nbytes, resident_bytes()
+        seconds = filler.add(task, load(paths[game]), transitions)
+        size = memory.size(task)
+        found = {
+            "transitions": size,
+            "bytes_per_transition": (memory.nbytes - before) / size,
+            "resident_bytes_per_transition": (resident_bytes() - resident) / size,
+            "us_per_added_transition": 1e6 * seconds / size,
+        }
+        count, held, resident_each, added = found.values()
+        print(f"{game:<16}{count:>12,}{held:>14,.0f}{resident_each:>10,.0f}{added:>10.1f}", flush=True)
+        per_game[game] = found
+        parts.agent.learner.add_task()
+        _learn_and_leave(parts, task)
+    return per_game
+
+
+def _learn_and_leave(parts: Parts, task: int) -> None:
+    """Some updates in `task`, and an anchor."""
+    agent, memory, rng = parts.agent, parts.memory, np.random.default_rng(task)
+    agent.consolidation.enter(task)
+    for _ in range(UPDATES):
+        agent.learner.learn(memory.sample(task, BATCH, rng), task, agent.consolidation)
+    batches = (memory.sample(task, BATCH, rng) for _ in range(FISHER_BATCHES))
+    fisher = partial(agent.learner.fisher, batches, task, "q", torch.Generator())
+    agent.consolidation.leave(task, 0, agent.learner.weights, fisher)
+    agent.consolidation.enter(task + 1)
+
+
+def _minibatches(parts: Parts, count: int) -> dict[str, float]:
+    """Times of samples from all tasks in turn."""
+    rng, seconds = np.random.default_rng(0), []
+    for turn in range(count + 20):
+        task = turn % len(parts.memory.tasks)
+        begin = perf_counter()
+        parts.memory.sample(task, BATCH, rng)
+        seconds.append(perf_counter() - begin)
+    median, late = np.quantile(seconds[20:], [0.5, 0.99])
+    return {"us_per_minibatch": 1e6 * float(median), "us_per_minibatch_p99": 1e6 * float(late)}
+
+
+def _checkpoints(
+    config: Config, parts: Parts, filler: Filler, recordings: list[Path], directory: Path, count: int
+) -> dict[str, Any]:
+    """The first checkpoint, and `count` that follow it."""
+    checkpoints = Checkpoints(directory / "checkpoints", keep=config.log.checkpoints_kept)
+    stateful: dict[str, Stateful] = {
+        "stream": parts.stream,
+        "agent": parts.agent,
+        "memory": parts.memory,
+        "consolidation": parts.agent.consolidation,
+    }
+    period = config.log.checkpoint_period
+    seconds, written, resident, peak = [], [], [], []
+    for number in range(count + 1):
+        if number:
+            task = (number - 1) % len(recordings)
+            filler.add(task, load(recordings[task]), period // FRAME_SKIP)
+            _learn_and_leave(parts, task)
+        os.sync()  # as after the long time between two checkpoints
+        forget_peak()
+        begin = perf_counter()
+        path = checkpoints.save(number * period, stateful)
+        seconds.append(perf_counter() - begin)
+        written.append(written_bytes(path))
+        resident.append(resident_bytes() / _GIB)
+        peak.append(resident_bytes("VmHWM") / _GIB)
+    return {
+        "first_checkpoint_s": seconds[0],
+        "first_checkpoint_bytes": written[0],
+        "checkpoint_s": max(seconds[1:]),
+        "checkpoints_s": seconds[1:],
+        "checkpoint_bytes": max(written[1:]),
+        "checkpoint_files": sum(1 for _ in path.iterdir()),
+        "plain_write_s": plain_write(directory / "plain", max(written[1:])),
+        "resident_at_end_gib": resident[-1],
+        "peak_gib": max(peak),
+    }
+
+
+def resident_bytes(field: str = "VmRSS") -> int:
+    """The memory of this process: VmRSS now, VmHWM at its highest."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def forget_peak() -> None:
+    """VmHWM begins anew, where the system lets it: the recordings are no part of a run."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def written_bytes(checkpoint: Path) -> int:
+    """Of the files that no other checkpoint has."""
+    found = [file.stat() for file in checkpoint.iterdir()]
+    return sum(each.st_size for each in found if each.st_nlink == 1)
+
+
+def plain_write(path: Path, size: int) -> float:
+    """Seconds to write so many bytes to one new file, with fsync."""
+    piece = os.urandom(1 << 20)
+    begin = perf_counter()
+    with open(path, "wb") as file:
+        for _ in range(-(-size // len(piece))):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return perf_counter() - begin
+
+
+def _table(report: dict[str, Any]) -> list[str]:
+    rest = report["resident_gib"] - sum(report[name] for name in ("program_gib", "replay_gib", "anchors_gib"))
+    following = ", ".join(f"{seconds:.2f}" for seconds in report["checkpoints_s"])
+    return [
+        f"replay       {report['replay_gib']:.2f} GiB in {report['transitions']:,} transitions",
+        f"resident     {report['resident_gib']:.2f} GiB: replay, {report['anchors_gib']:.2f} anchors,"
+        f" {report['program_gib']:.2f} before anything was stored, {rest:.2f} others",
+        f"             {report['resident_at_end_gib']:.2f} GiB at the end, {report['peak_gib']:.2f} within checkpoints",
+        f"minibatch    {report['us_per_minibatch']:,.0f} us (median), {report['us_per_minibatch_p99']:,.0f} (99 %)",
+        f"checkpoint   first: {report['first_checkpoint_s']:.2f} s, {report['first_checkpoint_bytes'] / 1e6:,.0f} MB",
+        f"             those after it: {following} s, {report['checkpoint_bytes'] / 1e6:,.0f} MB of"
+        f" {report['checkpoint_files']:,} files",
+        f"             as many bytes in one plain file: {report['plain_write_s']:.2f} s",
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        config = _config(options)
+        options.directory.mkdir(parents=True, exist_ok=True)
+        refuse_if_too_large(plan(config, measure=False), options.directory)
+    except (ConfigError, ValueError, OSError) as error:
+        print(f"long_run: {error}", file=sys.stderr)
+        return BAD_INPUT
+    config = resolve(config)
+    with tempfile.TemporaryDirectory(prefix="long_run-", dir=options.directory) as directory:
+        report = measure(config, options, Path(directory))
+    print(*_table(report), sep="\n")
+    if options.json:
+        del options.directory
+        decided = {
+            "games": config.stream.games,
+            "threads": config.threads,
+            "precision": config.learner.precision,
+            "optimiser_code": config.learner.optimiser_code,
+        }
+        print(json.dumps({**report, "settings": {**vars(options), **decided}}))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """The run's; ValueError or ConfigError names what cannot work."""
+    for name, least in (("tasks", 1), ("transitions", 64), ("recorded", 64), ("minibatches", 1), ("checkpoints", 1)):
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, is {getattr(options, name)}")
+    if not Path("/proc/self/status").is_file():
+        raise ValueError("resident memory is read from /proc/self/status, which this system does not have")
+    games = chosen_games(options.games)
+    if len(games) < options.tasks:
+        raise ValueError(f"--tasks {options.tasks} needs as many games; --games has {len(games)}")
+    config = Config(
+        seed=options.seed,
+        threads=options.threads,
+        tasks="inferred",
+        stream=StreamConfig(games=list(games[: options.tasks])),
+        emulators=EmulatorConfig(count=EMULATORS),
+        learner=LearnerConfig(network=options.network),
+        consolidation=ConsolidationConfig(start_frames=0),
+        replay=ReplayConfig(
+            capacity=options.transitions, min_history=min(50_000, options.transitions), budget_gib=_UNBOUNDED
+        ),
+    )
+    check(config)
+    return config
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(prog="long_run", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--games", default="figure3", help="ROM ids, separated by commas, or a group (default: figure3)"
+    )
+    parser.add_argument("--tasks", type=int, default=10, help="the first so many of them (default: 10)")
+    parser.add_argument("--transitions", type=int, default=500_000, help="stored per task (default: 500,000)")
+    parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
+    parser.add_argument("--recorded", type=int, default=20_000, help="transitions played per game (default: 20,000)")
+    parser.add_argument("--minibatches", type=int, default=2_000, help="timed (default: 2,000)")
+    parser.add_argument("--checkpoints", type=int, default=3, help="after the first one (default: 3)")
+    parser.add_argument("--threads", type=int, default=0, help="that compute (default: 0, one per core)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--directory", type=Path, default=Path("runs"), help="where files go for a while (default: runs)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
