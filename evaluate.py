@@ -80,6 +80,31 @@ def evaluate_games(
     return results
 
 
+def scheduled_evaluation(
+    config: Config, agent: ContinualAgent, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule."""
+    e = config.evaluation
+    return evaluate_games(
+        config,
+        agent,
+        build_schedule(config).games,
+        episodes=e.final_episodes if last else e.episodes,
+        emulators=e.emulators,
+        epsilon=e.epsilon,
+        max_episode_frames=e.max_episode_frames,
+        seed=e.seed,
+        stopped=stopped,
+    )
+
+
+def evaluate_snapshot(
+    config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The same with the agent of a snapshot; sets torch's number of threads."""
+    return scheduled_evaluation(config, load_agent(config, load_file(path)), last, stopped)
+
+
 def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
     """The agent of a snapshot, without replay."""
     torch.set_num_threads(config.threads or torch.get_num_threads())
