@@ -20,6 +20,7 @@ import torch
 from rich.console import Console
 
 from agent.continual import ContinualAgent
+from configs.launch import ON_CPU
 from configs.parse import load
 from configs.run import (
     build_agent,
@@ -80,6 +81,31 @@ def evaluate_games(
     return results
 
 
+def scheduled_evaluation(
+    config: Config, agent: ContinualAgent, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule."""
+    e = config.evaluation
+    return evaluate_games(
+        config,
+        agent,
+        build_schedule(config).games,
+        episodes=e.final_episodes if last else e.episodes,
+        emulators=e.emulators,
+        epsilon=e.epsilon,
+        max_episode_frames=e.max_episode_frames,
+        seed=e.seed,
+        stopped=stopped,
+    )
+
+
+def evaluate_snapshot(
+    config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The same with the agent of a snapshot; sets torch's number of threads."""
+    return scheduled_evaluation(config, load_agent(config, load_file(path)), last, stopped)
+
+
 def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
     """The agent of a snapshot, without replay."""
     torch.set_num_threads(config.threads or torch.get_num_threads())
@@ -120,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
     run_dir, snapshots = choose_snapshots(options.path, options.at)
     if not (run_dir / "config.yaml").is_file():
         raise ValueError(f"{run_dir} has no config.yaml; a snapshot belongs in the snapshots folder of its run")
-    config = load(run_dir / "config.yaml")
+    config = load(run_dir / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
     for name in ("episodes", "emulators", "max_episode_frames"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")

@@ -29,9 +29,10 @@ from configs.schema import Config
 from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.stream import GameStream
-from evaluate import evaluate_games
+from evaluate import evaluate_snapshot, scheduled_evaluation
 from evaluation import table
 from evaluation import tasks as task_log
+from evaluation.background import EvaluationWorker, WorkerFailed
 from evaluation.figure import write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
@@ -55,18 +56,21 @@ class Diverged(Exception):
 
 @dataclass
 class Milestones:
-    """The frames at which the run was last evaluated and saved."""
+    """The frames at which the run was last evaluated and saved; and of an evaluation in the background whose results
+    are not recorded yet, its frames and whether it is the run's last."""
 
     evaluated: int = 0
     saved: int = 0
+    pending: tuple[int, bool] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Both numbers."""
+        """All of them."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.evaluated, self.saved = state["evaluated"], state["saved"]
+        self.pending = state.get("pending")  # which older checkpoints do not have
 
 
 class Speed:
@@ -124,19 +128,36 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
 
-    with Progress(config.frames) as progress:
+    with Progress(config.frames) as progress, EvaluationWorker(run.config, run.worker_log) as worker:
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
+        if milestones.pending:
+            _evaluate_again(run, config, milestones.pending, worker)
         recent: list[float] = []
+        announced = 0
         while True:
             last = stream.frames >= config.frames
-            if _evaluation_due(config, milestones.evaluated, stream):
-                try:
-                    results = _evaluate(config, parts, games, stop, last)
-                    milestones.evaluated = stream.frames
-                    _record_evaluation(stream.frames, results, writers, scores, progress)
+            try:
+                evaluating = _evaluation_due(config, milestones.evaluated, stream)
+                if milestones.pending and (evaluating or _report_due(config, milestones.pending[0], stream.frames)):
+                    evaluated = milestones.pending[0]
+                    results = _pending_results(run, config, milestones.pending, worker, stop, progress)
+                    _record_evaluation(evaluated, results, writers, scores)
+                    milestones.pending = None
+                    if evaluated > announced:
+                        _announce(evaluated, results, progress)
+                if evaluating and config.evaluation.background:
                     _save_snapshot(run, parts, stream.label)
-                except Abandoned:
-                    progress.event("evaluation abandoned; it will be done again on resume")
+                    milestones.evaluated, milestones.pending = stream.frames, (stream.frames, last)
+                    worker.start(_snapshot_file(run, stream.frames), last)
+                    continue  # a last one is waited for at once
+                if evaluating:
+                    results = scheduled_evaluation(config, parts.agent, last, lambda: stop.requested)
+                    milestones.evaluated = stream.frames
+                    _record_evaluation(stream.frames, results, writers, scores)
+                    _announce(stream.frames, results, progress)
+                    _save_snapshot(run, parts, stream.label)
+            except Abandoned:
+                progress.event("evaluation abandoned; it will be done again on resume")
             stopping = stop.requested
             if last or stopping or due(config.log.checkpoint_period, milestones.saved, stream.frames):
                 _check_weights(parts)
@@ -192,6 +213,9 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"
                 progress.update(stream.frames, game=label, task=agent.task, score=mean)
                 run.write_status("running", stream.frames, config.frames)
+                if milestones.pending and milestones.pending[0] > announced and worker.ready():
+                    announced = milestones.pending[0]
+                    _announce(announced, worker.results(), progress)
             if due(config.log.image_period, before, stream.frames):
                 writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
 
@@ -213,24 +237,43 @@ def _evaluation_due(config: Config, evaluated: int, stream: GameStream) -> bool:
     return due(config.evaluation.period, evaluated, stream.frames)
 
 
-def _evaluate(config: Config, parts: Parts, games: tuple[str, ...], stop: StopSignal, last: bool) -> list[GameResult]:
-    e = config.evaluation
-    return evaluate_games(
-        config,
-        parts.agent,
-        games,
-        episodes=e.final_episodes if last else e.episodes,
-        emulators=e.emulators,
-        epsilon=e.epsilon,
-        max_episode_frames=e.max_episode_frames,
-        seed=e.seed,
-        stopped=lambda: stop.requested,
-    )
+def _report_due(config: Config, evaluated: int, frames: int) -> bool:
+    """Whether results of the background are to be recorded, a question of frames and not of time."""
+    return frames >= min(evaluated + config.evaluation.report_after, config.frames)
 
 
-def _record_evaluation(
-    frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter, progress: Progress
-) -> None:
+def _evaluate_again(run: RunDirectory, config: Config, pending: tuple[int, bool], worker: EvaluationWorker) -> None:
+    """Begin anew what a stop cut short."""
+    frames, last = pending
+    snapshot = _snapshot_file(run, frames)
+    if not snapshot.is_file():
+        raise CheckpointError(f"the evaluation at {frames:,} frames is not done and its snapshot {snapshot} is missing")
+    if config.evaluation.background:
+        worker.start(snapshot, last)
+
+
+def _pending_results(
+    run: RunDirectory,
+    config: Config,
+    pending: tuple[int, bool],
+    worker: EvaluationWorker,
+    stop: StopSignal,
+    progress: Progress,
+) -> list[GameResult]:
+    frames, last = pending
+    if not config.evaluation.background:  # any more: a resume changed it
+        return evaluate_snapshot(config, _snapshot_file(run, frames), last, lambda: stop.requested)
+    if not worker.ready():
+        progress.event(f"waiting for the evaluation at {frames:,} frames")
+    return worker.results(lambda: stop.requested)
+
+
+def _announce(frames: int, results: list[GameResult], progress: Progress) -> None:
+    shown = ", ".join(f"{r.game} {r.mean:,.1f} ({r.human_normalised:.2f})" for r in results)
+    progress.event(f"{frames:,}: evaluation: {shown}")
+
+
+def _record_evaluation(frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter) -> None:
     scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
@@ -238,14 +281,16 @@ def _record_evaluation(
     writers.write(frames, scalars)
     for row in table.rows(frames, results):
         scores.write(row)
-    shown = ", ".join(f"{r.game} {r.mean:,.1f} ({r.human_normalised:.2f})" for r in results)
-    progress.event(f"{frames:,}: evaluation: {shown}")
+
+
+def _snapshot_file(run: RunDirectory, frames: int) -> Path:
+    return run.snapshots / f"{frames:012d}.pt"
 
 
 def _save_snapshot(run: RunDirectory, parts: Parts, label: str) -> None:
     frames = parts.stream.frames
     snapshot = {"frames": frames, "label": label, "agent": parts.agent.snapshot()}
-    save_file(run.snapshots / f"{frames:012d}.pt", snapshot)
+    save_file(_snapshot_file(run, frames), snapshot)
 
 
 def _episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
@@ -318,7 +363,7 @@ def main(arguments: list[str] | None = None) -> int:
     with run, StopSignal() as stop:
         try:
             return train(run, config, options.init_from, stop)
-        except (Diverged, CheckpointError, OSError) as error:
+        except (Diverged, CheckpointError, WorkerFailed, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _DISK_FULL:
                 _report_failure(run, config, f"an unexpected error: {error}")
                 raise

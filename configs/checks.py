@@ -46,6 +46,8 @@ def _problems(config: Config) -> Iterator[str]:
         "evaluation.final_episodes": c.evaluation.final_episodes,
         "evaluation.emulators": c.evaluation.emulators,
         "evaluation.max_episode_frames": c.evaluation.max_episode_frames,
+        "evaluation.threads": c.evaluation.threads,
+        "evaluation.report_after": c.evaluation.report_after,
         "log.period": c.log.period,
         "log.checkpoint_period": c.log.checkpoint_period,
     }

@@ -25,6 +25,9 @@ _MACHINE_CHOICES: dict[str, Any] = {
     "learner.optimiser_code": "auto",
 }
 
+ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
+"""Options with which any run's snapshots can be played without its GPU."""
+
 
 def train_parser() -> ArgumentParser:
     """The options of train.py."""

@@ -19,6 +19,7 @@ _GIB = 2**30
 _ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
 _LZ4_RATIO = 3.8  # the least compressible game measured (ms_pacman)
 _PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
+_WORKER_BYTES = int(0.5 * _GIB)  # the same for evaluations in the background
 _EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
 _WARM_UP = 2_000  # agent steps before a measurement, so that minibatches are not drawn from a handful
 _BLOCK_SLACK = 2 * 256  # rows per task by which the replay may exceed its budget
@@ -72,7 +73,8 @@ def plan(config: Config, measure: bool) -> Plan:
     disk = replay_bytes + anchors + kept * (turnover + replaced) + (kept + 1) * checkpoint + moments * weights
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
-    return Plan(_PROCESS_BYTES + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)
+    processes = _PROCESS_BYTES + (_WORKER_BYTES if config.evaluation.background else 0)
+    return Plan(processes + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)
 
 
 def measure_rates(config: Config, seconds: float) -> Rates:
@@ -118,7 +120,8 @@ def _duration(config: Config, games: int, rates: Rates) -> float:
     e = config.evaluation
     step_seconds = (rates.ms_per_phase["act"] + rates.emulator_ms) / 1000
     step_seconds *= min(e.emulators, e.episodes) / config.emulators.count
-    rounds = (config.frames // e.period if e.period else 0) * e.episodes + e.final_episodes
+    waited_for = config.frames // e.period if e.period and not e.background else 0
+    rounds = waited_for * e.episodes + e.final_episodes
     evaluating = games * rounds / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds
     return learning + evaluating
 

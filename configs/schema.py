@@ -207,6 +207,15 @@ class EvaluationConfig:
     """Cap on an episode's frames in evaluations during the run; 18,000 = 5 minutes."""
     seed: int = 10_000
     """Seed of the evaluation's emulators and generators."""
+    background: bool = False
+    """Play the moment's snapshot in a process of its own while training goes on. Sensible (true) where training leaves
+    cores idle: four cores or more, or an accelerator; on one or two cores training loses what it seems to gain."""
+    threads: int = 1
+    """Threads of that process, for computing and emulating; as ever, torch may round otherwise with another number."""
+    report_after: int = 500_000
+    """The files get the background's results so many frames after its snapshot, or with the next evaluation or the end
+    if that is sooner: a fixed moment, however fast the process is. Training waits for what is not there by then, so
+    choose more frames than pass during an evaluation; the console shows results as soon as they are there."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class RunDirectory:
         self.tasks = self.path / "tasks.csv"
         self.confusion = self.path / "confusion.csv"
         self.report = self.path / "report"
+        self.worker_log = self.path / "worker.log"
         self._lock: int | None = None
 
     def create(self) -> None:

@@ -165,6 +165,8 @@ POSITIVE = [
     "evaluation.final_episodes",
     "evaluation.emulators",
     "evaluation.max_episode_frames",
+    "evaluation.threads",
+    "evaluation.report_after",
     "log.period",
     "log.checkpoint_period",
 ]

@@ -96,6 +96,15 @@ def test_anchors_are_on_the_disk_once_and_once_more_for_each_that_is_replaced_be
         assert disk(period, kept, "ewc") - disk(period, kept, "none") == (3 + kept * replaced) * anchor
 
 
+@pytest.mark.usefixtures("quick_rates")
+def test_evaluations_in_the_background_cost_memory_instead_of_time(toy: Path) -> None:
+    """By hand: 4 evaluations of 2 games, 2,000 steps each of 1 + 1 ms; the last one takes time in any case."""
+    own, background = (plan(load(toy, ["--evaluation.background", on]), measure=True) for on in ("false", "true"))
+    assert own.seconds is not None and background.seconds is not None
+    assert own.seconds - background.seconds == pytest.approx(4 * 2 * 2000 * 0.002)
+    assert background.memory_bytes - own.memory_bytes == GIB // 2
+
+
 def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:
     fits = Plan(memory_bytes=1, replay_bytes=1, disk_bytes=1, seconds=None, rates=None)
     refuse_if_too_large(fits, tmp_path / "not" / "there" / "yet")

@@ -48,8 +48,8 @@ def forbidden(package: str, source: str) -> list[str]:
 
 
 def is_script(path: Path) -> bool:
-    """A command-line report inside a package, such as taskid/report.py, stands at the level of train."""
-    return path.name == "report.py"
+    """A command inside a package, such as taskid/report.py, stands at the level of train."""
+    return path.name in ("report.py", "worker.py")
 
 
 def modules(package: str) -> list[Path]:

@@ -366,10 +366,12 @@ def _measure(part: MetricWindow, t: int) -> Any:
 
 def _pass(part: Milestones, t: int) -> Any:
     if t % 3 == 0:
-        part.evaluated = t
-    else:
+        part.evaluated, part.pending = t, (t, t == 6)
+    elif t % 3 == 1:
         part.saved = t
-    return part.evaluated, part.saved
+    else:
+        part.pending = None
+    return part.evaluated, part.saved, part.pending
 
 
 CASES = {
@@ -430,7 +432,7 @@ CASES = {
     # Snapshots with a window open, in the first window of a game met again, and without one.
     "agent, inferred": Case(World, lambda seed: World(seed, "adam", "inferred"), _live, (3, 62, 70), 60),
     "metrics": Case(MetricWindow, lambda seed: MetricWindow(), _measure, (0, 6, 10), 20),
-    "milestones": Case(Milestones, lambda seed: Milestones(), _pass, (0, 5), 10),
+    "milestones": Case(Milestones, lambda seed: Milestones(), _pass, (0, 1, 5), 10),
 }
 TWINS = [(name, before) for name, case in CASES.items() for before in case.before]
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 Hook = Callable[[], None]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["train", "tests.integration.runs"])
+_CONTEXT.set_forkserver_preload(["train", "torch._dynamo", "tests.integration.runs"])  # the optimisers import dynamo
 
 # Two toys; three visits, with re-seeds within them; 300 steps of two emulators and some 140 updates.
 TOY: dict[str, Any] = {
@@ -216,6 +216,113 @@ def full_disk(function: str, frames: int) -> None:
 
     setattr(where, function, writing)
     GameStream.receive = stepping  # type: ignore[method-assign]
+
+
+def both(one: Hook, other: Hook) -> None:
+    """Two hooks."""
+    one()
+    other()
+
+
+def quick_worker() -> None:
+    """An evaluation in the background is done before the next step. The worker is sent the signals that a terminal or
+    a batch system sends to all processes of a run, and does not mind."""
+
+    def started(worker: Any) -> None:
+        while not worker.ready(1000):
+            pass
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker._process.pid, number)
+
+    _bend_worker(started=started)
+
+
+def slow_worker(interrupted_wait: int = 0) -> None:
+    """The worker stands still until it is waited for; the wait of this number brings SIGTERM instead."""
+    waits = 0
+
+    def started(worker: Any) -> None:
+        os.kill(worker._process.pid, signal.SIGSTOP)
+
+    def awaited(worker: Any) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == interrupted_wait:
+            _raise(signal.SIGTERM)
+        else:
+            os.kill(worker._process.pid, signal.SIGCONT)
+
+    _bend_worker(started=started, awaited=awaited)
+
+
+def killed_worker(waiting: bool) -> None:
+    """SIGKILL for the worker, at once or when it is waited for."""
+
+    def kill(worker: Any) -> None:
+        os.kill(worker._process.pid, signal.SIGKILL)
+
+    def stop(worker: Any) -> None:
+        os.kill(worker._process.pid, signal.SIGSTOP)
+
+    if waiting:
+        _bend_worker(started=stop, awaited=kill)
+    else:
+        _bend_worker(started=kill)
+
+
+def kill_in_endless_evaluation(pid_file: Path) -> None:
+    """The worker makes the first evaluation at once and the second with the number of episodes of the run's last.
+    SIGKILL for the run when it waits for that; the worker's process is noted."""
+    from evaluation.background import EvaluationWorker
+
+    start = EvaluationWorker.start
+
+    def starting(self: Any, snapshot: Path, last: bool) -> None:
+        second = self._process is not None
+        start(self, snapshot, second)
+        while not second and not self.ready(1000):
+            pass
+
+    def awaited(worker: Any) -> None:
+        pid_file.write_text(str(worker._process.pid))
+        _raise(signal.SIGKILL)
+
+    EvaluationWorker.start = starting  # type: ignore[method-assign]
+    _bend_worker(awaited=awaited)
+
+
+def spoiled_snapshot() -> None:
+    """The worker finds garbage in place of the snapshot."""
+    import train
+
+    saves = train._save_snapshot
+
+    def saving(run: Any, parts: Any, label: str) -> None:
+        saves(run, parts, label)
+        train._snapshot_file(run, parts.stream.frames).write_bytes(b"no weights")
+
+    train._save_snapshot = saving
+
+
+def _bend_worker(
+    started: Callable[[Any], None] = lambda worker: None, awaited: Callable[[Any], None] = lambda worker: None
+) -> None:
+    """`started` is called with the worker after each start, and `awaited` before its results are waited for."""
+    from evaluation.background import EvaluationWorker
+
+    start, results = EvaluationWorker.start, EvaluationWorker.results
+
+    def starting(self: Any, *given: Any) -> None:
+        start(self, *given)
+        started(self)
+
+    def awaiting(self: Any, *given: Any) -> Any:
+        if not self.ready():
+            awaited(self)
+        return results(self, *given)
+
+    EvaluationWorker.start = starting  # type: ignore[method-assign]
+    EvaluationWorker.results = awaiting  # type: ignore[method-assign]
 
 
 def _raise(number: int) -> None:
