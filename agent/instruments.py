@@ -26,9 +26,7 @@ def pull_against_loss(
     cancelled   -<g, e> / |g|^2: the share of the loss's gradient that the penalty takes away. Near 1 the weights
                 stand where both balance, and the game on screen cannot be learned any further
     """
-    pulls = [
-        strength * p * (w - m) for w, m, p in zip(weights, merged.mean, merged.precision, strict=True)
-    ]
+    pulls = [strength * p * (w - m) for w, m, p in zip(weights, merged.mean, merged.precision, strict=True)]
     found = {}
     for layer, (e, g) in enumerate(zip(pulls, gradients, strict=True)):
         found[f"ratio_layer{layer}"] = _over(float(e.norm()), float(g.norm()))
