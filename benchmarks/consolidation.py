@@ -24,8 +24,8 @@ import torch
 from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
 from benchmarks.minibatch import minibatch
-from configs.machine import fastest_precision
-from configs.run import build_learner
+from configs.machine import keep_freed_memory
+from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
 
 _TASKS = (1, 10, 100)
@@ -42,7 +42,6 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=3200, help="samples of the Fisher (default: 3,200)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     report = measure(options.network, options.optimiser, options.threads, options.rounds, options.samples)
     for name, value in report.items():
         print(f"{name:22} {value}")
@@ -53,9 +52,9 @@ def main() -> int:
 
 def measure(network: str, optimiser: str, threads: int, rounds: int, samples: int) -> dict[str, Any]:
     """The report's quantities; times in microseconds unless the name says seconds."""
-    precision = fastest_precision(network, _BATCH, threads)
-    config = Config(
-        learner=LearnerConfig(network=network, precision=precision, optimiser=optimiser)  # type: ignore[arg-type]
+    keep_freed_memory()
+    config = resolve(
+        Config(threads=threads, learner=LearnerConfig(network=network, optimiser=optimiser))  # type: ignore[arg-type]
     )
     learner = build_learner(config)
     learner.add_task()
@@ -79,7 +78,8 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     learner.fisher((batch for _ in range(samples // _BATCH)), 0, "q", torch.Generator())
     return {
         "network": network,
-        "precision": precision,
+        "precision": config.learner.precision,
+        "optimiser": f"{config.learner.optimiser}, {config.learner.optimiser_code}",
         "threads": threads,
         "us_per_update": {tasks: 1e6 * statistics.median(each) for tasks, each in times.items()},
         "update_us_without": 1e6 * without,

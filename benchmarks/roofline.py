@@ -24,6 +24,7 @@ import torch
 
 from agent.consolidation import NoConsolidation
 from benchmarks.minibatch import minibatch
+from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
 from configs.run import build_consolidation, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -82,6 +83,7 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
     """The report's quantities; milliseconds unless the name says otherwise."""
     c = config.learner
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     gflops, gigabytes = matrix_rate(config), copy_rate(config)
     emulation = emulator_milliseconds(config)
     update = update_milliseconds(config)

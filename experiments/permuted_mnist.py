@@ -83,6 +83,7 @@ NAMES = {
     "l2": "L2",
     "sgd": "SGD",
     "sgd_dropout": "SGD + dropout",
+    "overlap_self": "the same task twice",
     "overlap_8": "8 × 8 patch",
     "overlap_26": "26 × 26 patch",
 }
@@ -118,9 +119,9 @@ class Experiment:
         """What the task is learned from."""
         return Samples.of(self.mnist.train, self.places[task])
 
-    def fisher(self, network: Classifier, task: int) -> list[Tensor]:
-        """The task's Fisher information at the network's weights."""
-        generator = torch_generator(self.seed, f"Fisher {task}")
+    def fisher(self, network: Classifier, task: int, again: bool = False) -> list[Tensor]:
+        """The task's Fisher information at the network's weights; `again`: from other digits and draws."""
+        generator = torch_generator(self.seed, f"Fisher {task}{' again' if again else ''}")
         samples = subset(self.train(task), self.settings.fisher_samples, generator)
         return network.fisher(samples, self.settings.estimator, generator)
 
@@ -197,16 +198,19 @@ def ten_tasks(experiment: Experiment, figure: Path) -> Result:
 
 def overlaps(experiment: Experiment, figure: Path) -> Result:
     """(c) overlap by depth of the Fisher information of two tasks that EWC learns after each other, the second with
-    a patch permuted; layers of weights into the hidden layers."""
+    a patch permuted; layers of weights into the hidden layers. Beside it that of two independent estimates for one
+    task and network: what noise leaves of an overlap of 1."""
     network = experiment.network()
     experiment.learn("ewc", network, experiment.tasks[:1])
-    result: Result = {}
+    depth = experiment.settings.layers
+    twice = (experiment.fisher(network, 0), experiment.fisher(network, 0, again=True))
+    result: Result = {"overlap_self": fisher_overlap(*twice)[:depth]}
     for side in (8, 26):
         places = [experiment.places[0], patch_permutation(side, numpy_generator(experiment.seed, f"patch {side}"))]
         second, both = network.copy(), replace(experiment, places=places)
         both.learn("ewc", second, both.tasks[1:])
         one, other = (both.fisher(second, task) for task in both.tasks)
-        result[f"overlap_{side}"] = fisher_overlap(one, other)[: experiment.settings.layers]
+        result[f"overlap_{side}"] = fisher_overlap(one, other)[:depth]
     draw_lines(result, PAPER["c"], "layer", "Fisher overlap", figure)
     return result
 
@@ -251,7 +255,8 @@ def draw_lines(result: Result, paper: Result, x: str, y: str, path: Path) -> Non
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     for colour, (name, values) in zip(COLOURS, result.items(), strict=False):
         axes.plot(range(1, len(values) + 1), values, "o-", color=colour, label=NAMES[name])
-        axes.plot(range(1, len(paper[name]) + 1), paper[name], "x--", color=colour, label=f"{NAMES[name]}, paper")
+        if name in paper:
+            axes.plot(range(1, len(paper[name]) + 1), paper[name], "x--", color=colour, label=f"{NAMES[name]}, paper")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     figure.legend(loc="outside upper center", ncols=2, frameon=False)

@@ -218,7 +218,7 @@ def run(capsys, tmp_path, *arguments):
     [
         ("a", {"ewc": 3, "l2": 3, "sgd": 3}),
         ("b", {"ewc": 10, "sgd_dropout": 10}),
-        ("c", {"overlap_8": 6, "overlap_26": 6}),
+        ("c", {"overlap_self": 6, "overlap_8": 6, "overlap_26": 6}),
     ],
 )
 def test_the_last_line_is_json_with_the_promised_keys(capsys, tmp_path, figure, lengths):
