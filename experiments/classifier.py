@@ -69,20 +69,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Descent:
-    """How a task is learned: passes over the data, samples per step, rate of the summed loss, the share of a task's
-    steps at its end over which the rate falls linearly to zero, and the share of pixels and of hidden units that is
-    dropped."""
+    """How a task is learned: passes over the data, samples per step, rate of the summed loss, and the share of
+    pixels and of hidden units that is dropped."""
 
     epochs: int
     batch: int
     rate: float
-    anneal: float = 0.0
     drop_inputs: float = 0.0
     drop_hidden: float = 0.0
-
-    def rate_at(self, done: float) -> float:
-        """The rate when so much of the task is done, from 0 to 1."""
-        return self.rate * min(1.0, (1.0 - done) / self.anneal) if self.anneal else self.rate
 
 
 class Classifier:
@@ -124,7 +118,7 @@ class Classifier:
         return signal, taps
 
     @torch.no_grad()
-    def descend(self, inputs: Tensor, labels: Tensor, how: Descent, rate: float, generator: torch.Generator) -> None:
+    def descend(self, inputs: Tensor, labels: Tensor, how: Descent, generator: torch.Generator) -> None:
         """One step down the gradient of the summed cross-entropy, written out: no gradient is ever stored."""
         signals = [_drop(inputs, how.drop_inputs, generator)]
         for weight in self.weights[:-1]:
@@ -135,7 +129,7 @@ class Classifier:
         for layer in reversed(range(len(self.weights))):
             weight, signal = self.weights[layer], signals[layer]
             below = gradient @ weight[:, :-1] if layer else gradient
-            weight.addmm_(gradient.T, signal, alpha=-rate)
+            weight.addmm_(gradient.T, signal, alpha=-how.rate)
             if layer:
                 gradient = below.mul_(signal[:, :-1] > 0).mul_(1 / (1 - how.drop_hidden))
 
@@ -180,14 +174,12 @@ def learn(
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Learn one task: every epoch is a pass over the samples in a new order."""
-    count = len(samples.labels)
-    for epoch in range(how.epochs):
-        for start, chosen in enumerate(torch.randperm(count, generator=generator).split(how.batch)):
-            rate = how.rate_at((epoch + start * how.batch / count) / how.epochs)
+    rates = [torch.tensor(how.rate)] * len(network.weights)
+    for _ in range(how.epochs):
+        for chosen in torch.randperm(len(samples.labels), generator=generator).split(how.batch):
             consolidator.before_step(network.weights)
-            network.descend(samples.inputs[chosen], samples.labels[chosen], how, rate, generator)
-            rates = [torch.tensor(rate)] * len(network.weights)
-            consolidator.after_step(network.weights, lambda: rates)  # noqa: B023 (called at once)
+            network.descend(samples.inputs[chosen], samples.labels[chosen], how, generator)
+            consolidator.after_step(network.weights, lambda: rates)
         after_epoch()
 
 

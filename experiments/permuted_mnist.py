@@ -57,14 +57,13 @@ class Settings:
     l2: float  # lambda of the L2 penalty
     estimator: Estimator  # of the Fisher information
     fisher_samples: int  # training digits it is measured on
-    anneal: float = 0.0  # share of a task at its end over which the rate falls to zero, in methods with a penalty
     drop_inputs: float = 0.0  # dropout, in the method that has it
     drop_hidden: float = 0.0
 
 
 DEFAULTS = {
     "a": Settings(2, 400, 20, 64, 1 / 3000, 30_000.0, 10.0, "exact", 2000),
-    "b": Settings(2, 1000, 20, 256, 1e-3, 30_000.0, 10.0, "exact", 10_000, 0.5, 0.2, 0.5),
+    "b": Settings(2, 1000, 20, 256, 1e-3, 30_000.0, 10.0, "exact", 10_000, drop_inputs=0.2, drop_hidden=0.5),
     "c": Settings(6, 100, 100, 64, 1 / 3000, 30_000.0, 10.0, "exact", 10_000),
 }
 PAPER = {
@@ -87,7 +86,6 @@ NAMES = {
     "overlap_8": "8 × 8 patch",
     "overlap_26": "26 × 26 patch",
 }
-_PENALISED = ("ewc", "l2")
 FACTORS = [10 ** (step / 2) for step in range(-3, 4)]  # of lambda, for --sensitivity
 
 Rows = list[list[float]]
@@ -132,8 +130,6 @@ class Experiment:
         """
         s = self.settings
         how = Descent(s.epochs, s.batch, s.rate)
-        if method in _PENALISED:
-            how = replace(how, anneal=s.anneal)
         if method == "sgd_dropout":
             how = replace(how, drop_inputs=s.drop_inputs, drop_hidden=s.drop_hidden)
         consolidator = self.consolidator(method, network.weights)
@@ -159,7 +155,7 @@ class Experiment:
 
     def consolidator(self, method: str, weights: Sequence[Tensor]) -> Consolidator:
         """What the method does about earlier tasks: nothing, or anchors that are stiff by Fisher or evenly."""
-        if method not in _PENALISED:
+        if method not in ("ewc", "l2"):
             return NoConsolidation()
         strength = self.settings.strength if method == "ewc" else self.settings.l2
         return Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=strength, uniform=method == "l2")
@@ -186,7 +182,7 @@ def three_tasks(experiment: Experiment, figure: Path) -> Result:
 
 
 def ten_tasks(experiment: Experiment, figure: Path) -> Result:
-    """(b) mean accuracy over the tasks so far: EWC, and SGD with dropout, at the same time on half the threads each."""
+    """(b) mean accuracy over the tasks so far, of EWC and of SGD with dropout, side by side on half the threads each."""
     methods = ("ewc", "sgd_dropout")
     torch.set_num_threads(max(1, torch.get_num_threads() // len(methods)))
     with ThreadPoolExecutor(len(methods)) as pool:

@@ -69,7 +69,7 @@ def test_a_step_is_that_of_autograd_and_sgd(digits):
     twin = [w.clone().requires_grad_() for w in network.weights]
     optimiser = torch.optim.SGD(twin, lr=1e-2)
     for _ in range(3):
-        network.descend(samples.inputs, samples.labels, Descent(1, 12, 1e-2), 1e-2, generator())
+        network.descend(samples.inputs, samples.labels, Descent(1, 12, 1e-2), generator())
         optimiser.zero_grad()
         functional.cross_entropy(plain_logits(twin, samples.inputs[:, :-1]), samples.labels, reduction="sum").backward()
         optimiser.step()
@@ -91,7 +91,7 @@ def test_dropout_drops_the_right_share_and_its_step_is_that_of_autograd(digits):
     for layer, (weight, mask) in enumerate(zip(twin, masks, strict=True)):
         signal = functional.linear((signal.relu() if layer else signal) * mask, weight[:, :-1], weight[:, -1])
     functional.cross_entropy(signal, samples.labels, reduction="sum").backward()
-    network.descend(samples.inputs, samples.labels, how, how.rate, generator(1))
+    network.descend(samples.inputs, samples.labels, how, generator(1))
     for mine, other in zip(network.weights, twin, strict=True):
         torch.testing.assert_close(mine, (other - 1e-2 * other.grad).detach(), rtol=1e-5, atol=1e-6)
 
@@ -141,32 +141,12 @@ def test_learning_lowers_the_error_and_sees_every_sample_in_every_epoch(digits):
     seen = []
 
     class Counter(Classifier):
-        def descend(self, inputs, labels, how, rate, generator):
+        def descend(self, inputs, labels, how, generator):
             seen.append(inputs)
 
     learn(Counter(network.weights), task.train, Descent(1, 64, 0.0), NoConsolidation(), generator(2))
     assert sorted(torch.cat(seen).sum(1).tolist()) == sorted(task.train.inputs.sum(1).tolist())
     assert [len(each) for each in seen] == [64] * 6 + [16]
-
-
-def test_the_rate_is_constant_and_then_falls_linearly_to_zero_for_both_steps(digits):
-    task, given, pulled = Task.of(digits), [], []
-
-    class Noting(Classifier):
-        def descend(self, inputs, labels, how, rate, generator):
-            given.append(rate)
-
-    class Pulling(NoConsolidation):
-        def after_step(self, weights, rates):
-            pulled.append(float(rates()[0]))
-
-    learn(
-        Noting(Classifier.fresh([5], generator()).weights), task.train, Descent(4, 40, 0.2, 0.5), Pulling(), generator()
-    )
-    steps = 4 * 10 * len(task.train.labels) // 400
-    assert len(given) == steps
-    expected = [0.2 * min(1.0, 2 * (1 - i / steps)) for i in range(steps)]
-    assert given == pytest.approx(expected) and pulled == pytest.approx(expected)
 
 
 def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
