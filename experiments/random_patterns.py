@@ -342,9 +342,7 @@ def draw(measured: dict[str, Measured], times: Sequence[int], synapses: int, pat
         ]
         dot_signal = np.array([profile[: len(oldest)].mean() for profile in one.profiles])
         dot_noise = one.noise[dots - 1]
-        dot_share = [
-            retained(profile, n, synapses // 20) for profile, n in zip(one.profiles, dot_noise, strict=True)
-        ]
+        dot_share = [retained(profile, n, synapses // 20) for profile, n in zip(one.profiles, dot_noise, strict=True)]
         for axis, line, dot in (
             (signal, line_signal, dot_signal),
             (noise, line_noise, dot_noise),
