@@ -182,7 +182,7 @@ def three_tasks(experiment: Experiment, figure: Path) -> Result:
 
 
 def ten_tasks(experiment: Experiment, figure: Path) -> Result:
-    """(b) mean accuracy over the tasks so far, of EWC and of SGD with dropout, side by side on half the threads each."""
+    """(b) mean accuracy over the tasks so far, of EWC and of SGD with dropout, at the same time on half the threads."""
     methods = ("ewc", "sgd_dropout")
     torch.set_num_threads(max(1, torch.get_num_threads() // len(methods)))
     with ThreadPoolExecutor(len(methods)) as pool:
