@@ -1,6 +1,7 @@
 """Checkpoints are complete or absent, and a damaged one is never loaded."""
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -360,13 +361,11 @@ def test_a_kill_at_any_system_call_leaves_the_old_or_the_new(tmp_path: Path) -> 
         shutil.copytree(tmp_path / "before", directory)
 
         def work(directory: Path = directory, n: int = n) -> None:
-            count = 0
+            count = itertools.count(1)
 
             def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
                 def call(*args: Any, **kwargs: Any) -> Any:
-                    nonlocal count
-                    count += 1
-                    if count == n:
+                    if next(count) == n:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return real(*args, **kwargs)
 
