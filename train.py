@@ -64,13 +64,13 @@ class Milestones:
     pending: tuple[int, bool] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """All of them."""
-        return asdict(self)
+        """All of them; an evaluation only if there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.evaluated, self.saved = state["evaluated"], state["saved"]
-        self.pending = state.get("pending")  # which older checkpoints do not have
+        self.pending = state.get("pending")
 
 
 class Speed:

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -29,8 +29,8 @@ class EvaluationWorker:
     config  the run's config.yaml, which says what is played
     log     a file for what the worker prints: warnings, and the traceback of a crash
 
-    The worker ends when its standard input does, hence with this process, however that ends. It holds nothing that
-    must be saved, so that `close` kills it.
+    The worker ends when its standard input does, hence with this process, however that ends. It is deaf to Ctrl-C and
+    SIGTERM, which may reach all processes of a run at once, and holds nothing that must be saved, so `close` kills it.
     """
 
     def __init__(self, config: Path, log: Path) -> None:
@@ -89,14 +89,13 @@ class EvaluationWorker:
 
     def _launched(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        with open(self.log, "wb") as log:
+        with open(self.log, "wb") as log, _unheard(signal.SIGINT, signal.SIGTERM):  # the run is asked to stop, not it
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "evaluation.worker", str(self.config)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                start_new_session=True,  # Ctrl-C in the terminal is not for it
                 env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},  # accelerators are for learning
             )
 
@@ -106,3 +105,13 @@ class EvaluationWorker:
         said = self.log.read_text(errors="replace").split("\n")
         reason = next((line.strip() for line in reversed(said) if line.strip()), f"exit code {code}")
         return f"the evaluation's worker failed: {reason} (more in {self.log})"
+
+
+@contextlib.contextmanager
+def _unheard(*numbers: signal.Signals) -> Iterator[None]:
+    """These signals wait until afterwards, and for ever in a process that is started meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

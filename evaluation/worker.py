@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from evaluate import evaluate_snapshot
 
 def main(config_file: Path) -> None:
     """Answer until standard input ends; an exception ends the process, for the run to tell of."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the run is asked to stop, and ends this process
     answers = open(os.dup(1), "wb")  # noqa: SIM115 (open until the end)
     os.dup2(2, 1)  # what a library prints is no answer
     requests: SimpleQueue[bytes] = SimpleQueue()

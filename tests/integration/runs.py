@@ -229,10 +229,10 @@ def quick_worker() -> None:
     a batch system sends to all processes of a run, and does not mind."""
 
     def started(worker: Any) -> None:
-        while not worker.ready(1000):
-            pass
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(worker._process.pid, number)
+        while not worker.ready(1000):
+            pass
 
     _bend_worker(started=started)
 
