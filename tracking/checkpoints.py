@@ -20,7 +20,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +30,6 @@ _COMPLETE = re.compile(r"\d{12}")
 _PART = re.compile(r"[\w-]+")
 _SEGMENT = re.compile(r"[\w.-]+")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_WRITERS = 4  # threads
 
 
 class Stateful(Protocol):
@@ -78,7 +76,7 @@ class Checkpoints:
             for part, stateful in parts.items():
                 plan.update(_split(part, stateful.state_dict()))
             temporary.mkdir()
-            files = self._store_all(temporary, plan)
+            files = {name: self._store(temporary / name, tree) for name, tree in plan.items()}
             write_manifest(temporary, frames, dict(meta or {}), files)
             self._publish(temporary, target)
         except BaseException as error:
@@ -135,12 +133,6 @@ class Checkpoints:
             return read_manifest(self.directory / f"{frames:012d}")["meta"]
         except DamageError as damage:
             raise CheckpointError(f"the checkpoint of frame {frames} in {self.directory}: {damage}") from None
-
-    def _store_all(self, directory: Path, plan: Mapping[str, Tree]) -> Files:
-        """Every file of a checkpoint; some at a time, since hashing, copying and waiting for the disk can overlap."""
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            stored = pool.map(lambda name: self._store(directory / name, plan[name]), plan)
-            return dict(zip(plan, stored, strict=True))
 
     def _store(self, path: Path, tree: Tree) -> dict[str, Any]:
         """Link or write one file; returns its entry in the manifest."""

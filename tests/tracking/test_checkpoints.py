@@ -1,7 +1,6 @@
 """Checkpoints are complete or absent, and a damaged one is never loaded."""
 
 import errno
-import itertools
 import os
 import shutil
 import signal
@@ -361,11 +360,13 @@ def test_a_kill_at_any_system_call_leaves_the_old_or_the_new(tmp_path: Path) -> 
         shutil.copytree(tmp_path / "before", directory)
 
         def work(directory: Path = directory, n: int = n) -> None:
-            count = itertools.count(1)
+            count = 0
 
             def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
                 def call(*args: Any, **kwargs: Any) -> Any:
-                    if next(count) == n:
+                    nonlocal count
+                    count += 1
+                    if count == n:
                         os.kill(os.getpid(), signal.SIGKILL)
                     return real(*args, **kwargs)
 
