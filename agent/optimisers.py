@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _CACHED = 1 << 18  # floats; a handful of such arrays fit in a processor's cache
-_LARGE = 1 << 14  # floats; below, calling compiled code costs more than it saves
+_LARGE = 1 << 14  # floats; below, what costs time is the calls
 
 
 class Anchor(Protocol):
@@ -56,6 +56,8 @@ class CentredRMSProp(torch.optim.Optimizer):
     @torch.no_grad()
     def _step(self, anchor: Anchor | None, strength: float) -> None:
         for number, group in enumerate(self.param_groups):
+            constants = group["lr"], group["decay"], group["epsilon"], strength
+            small: list[list[Tensor]] = []
             for i, p in enumerate(group["params"]):
                 if p.grad is None:
                     continue
@@ -65,13 +67,16 @@ class CentredRMSProp(torch.optim.Optimizer):
                 whole = [p.detach(), p.grad, state["mean"], state["square"]]
                 if number == 0 and anchor is not None:
                     whole += [anchor.mean[i], anchor.precision[i]]
-                constants = group["lr"], group["decay"], group["epsilon"], strength
-                if group["compiled"] and p.numel() >= _LARGE:
+                if p.numel() < _LARGE:
+                    small.append(whole)
+                elif group["compiled"]:
                     in_one_loop(_rmsprop)(*(each.view(-1) for each in whole), constants=constants)
                     torch.autograd.graph.increment_version(p)
-                    continue
-                for parts in _cut(whole):
-                    _rmsprop(*parts, constants=constants)
+                else:
+                    for parts in _cut(whole):
+                        _rmsprop(*parts, constants=constants)
+            if small:
+                _rmsprop_of_all(*(list(each) for each in zip(*small, strict=True)), constants=constants)
 
 
 def _rmsprop(
@@ -91,6 +96,27 @@ def _rmsprop(
     weight.addcdiv_(gradient, root, value=-rate)
     if anchor:
         _pull(weight, root, anchor[0], anchor[1], strength * rate)
+
+
+def _rmsprop_of_all(
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    *anchor: list[Tensor],
+    constants: tuple[float, float, float, float],
+) -> None:
+    """`_rmsprop` of many small tensors, with fewer calls."""
+    rate, decay, epsilon, strength = constants
+    torch._foreach_lerp_(means, gradients, 1.0 - decay)
+    torch._foreach_mul_(squares, decay)
+    torch._foreach_addcmul_(squares, gradients, gradients, value=1.0 - decay)
+    roots = torch._foreach_addcmul(squares, means, means, value=-1.0)
+    torch._foreach_add_(roots, epsilon)
+    torch._foreach_sqrt_(roots)
+    torch._foreach_addcdiv_(weights, gradients, roots, value=-rate)
+    for weight, root, mean, precision in zip(weights, roots, *anchor, strict=True) if anchor else ():
+        _pull(weight, root, mean, precision, strength * rate)
 
 
 @functools.cache
