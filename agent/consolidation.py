@@ -219,6 +219,9 @@ class Optimiser(Protocol):
 class Pull(Protocol):
     """Applies the penalty (strength / 2) sum P (theta - mu)^2 in an update of the weights."""
 
+    adds_to_gradients: bool
+    """Whether `before_step` does."""
+
     def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
         """Between the loss's backward pass and the optimiser's step."""
 
@@ -236,6 +239,8 @@ class GradientPull:
     Diverges where the optimiser's rate times lambda P exceeds 2 (PAPER, stability); the bound on the gradient's
     norm hides that and scales the loss's gradient away.
     """
+
+    adds_to_gradients = True
 
     @torch.no_grad()
     def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
@@ -263,6 +268,8 @@ class ImplicitPull:
     to the anchor shrinks by 1 / (1 + eta lambda P), so that no lambda and no P can overshoot.
     """
 
+    adds_to_gradients = False
+
     def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
         """The optimiser sees the loss alone."""
 
@@ -283,6 +290,8 @@ class ImplicitPull:
 
 class NoConsolidation:
     """Nothing is remembered and nothing is paid for: the agent without a penalty."""
+
+    adds_to_gradients = False
 
     def enter(self, task: int) -> None:
         """Nothing changes."""
@@ -365,6 +374,11 @@ class Consolidation:
             report |= {f"fisher_overlap_layer{i}": value for i, value in enumerate(overlaps)}
         self.memory.store(task, weights, kept)
         return report
+
+    @property
+    def adds_to_gradients(self) -> bool:
+        """Whether `before_step` needs and changes every weight's `.grad`."""
+        return self.pull.adds_to_gradients
 
     def before_step(self, weights: Weights) -> None:
         """Between the backward pass of the loss and the optimiser's step."""

@@ -27,6 +27,9 @@ _METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")
 class Consolidates(Protocol):
     """The part of a consolidator that an update needs (see `agent.consolidation`)."""
 
+    @property
+    def adds_to_gradients(self) -> bool: ...
+
     def before_step(self, weights: Sequence[Tensor]) -> None: ...
 
     def step(self, optimiser: CentredRMSProp | Adam) -> None: ...
@@ -49,7 +52,8 @@ def huber(error: Tensor) -> Tensor:
 
 def clip_norm(gradients: Sequence[Tensor], bound: float) -> Tensor:
     """Scale all gradients together in place so that their norm does not exceed `bound`; returns the norm before."""
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    norms = [torch.linalg.vector_norm(each).float() for each in gradients]  # summed up in float32 whatever the type
+    norm = torch.linalg.vector_norm(torch.stack(norms))
     scale = bound / (norm + 1e-6)
     if norm.device.type != "cpu" or scale < 1:  # to look at it would make an accelerator wait
         torch._foreach_mul_(list(gradients), scale.clamp(max=1.0))
@@ -92,6 +96,7 @@ class QLearner:
         self.max_gradient_norm = max_gradient_norm
         self.shift_pixels = shift_pixels
         self.generator = generator
+        self._states: Tensor | None = None
         self._recorder = Recorder(self._update, lambda: [p.grad for p in network.parameters()]) if recorded else None
 
     @property
@@ -128,7 +133,7 @@ class QLearner:
         batch = batch.to(self.device)
         now = random_shift(batch.observation, self.shift_pixels, self.generator)
         following = random_shift(batch.next_observation, self.shift_pixels, self.generator)
-        inputs = torch.cat([now, following]), batch.action, batch.reward, batch.discount
+        inputs = self._together(now, following), batch.action, batch.reward, batch.discount
         self._behind.convert(task)
         if self._recorder is None:
             measured = self._update(*inputs, task, consolidation)
@@ -141,7 +146,7 @@ class QLearner:
     def _update(
         self, states: Tensor, action: Tensor, reward: Tensor, discount: Tensor, task: int, consolidation: Consolidates
     ) -> Tensor:
-        """`learn` on states uint8 [2 N, S, H, W], now and following; float32 [5], in the order of _METRICS."""
+        """`learn` on states [2 N, S, H, W], now and following; float32 [5], in the order of _METRICS."""
         count = len(action)
         self._online.convert(task, always=self._recorder is not None)
         values, seen = self._online.forward(states, task)
@@ -151,11 +156,27 @@ class QLearner:
         chosen = values.gather(1, action[:, None]).squeeze(1)
         error = chosen - target
         slope = torch.zeros_like(values).scatter_(1, action[:, None], error.clamp(-1.0, 1.0)[:, None])
-        self._set_gradients(self._online.backward(seen.first(count), slope, task), task)
+        found = self._online.backward(seen.first(count), slope, task)
+        half = [] if consolidation.adds_to_gradients or self._recorder is not None else self._halves(found)
+        self._set_gradients(found, task, half)
         consolidation.before_step(self.weights)
-        norm = clip_norm(self._gradients(task), self.max_gradient_norm)
+        norm = clip_norm(self._gradients(task) + [found.weights[layer] for layer in half], self.max_gradient_norm)
         consolidation.step(self.optimiser)
+        if half:
+            self._online.renewed()
         return torch.stack([huber(error).mean(), chosen.mean(), values.max(), error.abs().mean(), norm])
+
+    def _together(self, now: Tensor, following: Tensor) -> Tensor:
+        """Both, one after the other; on a processor already converted, and always in the same memory, since what is
+        new to a process is slow."""
+        if self.device.type != "cpu":
+            return torch.cat([now, following])
+        shape = 2 * len(now), *now.shape[1:]
+        if self._states is None or self._states.shape != shape:
+            self._states = torch.empty(shape, dtype=self.network.compute_dtype)
+        self._states[: len(now)] = now
+        self._states[len(now) :] = following
+        return self._states
 
     def _tell_changed(self, task: int) -> None:
         """A recording changes parameters without telling them so."""
@@ -219,18 +240,33 @@ class QLearner:
             for kept, latest in zip(self.target.parameters(), self.network.parameters(), strict=True):
                 kept.copy_(latest)
 
-    def _set_gradients(self, found: Gradients, task: int) -> None:
-        """As a backward pass by autograd would; none for the parameters of other tasks."""
+    def _halves(self, found: Gradients) -> list[int]:
+        """Layers whose gradients the optimiser takes as they are, and whose copies in the passes it writes."""
+        if not isinstance(self.optimiser, CentredRMSProp):
+            return []
+        copies = self._online.copies()
+        for layer, copy in copies.items():
+            self.optimiser.half[self.network.weights[layer]] = found.weights[layer], copy
+        return list(copies)
+
+    def _set_gradients(self, found: Gradients, task: int, without: Sequence[int]) -> None:
+        """As a backward pass by autograd would; none for the parameters of other tasks, nor for the weights of the
+        layers `without`."""
         for number, others in enumerate(self.network.tasks):
             if number != task:
                 for p in others.parameters():
                     p.grad = None
         own = self.network.of_task(task)
         parameters = (*self.network.weights, *own.biases, *own.gains)
-        for p, gradient in zip(parameters, (*found.weights, *found.biases, *found.gains), strict=True):
-            if p.grad is None:
-                p.grad = torch.empty_like(p)
-            p.grad.copy_(gradient)  # into memory that is kept: fresh memory is slow
+        for i, (p, gradient) in enumerate(zip(parameters, (*found.weights, *found.biases, *found.gains), strict=True)):
+            if i in without:
+                p.grad = None
+            elif self._recorder is None and gradient.dtype == p.dtype:
+                p.grad = gradient.contiguous()
+            else:
+                if p.grad is None:
+                    p.grad = torch.empty_like(p)
+                p.grad.copy_(gradient)  # recordings want it where it was
 
     def _gradients(self, task: int) -> list[Tensor]:
         """Those of the shared weights and of the task's own parameters."""

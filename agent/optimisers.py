@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 _CACHED = 1 << 18  # floats; a handful of such arrays fit in a processor's cache
-_LARGE = 1 << 14  # floats; below, what costs time is the calls
+_LARGE = 1 << 17  # floats; below, what costs time is the calls
 
 
 class Anchor(Protocol):
@@ -34,7 +34,9 @@ class CentredRMSProp(torch.optim.Optimizer):
     epsilon 0.01 and gradients summed over the minibatch). Parameters without a gradient are left alone.
 
     Bound by memory, so a large layer is gone through once a step and not once for every operation: by one loop that
-    torch compiles (`compiled`; needs a C++ compiler), or else in chunks that stay in the processor's cache.
+    torch compiles (`compiled`; needs a C++ compiler), or else in chunks that stay in the processor's cache. In the
+    same way, `half[p] = gradient, copy` spares a parameter its `.grad`: the step takes that gradient, of any type,
+    instead, and leaves the new weights in `copy`, of any type. It holds for one step.
     """
 
     def __init__(
@@ -43,6 +45,11 @@ class CentredRMSProp(torch.optim.Optimizer):
         # torch adds "differentiable" to the defaults on loading: without it, groups added later would differ.
         defaults = {"lr": lr, "decay": decay, "epsilon": epsilon, "compiled": compiled, "differentiable": False}
         super().__init__(params, defaults)
+        self.half: dict[Tensor, tuple[Tensor, Tensor]] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.half = {}
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update from the parameters' `.grad`."""
@@ -59,24 +66,28 @@ class CentredRMSProp(torch.optim.Optimizer):
             constants = group["lr"], group["decay"], group["epsilon"], strength
             small: list[list[Tensor]] = []
             for i, p in enumerate(group["params"]):
-                if p.grad is None:
+                gradient, *copy = self.half.get(p, (p.grad,))
+                if gradient is None:
                     continue
                 if p not in self.state:
                     self.state[p] = {"mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
                 state = self.state[p]
-                whole = [p.detach(), p.grad, state["mean"], state["square"]]
+                whole = [p.detach(), gradient, state["mean"], state["square"]]
                 if number == 0 and anchor is not None:
                     whole += [anchor.mean[i], anchor.precision[i]]
-                if p.numel() < _LARGE:
+                function = _rmsprop_and_copy if copy else _rmsprop
+                whole = copy + whole
+                if p.numel() < _LARGE and not copy:
                     small.append(whole)
                 elif group["compiled"]:
-                    in_one_loop(_rmsprop)(*(each.view(-1) for each in whole), constants=constants)
+                    in_one_loop(function)(*(each.view(-1) for each in whole), constants=constants)
                     torch.autograd.graph.increment_version(p)
                 else:
                     for parts in _cut(whole):
-                        _rmsprop(*parts, constants=constants)
+                        function(*parts, constants=constants)
             if small:
                 _rmsprop_of_all(*(list(each) for each in zip(*small, strict=True)), constants=constants)
+        self.half = {}
 
 
 def _rmsprop(
@@ -96,6 +107,14 @@ def _rmsprop(
     weight.addcdiv_(gradient, root, value=-rate)
     if anchor:
         _pull(weight, root, anchor[0], anchor[1], strength * rate)
+
+
+def _rmsprop_and_copy(
+    copy: Tensor, weight: Tensor, gradient: Tensor, *others: Tensor, constants: tuple[float, float, float, float]
+) -> None:
+    """`_rmsprop` with a gradient of any type; the new weights are copied."""
+    _rmsprop(weight, gradient.float(), *others, constants=constants)
+    copy.copy_(weight)
 
 
 def _rmsprop_of_all(

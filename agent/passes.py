@@ -47,12 +47,14 @@ class Passes:
     """Forward and backward passes of one network, on converted copies of its parameters.
 
     A copy is made anew when a parameter was changed in place or another task is asked for, and always in the same
-    memory. Convolutions have their gains and the scale of the pixels folded in: (W x + b) g = (g W) x + g b.
+    memory. Convolutions have their gains and the scale of the pixels folded in: (W x + b) g = (g W) x + g b. Linear
+    layers' weights are copied only into another type.
     """
 
     def __init__(self, network: QNetwork) -> None:
         self.network = network
         self._made: tuple[int | None, int] | None = None  # of which task, and of which versions of the parameters
+        self._linear: list[int] = []  # of which versions the copies of the linear layers' weights are
         self._parameters: dict[int | None, list[Tensor]] = {}  # that the copies for a task are made from
         self._weights: list[Tensor] = []  # in the network's type, the last one float32; convolutions' times gain
         self._biases: list[Tensor] = []  # likewise
@@ -60,7 +62,8 @@ class Passes:
 
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
-        """uint8 [N, S, H, W], task (None: one never met) -> values float32 [N, A], and what `backward` needs."""
+        """Pixels [N, S, H, W] of 0 to 255 in any type, task (None: one never met) -> values float32 [N, A], and what
+        `backward` needs."""
         self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
         x = observation.to(self.network.compute_dtype)
@@ -130,25 +133,44 @@ class Passes:
         if made == self._made and not always:
             return
         own = network.of_task(task)
+        strides = network.strides
         if not self._weights:
             types = [network.compute_dtype] * (len(network.weights) - 1) + [torch.float32]
-            layouts = [torch.contiguous_format] + [torch.channels_last] * (len(network.strides) - 1)
+            layouts = [torch.contiguous_format] + [torch.channels_last] * (len(strides) - 1)
             layouts += [torch.contiguous_format] * (len(types) - len(layouts))  # fastest on the processors at hand
             self._weights = [
-                torch.empty_like(w, dtype=dtype, memory_format=layout, requires_grad=False)
-                for w, dtype, layout in zip(network.weights, types, layouts, strict=True)
+                w.detach()
+                if layer >= len(strides) and w.dtype == dtype
+                else torch.empty_like(w, dtype=dtype, memory_format=layout, requires_grad=False)
+                for layer, (w, dtype, layout) in enumerate(zip(network.weights, types, layouts, strict=True))
             ]
             self._biases = [w.new_empty(len(w)) for w in self._weights]
             self._gains = [w.new_empty(len(w)) for w in self._weights]
+            self._linear = [-1] * len(network.weights)
         for layer, weight in enumerate(network.weights):
             bias, gain = own.biases[layer], own.gains[layer]
-            if layer < len(network.strides):
+            if layer < len(strides):
                 scale = gain if layer else gain / PIXEL_MAX
-                weight, bias = weight * scale[:, None, None, None], bias * gain
-            self._weights[layer].copy_(weight)
+                self._weights[layer].copy_(weight * scale[:, None, None, None])
+                bias = bias * gain
+            elif always or self._linear[layer] != weight._version:
+                if self._weights[layer].dtype != weight.dtype:
+                    self._weights[layer].copy_(weight)
+                self._linear[layer] = weight._version
             self._biases[layer].copy_(bias)
             self._gains[layer].copy_(gain)
         self._made = made
+
+    def copies(self) -> dict[int, Tensor]:
+        """The copies of linear layers' weights in another type, by layer. Who changes such a weight may write its
+        copy as well, and then calls `renewed`."""
+        weights = enumerate(zip(self._weights, self.network.weights, strict=True))
+        return {i: copy for i, (copy, w) in weights if i >= len(self.network.strides) and copy.dtype != w.dtype}
+
+    def renewed(self) -> None:
+        """All `copies` are those of the weights as they are now."""
+        for layer in self.copies():
+            self._linear[layer] = self.network.weights[layer]._version
 
 
 def _channels_last(x: Tensor) -> Tensor:
