@@ -124,7 +124,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
 
-    with Progress(config.frames) as progress:
+    with Progress(config.frames) as progress, checkpoints:
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
         recent: list[float] = []
         while True:
@@ -141,7 +141,9 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if last or stopping or due(config.log.checkpoint_period, milestones.saved, stream.frames):
                 _check_weights(parts)
                 milestones.saved = stream.frames
-                checkpoints.save(stream.frames, stateful)
+                checkpoints.begin(stream.frames, stateful)
+            if last or stopping:
+                checkpoints.wait()
             if stopping:
                 run.write_status("stopped", stream.frames, config.frames, stop.reason)
                 progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {run.path}")
@@ -187,6 +189,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 writers.write(stream.frames, scalars)
                 writers.flush()
                 _check_values(scalars, config)
+                checkpoints.check()
                 if warning := watch(agent.task, examined):
                     progress.event(f"{stream.frames:,}: {warning}")
                 mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"
