@@ -128,7 +128,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
 
-    with Progress(config.frames) as progress, EvaluationWorker(run.config, run.worker_log) as worker:
+    with Progress(config.frames) as progress, EvaluationWorker(run.config, run.worker_log) as worker, checkpoints:
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
         if milestones.pending:
             _evaluate_again(run, config, milestones.pending, worker)
@@ -162,7 +162,9 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if last or stopping or due(config.log.checkpoint_period, milestones.saved, stream.frames):
                 _check_weights(parts)
                 milestones.saved = stream.frames
-                checkpoints.save(stream.frames, stateful)
+                checkpoints.begin(stream.frames, stateful)
+            if last or stopping:
+                checkpoints.wait()
             if stopping:
                 run.write_status("stopped", stream.frames, config.frames, stop.reason)
                 progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {run.path}")
@@ -208,6 +210,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 writers.write(stream.frames, scalars)
                 writers.flush()
                 _check_values(scalars, config)
+                checkpoints.check()
                 if warning := watch(agent.task, examined):
                     progress.event(f"{stream.frames:,}: {warning}")
                 mean = f"{sum(recent) / len(recent):,.1f}" if recent else "-"

@@ -5,14 +5,14 @@
 Real play of every game under a random policy (8 emulators, --recorded transitions) is added to its task's replay as
 new rows again and again until the task holds --transitions, so that frames are compressed as they are. Emulators,
 networks, optimiser, replay and consolidation are those that train.py builds; the learner makes some updates in every
-task, and every task leaves an anchor. Then the run is saved, and --checkpoints times more, each after the rows of a
-checkpoint period in one task and a new anchor of that task.
+task, and every task leaves an anchor. Then a checkpoint is begun as train.py does, and --checkpoints more, each after
+the rows of a checkpoint period in one task and a new anchor of that task. Updates go on while they are written.
 
 Resident memory is that of the whole process, without what evaluations would add; per transition, what the process has
 grown by. A checkpoint's bytes are those of the files that it did not link from the one before. The plain file has as
-many bytes, written and fsynced in one go right afterwards: what the disk allows. With --json the last line is one JSON
-object, in which `checkpoint_s` is the longest of the checkpoints after the first, `resident_gib` is before the first
-and `peak_gib` the most during any.
+many bytes, written and fsynced in one go after the last one: what the disk allows. With --json the last line is one
+JSON object, in which `checkpoint_s` is the longest time that a checkpoint after the first stopped training,
+`resident_gib` is before the first and `peak_gib` the most during any.
 """
 
 from __future__ import annotations
@@ -107,16 +107,23 @@ def _fill(
     return per_game
 
 
-def _learn_and_leave(parts: Parts, task: int) -> None:
-    """Some updates in `task`, and an anchor."""
-    agent, memory, rng = parts.agent, parts.memory, np.random.default_rng(task)
+def _learn_and_leave(parts: Parts, task: int) -> list[float]:
+    """Some updates in `task`, whose seconds are returned, and an anchor."""
+    agent, rng = parts.agent, np.random.default_rng(task)
     agent.consolidation.enter(task)
-    for _ in range(UPDATES):
-        agent.learner.learn(memory.sample(task, BATCH, rng), task, agent.consolidation)
-    batches = (memory.sample(task, BATCH, rng) for _ in range(FISHER_BATCHES))
+    seconds = [_update(parts, task, rng) for _ in range(UPDATES)]
+    batches = (parts.memory.sample(task, BATCH, rng) for _ in range(FISHER_BATCHES))
     fisher = partial(agent.learner.fisher, batches, task, "q", torch.Generator())
     agent.consolidation.leave(task, 0, agent.learner.weights, fisher)
     agent.consolidation.enter(task + 1)
+    return seconds
+
+
+def _update(parts: Parts, task: int, rng: np.random.Generator) -> float:
+    """The seconds of one update, its minibatch included."""
+    begin = perf_counter()
+    parts.agent.learner.learn(parts.memory.sample(task, BATCH, rng), task, parts.agent.consolidation)
+    return perf_counter() - begin
 
 
 def _minibatches(parts: Parts, count: int) -> dict[str, float]:
@@ -134,37 +141,49 @@ def _minibatches(parts: Parts, count: int) -> dict[str, float]:
 def _checkpoints(
     config: Config, parts: Parts, filler: Filler, recordings: list[Path], directory: Path, count: int
 ) -> dict[str, Any]:
-    """The first checkpoint, and `count` that follow it."""
-    checkpoints = Checkpoints(directory / "checkpoints", keep=config.log.checkpoints_kept)
+    """The first checkpoint, and `count` that follow it; the learner goes on while they are written."""
     stateful: dict[str, Stateful] = {
         "stream": parts.stream,
         "agent": parts.agent,
         "memory": parts.memory,
         "consolidation": parts.agent.consolidation,
     }
-    period = config.log.checkpoint_period
-    seconds, written, resident, peak = [], [], [], []
-    for number in range(count + 1):
-        if number:
-            task = (number - 1) % len(recordings)
-            filler.add(task, load(recordings[task]), period // FRAME_SKIP)
-            _learn_and_leave(parts, task)
-        os.sync()  # as after the long time between two checkpoints
-        forget_peak()
-        begin = perf_counter()
-        path = checkpoints.save(number * period, stateful)
-        seconds.append(perf_counter() - begin)
-        written.append(written_bytes(path))
-        resident.append(resident_bytes() / _GIB)
-        peak.append(resident_bytes("VmHWM") / _GIB)
+    period, rng = config.log.checkpoint_period, np.random.default_rng(0)
+    alone, meanwhile = [], []  # seconds of updates
+    stopped, written, sizes, resident, peak = [], [], [], [], []
+    with Checkpoints(directory / "checkpoints", keep=config.log.checkpoints_kept) as checkpoints:
+        for number in range(count + 1):
+            task = max(number - 1, 0) % len(recordings)
+            if number:
+                filler.add(task, load(recordings[task]), period // FRAME_SKIP)
+                alone += _learn_and_leave(parts, task)
+            os.sync()  # as after the long time between two checkpoints
+            forget_peak()
+            begin = perf_counter()
+            checkpoints.begin(number * period, stateful)
+            stopped.append(perf_counter() - begin)
+            meanwhile.append(_update(parts, task, rng))
+            while checkpoints.check():
+                meanwhile.append(_update(parts, task, rng))
+            written.append(perf_counter() - begin)
+            newest = checkpoints.directory / f"{number * period:012d}"
+            sizes.append(written_bytes(newest))
+            resident.append(resident_bytes() / _GIB)
+            peak.append(resident_bytes("VmHWM") / _GIB)
+        files = sum(1 for _ in newest.iterdir())
     return {
-        "first_checkpoint_s": seconds[0],
-        "first_checkpoint_bytes": written[0],
-        "checkpoint_s": max(seconds[1:]),
-        "checkpoints_s": seconds[1:],
-        "checkpoint_bytes": max(written[1:]),
-        "checkpoint_files": sum(1 for _ in path.iterdir()),
-        "plain_write_s": plain_write(directory / "plain", max(written[1:])),
+        "first_checkpoint_s": stopped[0],
+        "first_checkpoint_written_s": written[0],
+        "first_checkpoint_bytes": sizes[0],
+        "checkpoint_s": max(stopped[1:]),
+        "checkpoints_s": stopped[1:],
+        "checkpoints_written_s": written[1:],
+        "checkpoint_bytes": max(sizes[1:]),
+        "checkpoint_files": files,
+        "plain_write_s": plain_write(directory / "plain", max(sizes[1:])),
+        "ms_per_update": 1e3 * float(np.median(alone)),
+        "ms_per_update_while_writing": 1e3 * float(np.median(meanwhile)),
+        "ms_longest_update_while_writing": 1e3 * max(meanwhile),
         "resident_at_end_gib": resident[-1],
         "peak_gib": max(peak),
     }
@@ -202,17 +221,22 @@ def plain_write(path: Path, size: int) -> float:
 
 def _table(report: dict[str, Any]) -> list[str]:
     rest = report["resident_gib"] - sum(report[name] for name in ("program_gib", "replay_gib", "anchors_gib"))
-    following = ", ".join(f"{seconds:.2f}" for seconds in report["checkpoints_s"])
+    stopped, written = (
+        ", ".join(f"{seconds:.2f}" for seconds in report[name]) for name in ("checkpoints_s", "checkpoints_written_s")
+    )
     return [
         f"replay       {report['replay_gib']:.2f} GiB in {report['transitions']:,} transitions",
         f"resident     {report['resident_gib']:.2f} GiB: replay, {report['anchors_gib']:.2f} anchors,"
         f" {report['program_gib']:.2f} before anything was stored, {rest:.2f} others",
         f"             {report['resident_at_end_gib']:.2f} GiB at the end, {report['peak_gib']:.2f} within checkpoints",
         f"minibatch    {report['us_per_minibatch']:,.0f} us (median), {report['us_per_minibatch_p99']:,.0f} (99 %)",
-        f"checkpoint   first: {report['first_checkpoint_s']:.2f} s, {report['first_checkpoint_bytes'] / 1e6:,.0f} MB",
-        f"             those after it: {following} s, {report['checkpoint_bytes'] / 1e6:,.0f} MB of"
-        f" {report['checkpoint_files']:,} files",
+        f"checkpoint   the first stops training for {report['first_checkpoint_s']:.2f} s, is written after"
+        f" {report['first_checkpoint_written_s']:.2f} s: {report['first_checkpoint_bytes'] / 1e6:,.0f} MB",
+        f"             those after it stop it for {stopped} s, are written after {written} s:"
+        f" {report['checkpoint_bytes'] / 1e6:,.0f} MB of {report['checkpoint_files']:,} files",
         f"             as many bytes in one plain file: {report['plain_write_s']:.2f} s",
+        f"update       {report['ms_per_update']:.1f} ms (median), {report['ms_per_update_while_writing']:.1f} while a"
+        f" checkpoint is written, {report['ms_longest_update_while_writing']:.1f} the longest of these",
     ]
 
 

@@ -10,6 +10,9 @@ A part may keep bulk data that never changes once written under the top-level ke
 content**: a segment that the previous checkpoint holds is linked from there, neither written, read nor hashed
 again (so two checkpoints share those bytes on the disk, and one flipped there damages both).
 
+`begin` takes the states and leaves the writing to a thread. So a state must be a snapshot that its part does not alter
+afterwards, segments included.
+
 Only the process that holds the run's lock may use these verbs; they tidy up.
 """
 
@@ -20,7 +23,9 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from tracking.files import Tree, fsync_directory, read_tree, tree_bytes, write_atomically, write_tree
@@ -51,7 +56,8 @@ def _to_stderr(line: str) -> None:
 class Checkpoints:
     """The checkpoints of one run, of which the newest `keep` (at least two) are kept.
 
-    `warn` receives a line for every damaged checkpoint that is passed over.
+    `warn` receives a line for every damaged checkpoint that is passed over. Leaving the context waits for what was
+    begun.
     """
 
     def __init__(self, directory: Path, keep: int = 2, warn: Callable[[str], None] = _to_stderr) -> None:
@@ -60,6 +66,7 @@ class Checkpoints:
         self.warn = warn
         # Links come from here only: it was saved or restored, hence verified, by this object.
         self._previous: tuple[Path, Files] | None = None
+        self._writing: Future[Path] | None = None
 
     def save(self, frames: int, parts: Mapping[str, Stateful], meta: Mapping[str, Any] | None = None) -> Path:
         """Store the state of every part; returns the new checkpoint's directory, durable.
@@ -67,14 +74,48 @@ class Checkpoints:
         `meta` is anything JSON can hold. A checkpoint of the same frame is replaced. On any error nothing has
         changed; with a full disk it is DiskFullError.
         """
+        self.wait()
+        return self._write(frames, _plan(parts), meta)
+
+    def begin(self, frames: int, parts: Mapping[str, Stateful], meta: Mapping[str, Any] | None = None) -> None:
+        """`save`, but return as soon as the states are taken; they are written while the caller goes on.
+
+        Waits for the checkpoint begun before this one. What goes wrong is raised by the next call of `check`, `wait`,
+        `begin` or `save`.
+        """
+        self.wait()
+        thread = ThreadPoolExecutor(1)
+        self._writing = thread.submit(self._write, frames, _plan(parts), meta)
+        thread.shutdown(wait=False)
+
+    def check(self) -> bool:
+        """Whether a checkpoint is still being written; raises what went wrong with one that was begun."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+        return self._writing is not None
+
+    def wait(self) -> None:
+        """Return when what was begun is durable; raises what went wrong with it, once."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        try:
+            self.wait()
+        except Exception:
+            if kind is None:  # else the first error is the one to tell
+                raise
+
+    def _write(self, frames: int, plan: Mapping[str, Tree], meta: Mapping[str, Any] | None) -> Path:
         target = self.directory / f"{frames:012d}"
         temporary = self.directory / f".tmp-{target.name}"
-        plan: dict[str, Tree] = {}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._tidy()
-            for part, stateful in parts.items():
-                plan.update(_split(part, stateful.state_dict()))
             temporary.mkdir()
             files = {name: self._store(temporary / name, tree) for name, tree in plan.items()}
             write_manifest(temporary, frames, dict(meta or {}), files)
@@ -214,6 +255,14 @@ def load_file(path: Path) -> Tree:
 
 def _is_segment(name: str) -> bool:
     return name.count(".") > 1
+
+
+def _plan(parts: Mapping[str, Stateful]) -> dict[str, Tree]:
+    """What a checkpoint of these parts consists of: {file name: tree}."""
+    plan: dict[str, Tree] = {}
+    for part, stateful in parts.items():
+        plan.update(_split(part, stateful.state_dict()))
+    return plan
 
 
 def _split(part: str, state: Mapping[str, Any]) -> dict[str, Tree]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -174,6 +175,80 @@ def test_the_same_frame_twice_replaces_it(tmp_path: Path) -> None:
     frames, agent, mem, _ = restored(tmp_path)
     assert (frames, agent.state["frame"]) == (200, "again")
     assert [int(tree["rows"][0]) for tree in mem.state["segments"].values()] == [0, 1, 2]
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No file is written before it is set."""
+    opened, write = threading.Event(), checkpoints_module.write_tree
+
+    def waiting(path: Path, tree: Any) -> tuple[int, str]:
+        assert opened.wait(60)
+        return write(path, tree)
+
+    monkeypatch.setattr(checkpoints_module, "write_tree", waiting)
+    return opened
+
+
+def test_what_is_begun_is_the_state_of_that_moment_and_written_while_the_caller_goes_on(
+    tmp_path: Path, gate: threading.Event
+) -> None:
+    checkpoints, agent = Checkpoints(tmp_path), Part({"frame": 100})
+    checkpoints.begin(100, {"agent": agent, "memory": memory(2)})
+    agent.load_state_dict({"frame": 101})
+    assert checkpoints.check() and checkpoints.available() == []
+    gate.set()
+    checkpoints.wait()
+    assert not checkpoints.check()
+    frames, restored_agent, mem, lines = restored(tmp_path)
+    assert (frames, restored_agent.state, len(mem.state["segments"]), lines) == (100, {"frame": 100}, 2, [])
+
+
+@pytest.mark.parametrize("verb", ["save", "begin"])
+def test_a_checkpoint_waits_for_the_one_begun_before_and_links_from_it(tmp_path: Path, verb: str) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for i in range(8):
+        checkpoints.begin(i, {"memory": memory(30)})
+    getattr(checkpoints, verb)(8, {"memory": memory(31)})
+    checkpoints.wait()
+    assert names(tmp_path) == ["000000000007", "000000000008"]
+    for i in range(30):
+        assert (tmp_path / "000000000008" / f"memory.game-{i}.a.pt").stat().st_nlink == 2
+    verify(tmp_path / "000000000008")
+
+
+@pytest.mark.parametrize("verb", ["wait", "check", "save", "begin", "__exit__"])
+def test_what_goes_wrong_with_one_begun_is_told_by_the_next_call_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    checkpoints, parts = saved(tmp_path, 100), {"agent": Part({"frame": 200}), "memory": memory(3)}
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints_module, "write_tree", full)
+        checkpoints.begin(200, parts)
+        while checkpoints._writing is not None and not checkpoints._writing.done():
+            time.sleep(0.001)
+    arguments = {"save": (300, parts), "begin": (300, parts), "__exit__": (None, None, None)}
+    with pytest.raises(DiskFullError, match="frame 200"):
+        getattr(checkpoints, verb)(*arguments.get(verb, ()))
+    assert names(tmp_path) == ["000000000100"] and not checkpoints.check()
+    checkpoints.save(200, parts)
+    assert restored(tmp_path)[0] == 200
+
+
+def test_leaving_the_context_waits_and_keeps_the_first_error(tmp_path: Path, gate: threading.Event) -> None:
+    timer = threading.Timer(0.1, gate.set)
+    timer.start()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin(100, {"agent": Part({"frame": 100})})
+    assert names(tmp_path) == ["000000000100"]
+    with pytest.raises(KeyError, match="mine"), Checkpoints(tmp_path) as checkpoints:
+        checkpoints.begin(200, {"agent": Part({"leaf": object()})})
+        raise KeyError("mine")
+    assert names(tmp_path) == ["000000000100"]
 
 
 def truncate(path: Path) -> None:
