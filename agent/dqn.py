@@ -245,8 +245,8 @@ class QLearner:
         if not isinstance(self.optimiser, CentredRMSProp):
             return []
         copies = self._online.copies()
-        for layer, copy in copies.items():
-            self.optimiser.half[self.network.weights[layer]] = found.weights[layer], copy
+        for layer, half in copies.items():
+            self.optimiser.half[self.network.weights[layer]] = found.weights[layer], half
         return list(copies)
 
     def _set_gradients(self, found: Gradients, task: int, without: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ import torch
 
 from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
-from benchmarks.minibatch import minibatch
+from benchmarks.stand_ins import minibatch
 from configs.machine import keep_freed_memory
 from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig

@@ -6,14 +6,13 @@
 First the machine's rates: products of large matrices in the precision used, copying of memory, and the emulators
 alone. From these the floors: an update's multiplications at the first, the optimiser's bytes at the second, a step's
 emulation at the third. Then the loop itself, phase by phase, and an update alone. `busy` is the processor time of the
-loop over what its cores had.
+loop over what its cores had. The continual agent infers its task and is held by ten anchors.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -22,8 +21,7 @@ from typing import Any
 
 import torch
 
-from agent.consolidation import NoConsolidation
-from benchmarks.minibatch import minibatch
+from benchmarks.stand_ins import leave_anchors, minibatch
 from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
 from configs.run import build_consolidation, build_learner, build_stream, resolve
@@ -31,7 +29,6 @@ from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerC
 
 _SIDE = 2048  # of the matrices
 _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
-_ANCHORS = 10
 
 
 def main() -> None:
@@ -87,9 +84,7 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
     gflops, gigabytes = matrix_rate(config), copy_rate(config)
     emulation = emulator_milliseconds(config)
     update = update_milliseconds(config)
-    before, begin = time.process_time(), time.perf_counter()
-    rates = measure_rates(config, seconds)
-    busy = (time.process_time() - before) / (time.perf_counter() - begin) / len(os.sched_getaffinity(0))
+    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidation, parts.agent.learner))
     updates = config.emulators.count * c.samples_per_step / c.batch_size  # in a vector step
     floor = 1e3 * update_operations(config) / (1e9 * gflops)
     return {
@@ -113,7 +108,7 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
         **{f"{name}_ms": value for name, value in rates.ms_per_phase.items()},
         "agent_steps_per_s": rates.agent_steps_per_s,
         "frames_per_s": 4 * rates.agent_steps_per_s,
-        "busy": busy,
+        "busy": rates.busy,
     }
 
 
@@ -146,11 +141,7 @@ def update_milliseconds(config: Config) -> float:
     learner = build_learner(config)
     learner.add_task()
     consolidation = build_consolidation(config, learner.weights)
-    if not isinstance(consolidation, NoConsolidation):
-        fisher = [torch.full_like(w, 1e-6) for w in learner.weights]
-        for task in range(1, _ANCHORS + 1):
-            consolidation.memory.store(task, learner.weights, fisher)
-        consolidation.enter(0)
+    leave_anchors(consolidation, learner)
     batch = minibatch(config.learner.batch_size).to(config.device)
     return milliseconds(lambda: learner.learn(batch, 0, consolidation), config, rounds=40)
 

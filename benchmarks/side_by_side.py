@@ -10,11 +10,11 @@ every time, so that what is compared are always neighbouring turns. --seconds is
 among its turns. --precision is of ours; the others compute in float32. GPUs are hidden from all, and all use as many
 threads as they do by default: restrict the cores with taskset, not with OMP_NUM_THREADS.
 
---agent plain knows one task and has no consolidation, as the others; continual infers its task and is ready to
-consolidate, but so short a turn leaves no anchor: `benchmarks.consolidation` measures what anchors cost.
+--agent plain knows one task and has no consolidation, as the others; continual infers its task and is held by the
+anchors of ten others. It is then compared with our plain agent as well (`single`).
 
 With --json the last line is one JSON object: agent steps per second (medians over the turns), ratios (medians over
-the pairs), their ranges over the pairs, and what was run; sb3 and its ratios are null where it is not installed.
+the pairs), their ranges over the pairs, and what was run; null for those that did not take part.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plain_dqn import OneLineParser, add_options, check_options
+from benchmarks.stand_ins import leave_anchors
 from configs.plan import measure_rates
 from configs.run import resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -40,6 +41,7 @@ from envs.games import game as find_game
 from envs.roms import find_rom
 
 _EMULATORS = 8
+_OTHERS = ("plain", "sb3", "single")
 _HERE = Path(__file__).resolve().parent
 _HOW_TO = (
     "python -m venv benchmarks/.sb3 && benchmarks/.sb3/bin/pip install -c constraints.txt torch==2.13.0 "
@@ -91,7 +93,7 @@ def compare(options: argparse.Namespace, sb3: Path, sb3_versions: dict[str, str]
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # ours would not heed them, the others would
         os.environ.pop(name, None)
     seconds = options.seconds / options.pairs
-    config = _in_fresh_process(resolve, our_config(options))
+    config = _in_fresh_process(resolve, our_config(options, options.agent))
     shared = ["--json"]
     for name in ("game", "network", "samples_per_step", "seed"):
         shared += [f"--{name}", str(getattr(options, name))]
@@ -102,6 +104,9 @@ def compare(options: argparse.Namespace, sb3: Path, sb3_versions: dict[str, str]
     }
     if sb3_versions is not None:
         contestants["sb3"] = lambda: _run([str(sb3), "-I", str(_HERE / "sb3_dqn.py"), *shared])
+    if options.agent == "continual":
+        single = _in_fresh_process(resolve, our_config(options, "plain"))
+        contestants["single"] = lambda: _in_fresh_process(our_turn, single, seconds)
     rounds = take_turns(contestants, options.pairs)
     speeds = [{name: turn["agent_steps_per_s"] for name, turn in each.items()} for each in rounds]
     return {
@@ -133,7 +138,7 @@ def take_turns(contestants: Mapping[str, Callable[[], Turn]], pairs: int) -> lis
         for name in list(contestants)[:: -1 if number % 2 else 1]:
             turn = rounds[-1][name] = contestants[name]()
             print(
-                f"round {number + 1} of {pairs}: {name:5} {turn['agent_steps_per_s']:8,.1f} agent steps/s", flush=True
+                f"round {number + 1} of {pairs}: {name:6} {turn['agent_steps_per_s']:8,.1f} agent steps/s", flush=True
             )
     return rounds
 
@@ -141,34 +146,35 @@ def take_turns(contestants: Mapping[str, Callable[[], Turn]], pairs: int) -> lis
 def summary(rounds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Medians of every contestant's speeds and of our ratios to the others within each round, and their ranges."""
     report: dict[str, Any] = {}
-    for name in ("ours", "plain", "sb3"):
+    for name in ("ours", *_OTHERS):
         speeds = [each[name] for each in rounds if name in each]
         report[name] = round(statistics.median(speeds), 1) if speeds else None
-    for name in ("plain", "sb3"):
+    for name in _OTHERS:
         ratios = [each["ours"] / each[name] for each in rounds if name in each]
         report[f"ratio_{name}"] = round(statistics.median(ratios), 3) if ratios else None
         report[f"ratio_{name}_range"] = [round(min(ratios), 3), round(max(ratios), 3)] if ratios else None
     return report
 
 
-def our_config(options: argparse.Namespace) -> Config:
-    """The configuration of `benchmarks.throughput`, with the agent that --agent names."""
+def our_config(options: argparse.Namespace, agent: str) -> Config:
+    """The configuration of `benchmarks.throughput`, with the agent of that name."""
     return Config(
         seed=options.seed,
-        tasks="inferred" if options.agent == "continual" else "single",
+        tasks="inferred" if agent == "continual" else "single",
         stream=StreamConfig(games=[options.game]),
         emulators=EmulatorConfig(count=_EMULATORS),
         learner=LearnerConfig(
             network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
         ),
-        consolidation=ConsolidationConfig(kind="ewc" if options.agent == "continual" else "none"),
+        consolidation=ConsolidationConfig(kind="ewc" if agent == "continual" else "none"),
         replay=ReplayConfig(capacity=20_000, min_history=2_000),
     )
 
 
 def our_turn(config: Config, seconds: float) -> Turn:
     """Measure our agent in this process; `config` is resolved."""
-    return {"agent_steps_per_s": measure_rates(config, seconds).agent_steps_per_s, "threads": config.threads}
+    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidation, parts.agent.learner))
+    return {"agent_steps_per_s": rates.agent_steps_per_s, "threads": config.threads}
 
 
 def _in_fresh_process(work: Callable[..., Any], *arguments: object) -> Any:
@@ -200,7 +206,7 @@ def _sb3_versions(python: Path) -> dict[str, str] | str:
 
 def _table(report: Mapping[str, Any]) -> list[str]:
     lines = [f"ours    {report['ours']:8,.1f} agent steps/s"]
-    for name in ("plain", "sb3"):
+    for name in _OTHERS:
         if report[name] is not None:
             low, high = report[f"ratio_{name}_range"]
             ratio = f"ours is {report[f'ratio_{name}']:.2f} times as fast ({low:.2f} to {high:.2f})"

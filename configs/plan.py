@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.checks import ConfigError
-from configs.run import build, build_network, build_schedule, resolve
+from configs.run import Parts, build, build_network, build_schedule, resolve
 from configs.schema import Config, StreamConfig
 from envs.schedule import timetable
 from envs.timestep import SIZE
@@ -35,6 +36,8 @@ class Rates:
     """Milliseconds per vector step in act, learn, emulate (what is left of it after learning), remember."""
     emulator_ms: float = 0.0
     """Milliseconds per vector step of the emulators while nothing is learned."""
+    busy: float = 0.0
+    """Processor time over what the cores had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ def plan(config: Config, measure: bool) -> Plan:
     return Plan(processes + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)
 
 
-def measure_rates(config: Config, seconds: float) -> Rates:
-    """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints."""
+def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], None] = lambda _: None) -> Rates:
+    """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints; `prepare`
+    is called before."""
     c = resolve(config)
     warm = max(_WARM_UP, 2 * c.emulators.count * (c.learner.n_step + 2))
     first = build_schedule(c).visit(0).game
@@ -88,10 +92,11 @@ def measure_rates(config: Config, seconds: float) -> Rates:
         replay=replace(c.replay, min_history=min(warm, c.replay.capacity)),
     )
     parts = build(c)
+    prepare(parts)
     parts.stream.start()
     timer = PhaseTimer()
     steps = updates = 0
-    start, emulator_ms = time.perf_counter(), 0.0
+    start, used, emulator_ms = time.perf_counter(), 0.0, 0.0
     warming = True
     while warming or time.perf_counter() - start < seconds:
         now = parts.stream.now
@@ -108,11 +113,13 @@ def measure_rates(config: Config, seconds: float) -> Rates:
         if warming and (parts.agent.updates >= 5 or (c.learner.samples_per_step == 0 and steps > 20)):
             emulator_ms = timer.pop(steps)["time/emulate_ms"]
             warming, steps, updates = False, 0, parts.agent.updates
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
     elapsed = time.perf_counter() - start
+    busy = (time.process_time() - used) / elapsed / len(os.sched_getaffinity(0))
     phases = {name.removeprefix("time/").removesuffix("_ms"): ms for name, ms in timer.pop(steps).items()}
     parts.stream.close()
-    return Rates(steps * c.emulators.count / elapsed, (parts.agent.updates - updates) / elapsed, phases, emulator_ms)
+    updates = parts.agent.updates - updates
+    return Rates(steps * c.emulators.count / elapsed, updates / elapsed, phases, emulator_ms, busy)
 
 
 def _duration(config: Config, games: int, rates: Rates) -> float:

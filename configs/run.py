@@ -60,7 +60,9 @@ def resolve(config: Config) -> Config:
     """
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or cores
-    emulator_threads = config.emulators.threads or min(config.emulators.count, cores)
+    # A core on which the learner computes is not free: its threads would wait for the one that was interrupted.
+    free = cores - (threads if config.device == "cpu" else 1)
+    emulator_threads = config.emulators.threads or min(config.emulators.count, max(1, free))
     precision = config.learner.precision
     if precision == "auto":
         precision = (

@@ -46,7 +46,7 @@ class EmulatorConfig:
     count: int = 4
     """Number B of emulators."""
     threads: int = 0
-    """Threads that emulate; 0: one per emulator, at most one per core."""
+    """Threads that emulate; 0: one per emulator, at most one per core that does not compute, but one at least."""
     sticky_actions: float = 0.0
     """Probability that an emulator repeats its previous action (Machado et al. 2018: 0.25; PAPER: 0)."""
     noop_max: int = 30
