@@ -6,7 +6,7 @@ Axes: B emulators in lockstep playing one game, S stacked frames, H x W pixels.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.dqn import QLearner
+from agent.dqn import Consolidates, QLearner
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.instruments import dormant_shares
 from agent.pending import PendingRows, Remembered, Row
@@ -81,7 +81,7 @@ class Memory(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
-class Consolidator(Protocol):
+class Consolidator(Consolidates, Protocol):
     """What earlier tasks have to say (see `agent.consolidation`)."""
 
     def enter(self, task: int) -> None: ...
@@ -89,10 +89,6 @@ class Consolidator(Protocol):
     def leave(
         self, task: int, frames: int, weights: Sequence[Tensor], fisher: Callable[[], list[Tensor]]
     ) -> dict[str, float]: ...
-
-    def before_step(self, weights: Sequence[Tensor]) -> None: ...
-
-    def step(self, optimiser: Any) -> None: ...
 
     def examine(
         self, weights: Sequence[Tensor], gradients: Sequence[Tensor], curvature: Sequence[Tensor] | None
@@ -134,7 +130,11 @@ class ContinualAgent:
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
     the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since
-    nothing is learned in doubt.
+    nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it may be an error of the
+    inference, and the weights then are those of another task, whose anchor they would replace.
+
+    `rehearsal` is the share of updates that replay another task instead, the others in turn: an upper bound to what
+    can be remembered, at the same amount of learning.
     """
 
     def __init__(
@@ -155,6 +155,8 @@ class ContinualAgent:
         hold_back: bool = True,
         fisher_estimator: str = "q",
         fisher_batches: int = 100,
+        min_visit_frames: int = 0,
+        rehearsal: float = 0.0,
         exploration_rng: np.random.Generator,
         replay_rng: np.random.Generator,
         fisher_rng: np.random.Generator,
@@ -174,6 +176,8 @@ class ContinualAgent:
         self.hold_back = hold_back
         self.fisher_estimator = fisher_estimator
         self.fisher_batches = fisher_batches
+        self.min_visit_frames = min_visit_frames
+        self.rehearsal = rehearsal
         self.exploration_rng = exploration_rng
         self.replay_rng = replay_rng
         self.fisher_rng = fisher_rng
@@ -183,6 +187,8 @@ class ContinualAgent:
         self.reports: list[dict[str, Tensor]] = []  # of updates and departures, until `learn` returns them
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
+        self.visit_frames = 0  # in the present task since it was entered
+        self.rehearsed = 0  # updates that replayed another task
         self.samples_owed = 0.0
         self.frames_owed = 0  # of learning in the present task
         self.learning_frames = 0
@@ -210,7 +216,8 @@ class ContinualAgent:
             row = self.pending.pop()
             self.memory.add(task, row.time, row.before, row.action, row.after)
             self.task_frames[task] = self.task_frames.get(task, 0) + self.frames_per_step
-            if task == self.task and self.task_frames[task] >= self.min_history_frames:
+            self.visit_frames += self.frames_per_step if task == self.task else 0
+            if task == self.task and self._learned(task):
                 self.samples_owed += len(action) * self.samples_per_step
                 self.frames_owed += self.frames_per_step
 
@@ -220,11 +227,10 @@ class ContinualAgent:
         due = int(self.samples_owed // self.batch_size) if self.frames_owed else 0
         self.samples_owed -= due * self.batch_size
         updates = []
-        for start in range(0, due, _AT_ONCE):
-            count = min(_AT_ONCE, due - start)
-            samples = self.memory.sample(self.task, count * self.batch_size, self.replay_rng).to(self.learner.device)
+        for task, count in self._replayed(due):
+            samples = self.memory.sample(task, count * self.batch_size, self.replay_rng).to(self.learner.device)
             for batch in samples.split(self.batch_size):
-                updates.append(self.learner.learn(batch, self.task, self.consolidation))
+                updates.append(self.learner.learn(batch, task, self.consolidation))
         self.reports += updates if self.learner.device.type == "cpu" else updates[-1:]
         self.updates += due
         before = self.learning_frames // self.target_frames
@@ -235,16 +241,35 @@ class ContinualAgent:
         reports, self.reports = self.reports, []
         return reports
 
+    def _replayed(self, due: int) -> Iterator[tuple[int, int]]:
+        """The tasks of the next `due` updates and how many of each, some at once."""
+        others = [t for t in sorted(self.task_frames) if t != self.task and self._learned(t)]
+        own = 0
+        for update in range(self.updates, self.updates + due):
+            if others and int((update + 1) * self.rehearsal) > int(update * self.rehearsal):
+                yield others[self.rehearsed % len(others)], 1
+                self.rehearsed += 1
+            else:
+                own += 1
+            if own == _AT_ONCE:
+                yield self.task, own
+                own = 0
+        if own:
+            yield self.task, own
+
+    def _learned(self, task: int) -> bool:
+        return self.task_frames.get(task, 0) >= self.min_history_frames
+
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
-        if self.task_frames.get(self.task, 0) >= self.min_history_frames:
+        if self._learned(self.task) and self.visit_frames >= self.min_visit_frames:
             report = self.consolidation.leave(
                 self.task, self.task_frames[self.task], self.learner.weights, partial(self._fisher, self.task)
             )
             if report:
                 self.reports.append({name: torch.tensor(value) for name, value in report.items()})
         self.consolidation.enter(task)
-        self.task = task
+        self.task, self.visit_frames = task, 0
 
     def _fisher(self, task: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
@@ -261,7 +286,7 @@ class ContinualAgent:
 
         The minibatch is a function of the number of updates: no generator that learning uses is touched.
         """
-        if self.task_frames.get(self.task, 0) < self.min_history_frames:
+        if not self._learned(self.task):
             return {}
         rng = np.random.default_rng([self.updates, self.task])
         batch = self.memory.sample(self.task, 4 * self.batch_size, rng)
@@ -297,6 +322,8 @@ class ContinualAgent:
             "time": self.time,
             "pending": self.pending.state_dict(),
             "task_frames": dict(self.task_frames),
+            "visit_frames": self.visit_frames,
+            "rehearsed": self.rehearsed,
             "samples_owed": self.samples_owed,
             "frames_owed": self.frames_owed,
             "learning_frames": self.learning_frames,
@@ -313,6 +340,7 @@ class ContinualAgent:
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
+        self.visit_frames, self.rehearsed = state["visit_frames"], state["rehearsed"]
         self.samples_owed, self.frames_owed = state["samples_owed"], state["frames_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
         set_generator_state(self.exploration_rng, state["exploration_rng"])

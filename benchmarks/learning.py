@@ -3,18 +3,16 @@
     python -m benchmarks.learning [--games krull,road_runner,boxing] [--seeds 0,1,2] [--processes 2]
 
 Every run is an ordinary `train.py --config configs/single_game.yaml`, on one core each. What is done is skipped,
-what was stopped is resumed. Results go to benchmarks/learning/ as one small JSON file per run and table.md.
+what was stopped is resumed. Every run's small files are kept in benchmarks/learning/, beside table.md. More
+arguments are train.py's and go to every run (then with --results elsewhere).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +22,9 @@ from configs.run import build_agent, build_memory, resolve
 from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluate import evaluate_games
-from tracking.run_directory import STOPPED
+from experiments.jobs import ONE_CORE, Job, run_all
 
-_RESULTS = Path(__file__).parent / "learning"
+RESULTS = Path(__file__).parent / "learning"
 _PRESET = "configs/single_game.yaml"
 
 
@@ -37,77 +35,26 @@ def main() -> int:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
-    parser.add_argument("--results", type=Path, default=_RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options, overrides = parser.parse_known_args()
     games = [find_game(name).name for name in options.games.split(",")]
-    jobs = [(game, int(seed)) for seed in options.seeds.split(",") for game in games]
-    options.results.mkdir(parents=True, exist_ok=True)
-    failed = _run_all([job for job in jobs if not _file(options.results, *job).is_file()], options, overrides)
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
+    failed = run_all(jobs, options.processes)
     for game in games:
-        if not (options.results / f"{game}-random.json").is_file():
-            _write(options.results / f"{game}-random.json", _random_agent(game))
+        chance = options.results / f"{game}-random.json"
+        if not chance.is_file():
+            chance.write_text(json.dumps(_random_agent(game), indent=1) + "\n")
     text = table(options.results, games)
     (options.results / "table.md").write_text(text)
     print(text)
     return 1 if failed else 0
 
 
-def _run_all(jobs: Sequence[tuple[str, int]], options: argparse.Namespace, overrides: list[str]) -> bool:
-    waiting, failed = list(jobs), False
-    running: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
-    while waiting or running:
-        while waiting and len(running) < options.processes:
-            job = waiting.pop(0)
-            running[job] = _start(*job, options.runs, overrides)
-        time.sleep(1.0)
-        for job, process in list(running.items()):
-            if process.poll() is None:
-                continue
-            del running[job]
-            if process.returncode == 0:
-                _write(_file(options.results, *job), _result(*job, options.runs))
-            else:
-                failed = True
-                reason = "was stopped; start this again to resume it" if process.returncode == STOPPED else "failed"
-                print(f"{job[0]} seed {job[1]} {reason}: see {_directory(options.runs, *job)}", file=sys.stderr)
-    return failed
-
-
-def _start(game: str, seed: int, runs: Path, overrides: list[str]) -> subprocess.Popen[bytes]:
-    directory = _directory(runs, game, seed)
-    if (directory / "config.yaml").is_file():
-        arguments = ["--resume", str(directory)]
-    else:
-        arguments = ["--config", _PRESET, "--run_dir", str(directory), "--seed", str(seed), "--threads", "1"]
-        arguments += ["--emulators.threads", "1", "--stream.games", f"[{game}]", *overrides]
-    runs.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(runs / f"{game}-{seed}.log", "a") as log:
-        return subprocess.Popen([sys.executable, "train.py", *arguments], stdout=log, stderr=log, env=environment)
-
-
-def _directory(runs: Path, game: str, seed: int) -> Path:
-    return runs / f"{game}-{seed}"
-
-
-def _file(results: Path, game: str, seed: int) -> Path:
-    return results / f"{game}-{seed}.json"
-
-
-def _result(game: str, seed: int, runs: Path) -> dict[str, Any]:
-    directory = _directory(runs, game, seed)
-    final = json.loads((directory / "report" / "scores.json").read_text())
-    row = final["games"][0]
-    samples = load(directory / "config.yaml").learner.samples_per_step
-    return {
-        "game": game,
-        "seed": seed,
-        "frames": final["frames"],
-        "samples_per_step": samples,
-        "episodes": row["episodes"],
-        "mean": row["mean"],
-        "standard_error": row["standard_error"],
-    }
+def single_game(game: str, seed: int, runs: Path, results: Path, overrides: Sequence[str] = ()) -> Job:
+    """One game for as long as the preset says."""
+    arguments = ["--config", _PRESET, "--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
+    return Job(f"{game}-{seed}", tuple(arguments), runs / f"{game}-{seed}", results / f"{game}-{seed}")
 
 
 def _random_agent(game: str) -> dict[str, Any]:
@@ -127,10 +74,6 @@ def _random_agent(game: str) -> dict[str, Any]:
     return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n")
-
-
 def table(results: Path, games: Sequence[str]) -> str:
     """The table as Markdown, from the result files."""
     lines = [
@@ -138,11 +81,11 @@ def table(results: Path, games: Sequence[str]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for game in games:
-        runs = [json.loads(path.read_text()) for path in sorted(results.glob(f"{game}-[0-9]*.json"))]
-        chance = json.loads((results / f"{game}-random.json").read_text())
-        means = [run["mean"] for run in runs]
+        runs = [path / "report" / "scores.json" for path in sorted(results.glob(f"{game}-[0-9]*"))]
+        means = [json.loads(run.read_text())["games"][0]["mean"] for run in runs if run.is_file()]
         if not means:
             continue
+        chance = json.loads((results / f"{game}-random.json").read_text())
         error = statistics.stdev(means) / len(means) ** 0.5 if len(means) > 1 else float("nan")
         mean = statistics.fmean(means)
         lines.append(

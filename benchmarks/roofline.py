@@ -33,26 +33,31 @@ _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
-    parser.add_argument("--agent", choices=("plain", "continual"), default="plain")
-    parser.add_argument("--emulators", type=int, default=8)
-    parser.add_argument("--game", default="breakout")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of the loop, in steady state")
-    parser.add_argument("--samples_per_step", type=float, default=8.0)
-    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--recorded", action="store_true", help="with --device cuda: updates as CUDA graphs")
-    parser.add_argument("--device_gib", type=float, default=0.0, help="with --device cuda: memory for frames there")
-    parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
-    options = parser.parse_args()
+    options = parser().parse_args()
     report = measure(resolve(configuration(options)), options.seconds)
     for name, value in report.items():
         print(f"{name:28} {value:,.3f}" if isinstance(value, float) else f"{name:28} {value}")
     if options.json:
         print(json.dumps(report))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; see the module."""
+    p = argparse.ArgumentParser(prog="roofline", description=__doc__.split("\n")[0])
+    p.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
+    p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    p.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
+    p.add_argument("--agent", choices=("plain", "continual"), default="plain")
+    p.add_argument("--emulators", type=int, default=8)
+    p.add_argument("--game", default="breakout")
+    p.add_argument("--seconds", type=float, default=20.0, help="of the loop, in steady state")
+    p.add_argument("--samples_per_step", type=float, default=8.0)
+    p.add_argument("--threads", type=int, default=0, help="0: one per core")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    p.add_argument("--recorded", action="store_true", help="with --device cuda: updates as CUDA graphs")
+    p.add_argument("--device_gib", type=float, default=0.0, help="with --device cuda: memory for frames there")
+    p.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    return p
 
 
 def configuration(options: argparse.Namespace) -> Config:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from agent.consolidation import Consolidation, NoConsolidation
+from agent.consolidation import NoConsolidation
 from agent.dqn import QLearner
 from replay.transition import Transition
 
@@ -22,7 +24,7 @@ def minibatch(size: int) -> Transition:
     )
 
 
-def leave_anchors(consolidation: Consolidation | NoConsolidation, learner: QLearner, count: int = 10) -> None:
+def leave_anchors(consolidation: Any, learner: QLearner, count: int = 10) -> None:
     """Have task 0 be played, and an anchor left by each of `count` others."""
     if isinstance(consolidation, NoConsolidation):
         return

@@ -265,6 +265,8 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         hold_back=config.inference.hold_back,
         fisher_estimator=config.consolidation.fisher,
         fisher_batches=config.consolidation.fisher_batches,
+        min_visit_frames=config.consolidation.min_visit_frames,
+        rehearsal=c.rehearsal,
         exploration_rng=numpy_generator(config.seed, "exploration"),
         replay_rng=numpy_generator(config.seed, "replay"),
         fisher_rng=numpy_generator(config.seed, "fisher"),

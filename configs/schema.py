@@ -88,6 +88,9 @@ class LearnerConfig:
     """Transitions per minibatch (PAPER: 32)."""
     samples_per_step: float = 8.0
     """Transitions replayed per agent step, whatever the number of emulators (PAPER: 32 every 4 steps = 8)."""
+    rehearsal: float = 0.0
+    """Share of the updates that replay another task instead of the one that is played, the others in turn: an upper
+    bound to remembering (PAPER: 0)."""
     n_step: int = 1
     """Steps of reward before bootstrapping (PAPER: 1)."""
     discount: float = 0.99
@@ -116,6 +119,8 @@ class ConsolidationConfig:
     """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
     start_frames: int = 20_000_000
     """A task leaves an anchor only after so many frames in it (PAPER: 20 M)."""
+    min_visit_frames: int = 10_000
+    """A visit of fewer frames leaves no anchor: it may be an error of the inference."""
     step: Literal["implicit", "gradient"] = "implicit"
     """implicit: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
     normalise: bool = False

@@ -481,7 +481,9 @@ def toy_config(optimiser, **consolidation):
             target_frames=100,
             shift_pixels=2,
         ),
-        consolidation=ConsolidationConfig(**{"start_frames": 20 * 4 * B, "fisher_batches": 3, **consolidation}),
+        consolidation=ConsolidationConfig(
+            **{"start_frames": 20 * 4 * B, "min_visit_frames": 0, "fisher_batches": 3, **consolidation}
+        ),
         replay=ReplayConfig(capacity=100, min_history=16),
     )
 
@@ -573,3 +575,60 @@ def test_tasks_leave_no_anchor_before_the_frames_that_are_asked_for():
     for start, kept, times in ((frames, [0, 1, 2], 4), (frames + 1, [0], 1), (2 * frames + 1, [], 0)):
         agent, _, departures = play_toys(toy_config("adam", start_frames=start, fisher_batches=1))
         assert agent.consolidation.memory.tasks == kept and len(departures) == times
+
+
+# -- visits too short for an anchor, and rehearsal ---------------------------------------------------------------
+
+
+def test_an_alternating_source_neither_measures_a_fisher_nor_touches_an_anchor():
+    """Task 1 is learned and left; later task 0's visit flickers: whatever is left after a step leaves nothing."""
+    script = [1] * 40 + [0] * 40 + [1, 0] * 50
+    consolidation = Consolidation(measures=True)
+    run(script, consolidation=consolidation, min_visit_frames=80)
+    left = [each for each in consolidation.told if each[0] == "leave"]
+    assert [task for _, task, *_ in left] == [1, 0] and len(consolidation.fishers) == 2
+    consolidation = Consolidation(measures=True)
+    run(script, consolidation=consolidation, min_visit_frames=0)
+    assert len(consolidation.fishers) == 101
+
+
+def test_frames_of_a_visit_are_counted_anew_at_every_visit():
+    for frames, left in ((40, [0, 1, 0, 1]), (44, [0, 0]), (80, [0]), (84, [])):
+        consolidation = Consolidation()
+        run([0] * 20 + [1] * 10 + [0] * 12 + [1] * 10 + [0], consolidation=consolidation, min_visit_frames=frames)
+        assert [each[1] for each in consolidation.told if each[0] == "leave"] == left
+
+
+def test_frames_in_doubt_count_for_the_visit_they_are_settled_for():
+    agent = make_agent(Script(DOUBTFUL), 2)
+    live(agent, range(6))
+    assert (agent.task, agent.visit_frames) == (1, 4 * 8)  # all four rows that were in doubt
+    live(agent, range(6, 7))
+    assert agent.visit_frames == 5 * 8
+
+
+def test_a_real_anchor_survives_a_flicker_bit_for_bit():
+    config = toy_config("adam", strength=5.0, min_visit_frames=16 * 4 * B)
+    agent, _, departures = play_toys(config)
+    assert len(departures) == 4
+    kept = copy.deepcopy(agent.consolidation.memory.state_dict())
+    before = generator_state(agent.fisher_rng)
+    for task in (1, 2, 0, 1, 0, 2, 0):
+        agent._change_task(task)
+    assert_alike(agent.consolidation.memory.state_dict(), kept)
+    assert generator_state(agent.fisher_rng) == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_a_share_of_the_updates_rehearses_the_others_in_turn(share):
+    agent = run([0] * 40 + [1] * 40 + [2] * 400, rehearsal=share)
+    last = agent.learner.learned[-100:]
+    others = [task for task in last if task != 2]
+    assert len(others) == 100 * share
+    assert abs(others.count(0) - others.count(1)) <= 1
+    assert len(agent.learner.learned) == 480 * 8 / 32  # whatever the share
+
+
+def test_only_tasks_that_were_learned_are_rehearsed():
+    agent = run([0] * 40 + [1] * 5 + [2] * 100, rehearsal=0.5, min_history_frames=40)
+    assert set(agent.learner.learned) == {0, 2}

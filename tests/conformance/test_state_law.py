@@ -320,7 +320,14 @@ class World:
                 shift_pixels=2,
             ),
             consolidation=ConsolidationConfig(
-                **{"strength": 100.0, "start_frames": 80 * B, "fisher": "policy", "fisher_batches": 2, **consolidation}
+                **{
+                    "strength": 100.0,
+                    "start_frames": 80 * B,
+                    "min_visit_frames": 0,
+                    "fisher": "policy",
+                    "fisher_batches": 2,
+                    **consolidation,
+                }
             ),
             replay=ReplayConfig(capacity=60, min_history=20),
         )

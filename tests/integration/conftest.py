@@ -5,7 +5,7 @@ import pytest
 from tests.integration.runs import TOY, launch, write_config
 
 # Anchors from the first departure on.
-EWC = {"start_frames": 100, "strength": 10.0, "fisher_batches": 5}
+EWC = {"start_frames": 100, "min_visit_frames": 0, "strength": 10.0, "fisher_batches": 5}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,120 @@
+"""Many runs of train.py beside one another, and the small files of each that are worth keeping.
+
+What is finished is skipped, what was stopped is resumed: a list of jobs can be started again at any time, also in a
+fresh clone that has nothing but the kept files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracking.files import write_text
+from tracking.run_directory import STOPPED, RunDirectory
+
+ONE_CORE = ("--threads", "1", "--emulators.threads", "1")
+"""Arguments for runs beside one another."""
+
+_METRICS_KEPT = 40  # lines of metrics.jsonl, beside those of departures
+_DEPARTURE = "learning/fisher_mean"  # a scalar that only they have
+_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: `arguments` of train.py but for --run_dir, the run's directory, and where its small files go."""
+
+    name: str
+    arguments: tuple[str, ...]
+    directory: Path
+    kept: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether the kept files are those of a finished run."""
+        status = RunDirectory(self.kept).read_status()
+        return status is not None and status["state"] == "finished"
+
+
+def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = print) -> list[str]:
+    """Run all jobs that are not done, `processes` at a time with one core each; the names of those that failed."""
+    waiting, failed = [job for job in jobs if not job.done], []
+    cores = sorted(os.sched_getaffinity(0))
+    running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
+    try:
+        while waiting or running:
+            for place in range(processes):
+                if place not in running and waiting:
+                    job = waiting.pop(0)
+                    running[place] = job, _start(job, cores[place % len(cores)])
+                    say(f"{job.name}: started, {len(waiting)} waiting; its output is in {_log(job)}")
+            time.sleep(1.0)
+            for place, (job, process) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[place]
+                if process.returncode == 0:
+                    keep(job.directory, job.kept)
+                    say(f"{job.name}: finished")
+                else:
+                    failed.append(job.name)
+                    how = "was stopped; start this again to resume it" if process.returncode == STOPPED else "failed"
+                    say(f"{job.name}: {how}, see {_log(job)}")
+    finally:
+        for _, process in running.values():  # interrupted: they save and can be resumed
+            process.terminate()
+        for _, process in running.values():
+            process.wait()
+    return failed
+
+
+def keep(directory: Path, kept: Path) -> None:
+    """Copy a run's small files, its metrics thinned out; the status last, which says that all are there."""
+    run, small = RunDirectory(directory), RunDirectory(kept)
+    kept.mkdir(parents=True, exist_ok=True)
+    for source, target in (
+        (run.config, small.config),
+        (run.evaluations, small.evaluations),
+        (run.tasks, small.tasks),
+        (run.confusion, small.confusion),
+        (run.report / "scores.json", small.report / "scores.json"),
+    ):
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    every = max(1, len(lines) // _METRICS_KEPT)
+    thinned = [line for i, line in enumerate(lines) if i % every == every - 1 or _DEPARTURE in line]
+    write_text(small.metrics, "".join(json.dumps(_rounded(line)) + "\n" for line in thinned))
+    shutil.copyfile(run.status, small.status)
+
+
+def _rounded(line: dict[str, Any]) -> dict[str, Any]:
+    return {k: float(f"{v:.{_DIGITS}g}") if isinstance(v, float) else v for k, v in line.items()}
+
+
+def _start(job: Job, core: int) -> subprocess.Popen[bytes]:
+    arguments = ["--run_dir", str(job.directory), *job.arguments]
+    if RunDirectory(job.directory).config.is_file():
+        arguments = ["--resume", str(job.directory)]
+    job.directory.parent.mkdir(parents=True, exist_ok=True)
+    with open(_log(job), "a") as log:
+        return subprocess.Popen(
+            [sys.executable, "train.py", *arguments],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+
+
+def _log(job: Job) -> Path:
+    return job.directory.with_name(f"{job.directory.name}.log")

@@ -1,0 +1,102 @@
+"""The agents side by side on a stream of several games: which of them remembers, and which still learns.
+
+    python -m experiments.ten_games [--config configs/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
+
+The agents differ in an argument or two of train.py (see AGENTS). Beside them every game is learned on its own, with
+`benchmarks.learning`, for as many frames as the stream has of it. What is finished is skipped, what was stopped is
+resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the
+configuration; the report on all of them is written to benchmarks/ten_games/NAME (see `experiments.report`). More
+arguments are train.py's and go to every run of the stream (then with --results elsewhere).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.learning import RESULTS as SINGLE
+from benchmarks.learning import single_game
+from configs.checks import ConfigError
+from configs.parse import load
+from configs.run import build_schedule
+from envs.schedule import timetable
+from experiments.jobs import ONE_CORE, Job, run_all
+
+AGENTS = {
+    "ewc_inferred": ("--tasks", "inferred", "--consolidation.kind", "ewc"),
+    "ewc_labels": ("--tasks", "true_labels", "--consolidation.kind", "ewc"),
+    "no_penalty": ("--tasks", "inferred", "--consolidation.kind", "none"),
+    "l2": ("--tasks", "inferred", "--consolidation.kind", "l2"),
+    "rehearsal": ("--tasks", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
+    "plain_dqn": ("--tasks", "single", "--consolidation.kind", "none"),
+}
+"""What sets the agents apart."""
+
+_DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
+_RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="ten_games", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", type=Path, default=Path("configs/three_games.yaml"))
+    parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
+    parser.add_argument("--seeds", type=int, default=3, help="of 0, 1, ... so many (default: 3)")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, one core each (default: 2)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run directories go")
+    parser.add_argument("--results", type=Path, default=_RESULTS, help="where the small files go")
+    parser.add_argument("--without_single", action="store_true", help="no agent of its own for every game")
+    options, overrides = parser.parse_known_args(arguments)
+    agents = options.agents.split(",")
+    for agent in agents:
+        if agent not in AGENTS:
+            parser.error(f"--agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    if options.seeds < 1 or options.processes < 1:
+        parser.error("--seeds and --processes must be at least 1")
+    try:
+        jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
+        if not options.without_single:
+            jobs += single_jobs(options.config, options.seeds, options.runs, overrides)
+    except (ConfigError, OSError) as error:
+        parser.error(str(error))
+    failed = run_all(jobs, options.processes)
+    if failed:
+        print(f"not finished: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def jobs_of(
+    config: Path, agents: Sequence[str], seeds: int, runs: Path, results: Path, overrides: Sequence[str]
+) -> list[Job]:
+    """A run for every agent and seed; all agents of a seed before the next seed."""
+    load(config, list(overrides))  # what is wrong with it is said before anything runs
+    jobs = []
+    for seed in range(seeds):
+        for agent in agents:
+            name = f"{agent}-{seed}"
+            arguments = ("--config", str(config), "--seed", str(seed), *ONE_CORE, *AGENTS[agent], *overrides)
+            jobs.append(Job(name, arguments, runs / config.stem / name, results / config.stem / name))
+    return jobs
+
+
+def single_jobs(config: Path, seeds: int, runs: Path, overrides: Sequence[str]) -> list[Job]:
+    """Every game of the stream on its own; ConfigError if the preset for that plays it longer or shorter."""
+    loaded = load(config, list(overrides))
+    frames: Counter[str] = Counter()
+    for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
+        frames[visit.game] += visit.frames
+    alone = load("configs/single_game.yaml", []).frames
+    for game, count in frames.items():
+        if count != alone:
+            raise ConfigError(
+                f"{config} plays {game} for {count:,} frames and configs/single_game.yaml for {alone:,}: "
+                "they cannot be compared (--without_single leaves it out)"
+            )
+    return [single_game(game, seed, runs / "learning", SINGLE) for seed in range(seeds) for game in frames]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Agents side by side: what sets them apart, what is kept of them, and that nothing is run twice."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from configs.parse import load
+from experiments import jobs as jobs_module
+from experiments.jobs import Job, keep, run_all
+from experiments.ten_games import AGENTS, jobs_of, main, single_jobs
+from tests.integration.runs import TOY, write_config
+from tracking.run_directory import RunDirectory
+
+PRESETS = {
+    "ewc_inferred": "ten_games",
+    "ewc_labels": "ten_games_true_labels",
+    "no_penalty": "ten_games_no_penalty",
+    "l2": "ten_games_l2",
+    "rehearsal": "ten_games_rehearsal",
+    "plain_dqn": "ten_games_plain_dqn",
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_is_a_preset_of_its_own(agent: str) -> None:
+    assert load(f"configs/{PRESETS[agent]}.yaml") == load("configs/ten_games.yaml", list(AGENTS[agent]))
+
+
+@pytest.mark.parametrize("agent", [agent for agent in AGENTS if agent != "ewc_inferred"])
+def test_agents_differ_from_the_whole_one_in_a_setting_or_two(agent: str) -> None:
+    def flat(name: str) -> dict[str, object]:
+        return {
+            f"{part}.{field}" if isinstance(value, dict) else part: inner
+            for part, value in asdict(load(f"configs/{name}.yaml")).items()
+            for field, inner in (value.items() if isinstance(value, dict) else [("", value)])
+        }
+
+    whole, other = flat("ten_games"), flat(PRESETS[agent])
+    assert 1 <= sum(whole[name] != other[name] for name in whole) <= 2
+
+
+def test_a_comparison_of_toys_runs_once_and_keeps_what_is_small(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path / "toys.yaml", TOY)
+    arguments = ["--config", str(config), "--agents", "ewc_labels,plain_dqn", "--seeds", "1", "--without_single"]
+    arguments += ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "kept")]
+    assert main([*arguments, "--frames", "1600"]) == 0
+    for agent, tasks, kind in (("ewc_labels-0", "true_labels", "ewc"), ("plain_dqn-0", "single", "none")):
+        run, kept = (RunDirectory(tmp_path / place / "toys" / agent) for place in ("runs", "kept"))
+        written = load(kept.config)
+        assert (written.tasks, written.consolidation.kind, written.seed, written.threads) == (tasks, kind, 0, 1)
+        for name in ("evaluations", "tasks", "confusion", "config"):
+            assert getattr(kept, name).read_bytes() == getattr(run, name).read_bytes()
+        status = kept.read_status()
+        assert status is not None and status["state"] == "finished" and status["frames"] == 1600
+        assert not kept.checkpoints.exists() and not kept.snapshots.exists()
+    capsys.readouterr()
+    assert main([*arguments, "--frames", "1600"]) == 0 and capsys.readouterr().out == ""
+
+
+def test_what_is_kept_of_metrics_is_thinned_and_has_every_departure(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.config.write_text("")
+    lines = [{"frames": i, "x": 1 / 3} for i in range(1000)]
+    lines[17]["learning/fisher_mean"] = 1e-7 / 3
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.write_status("finished", 1, 1)
+    keep(run.path, tmp_path / "kept")
+    found = [json.loads(line) for line in RunDirectory(tmp_path / "kept").metrics.read_text().splitlines()]
+    assert len(found) == 41 and found[-1]["frames"] == 999
+    assert {"frames": 17, "x": 0.33333, "learning/fisher_mean": 3.3333e-08} in found
+
+
+class Process:
+    """Stands in for a run that ends at once."""
+
+    started: list[list[str]] = []  # noqa: RUF012
+    returncode = 0
+
+    def __init__(self, command: list[str], **_: object) -> None:
+        self.started.append(command)
+        directory = RunDirectory(
+            Path(command[command.index("--run_dir" if "--run_dir" in command else "--resume") + 1])
+        )
+        directory.path.mkdir(parents=True, exist_ok=True)
+        directory.config.write_text("")
+        directory.metrics.write_text("")
+        directory.write_status("finished", 1, 1)
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch) -> type[Process]:
+    class Fresh(Process):
+        started: list[list[str]] = []  # noqa: RUF012
+
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", Fresh)
+    monkeypatch.setattr(jobs_module.time, "sleep", lambda _: None)
+    return Fresh
+
+
+def test_what_was_stopped_is_resumed(tmp_path: Path, process: type[Process]) -> None:
+    job = Job("a", ("--seed", "7"), tmp_path / "a", tmp_path / "kept")
+    RunDirectory(job.directory).path.mkdir()
+    RunDirectory(job.directory).config.write_text("")
+    process.returncode = 75
+    said: list[str] = []
+    assert run_all([job], 1, said.append) == ["a"] and "resume" in said[-1] and not job.done
+    process.returncode = 0
+    assert run_all([job], 1, said.append) == [] and job.done
+    assert [command[2:] for command in process.started] == [["--resume", str(job.directory)]] * 2
+
+
+def test_one_that_fails_does_not_keep_the_others_from_running(tmp_path: Path, process: type[Process]) -> None:
+    process.returncode = 1
+    jobs = [Job(name, (), tmp_path / name, tmp_path / "kept" / name) for name in "abc"]
+    assert run_all(jobs, 2, lambda _: None) == ["a", "b", "c"] and len(process.started) == 3
+
+
+def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Path) -> None:
+    jobs = single_jobs(Path("configs/three_games.yaml"), 2, tmp_path, [])
+    assert [job.name for job in jobs] == [f"{game}-{s}" for s in (0, 1) for game in ("road_runner", "boxing", "krull")]
+    stream, alone = load("configs/three_games.yaml"), load("configs/single_game.yaml")
+    for part in ("learner", "exploration", "replay", "emulators"):
+        assert getattr(stream, part) == getattr(alone, part)
+
+
+def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
+    jobs = jobs_of(Path("configs/three_games.yaml"), ["l2", "plain_dqn"], 2, tmp_path, tmp_path, [])
+    assert [job.name for job in jobs] == ["l2-0", "plain_dqn-0", "l2-1", "plain_dqn-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--agents", "ewc"], "there is no 'ewc'; choose from ewc_inferred"),
+        (["--seeds", "0"], "at least 1"),
+        (["--config", "configs/none.yaml"], "none.yaml"),
+        (["--learner.n_steps", "3"], "n_steps"),
+        (["--config", "configs/quick.yaml"], "cannot be compared"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    error = capsys.readouterr().err.strip()
+    assert caught.value.code == 2 and said in error.splitlines()[-1]
