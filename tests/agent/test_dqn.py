@@ -89,6 +89,44 @@ def test_one_update_equals_plain_autograd():
         torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-5)
 
 
+class FullGradients(NoConsolidation):
+    """Wants every weight's `.grad`, and does nothing with it."""
+
+    adds_to_gradients = True
+
+    def before_step(self, weights):
+        assert all(w.grad is not None and w.grad.dtype == torch.float32 for w in weights)
+
+
+def test_gradients_that_stay_in_bfloat16_give_the_same_update_bit_for_bit():
+    """And the passes' copies are those of the weights, also after the two kinds of update took turns."""
+    half, full, mixed = (bfloat16_learner() for _ in range(3))
+    for seed in range(6):
+        batch, task = make_batch(seed=seed), seed % 2
+        kinds = (NoConsolidation(), FullGradients(), (NoConsolidation(), FullGradients())[seed // 2 % 2])
+        for learner, kind in zip((half, full, mixed), kinds, strict=True):
+            learner.learn(batch, task, kind)
+    for learner in (full, mixed):
+        assert_alike(learner.network.state_dict(), half.network.state_dict())
+        assert_alike(learner.optimiser.state_dict(), half.optimiser.state_dict())
+    observation = make_batch().observation
+    afresh = bfloat16_learner()
+    afresh.load_state_dict(half.state_dict())
+    assert torch.equal(half.q_values(observation, 1), afresh.q_values(observation, 1))
+    assert half.network.weights[2].grad is None and full.network.weights[2].grad is not None
+
+
+def bfloat16_learner():
+    network = QNetwork(ARCHITECTURES["small"], 18, 4, 84, torch.Generator().manual_seed(0), torch.bfloat16)
+    settings = {"learning_rate": 1e-3, "optimiser_epsilon": 1e-2, "decay": 0.95, "max_gradient_norm": 1e9}
+    learner = QLearner(
+        network, optimiser="rmsprop", shift_pixels=0, generator=torch.Generator().manual_seed(1), **settings
+    )
+    learner.add_task()
+    learner.add_task()
+    return learner
+
+
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
 def test_learning_one_task_never_touches_anothers_parameters(optimiser):
     learner = make_learner(optimiser=optimiser)

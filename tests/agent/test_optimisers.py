@@ -286,20 +286,48 @@ def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
         assert weight.item() == pytest.approx(expected, abs=2e-3)
 
 
+# -- gradients and copies in another type ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", [None, 2.0])
+def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_copied(strength, monkeypatch):
+    """Bit for bit as from its value in `.grad`, in chunks, beside a parameter of the usual kind, and for one step."""
+    monkeypatch.setattr(optimisers, "_CACHED", 7)
+    usual, other = parameters(), parameters()
+    settings = {"learning_rate": 0.01, "epsilon": 0.01, "decay": 0.9}
+    a, b = (make_optimiser("rmsprop", each, **settings) for each in (usual, other))
+    anchor, copy = random_anchor(), torch.empty(SHAPES[0], dtype=torch.bfloat16)
+    for rounds in gradients(5):
+        halved = rounds[0].bfloat16()
+        for p, q, g in zip(usual, other, rounds, strict=True):
+            p.grad, q.grad = g, g.clone()
+        usual[0].grad, other[0].grad = halved.float(), None
+        b.half[other[0]] = halved, copy
+        for optimiser in (a, b):
+            optimiser.step() if strength is None else optimiser.step_towards(anchor, strength)
+        for p, q in zip(usual, other, strict=True):
+            assert torch.equal(p, q)
+        assert torch.equal(copy, other[0].detach().bfloat16())
+    assert not b.half
+    kept = other[0].detach().clone()
+    b.step()
+    assert torch.equal(other[0], kept)  # without a gradient of either kind it is left alone
+
+
 # -- compiled ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_the_compiled_step_is_the_plain_one():
     """With and without an anchor, on a large parameter and beside a small one; and it tells that it changed them."""
-    shapes = ((130, 131), (7,))
+    shapes = ((400, 401), (7,))
     plain, fast = parameters(shapes=shapes), parameters(shapes=shapes)
     settings = {"learning_rate": 0.01, "epsilon": 0.01, "decay": 0.9}
     optimisers_ = [
         make_optimiser("rmsprop", each, **settings, compiled=compiled)
         for each, compiled in ((plain, False), (fast, True))
     ]
-    anchor = DiagonalGaussian.of([torch.ones(130, 131), torch.ones(7)], [torch.rand(130, 131), torch.rand(7)])
+    anchor = DiagonalGaussian.of([torch.ones(400, 401), torch.ones(7)], [torch.rand(400, 401), torch.rand(7)])
     generator = torch.Generator().manual_seed(1)
     for step in range(12):
         version = fast[0]._version
@@ -311,4 +339,12 @@ def test_the_compiled_step_is_the_plain_one():
         assert fast[0]._version > version
         for a, b in zip(fast, plain, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    half = gradients[0].bfloat16(), torch.empty(400, 401, dtype=torch.bfloat16)
+    for each, optimiser in zip((plain, fast), optimisers_, strict=True):
+        each[0].grad, each[1].grad = half[0].float(), None
+        if each is fast:
+            each[0].grad, optimiser.half[each[0]] = None, half
+        optimiser.step_towards(anchor, 3.0)
+    torch.testing.assert_close(fast[0], plain[0], rtol=1e-5, atol=1e-6)
+    assert torch.equal(half[1], fast[0].detach().bfloat16())
     assert not torch.equal(plain[0], parameters(shapes=shapes)[0])
