@@ -4,7 +4,7 @@
 parameters are converted once and used by every pass until they change, states and successors go through the online
 network together, feature maps lie in the layout that convolutions like, and no graph is built. That layout is channels
 last, but for the pixels and the first convolution, which are fastest as they are; only the backward pass of the first
-convolution prefers channels last in float32 (measured on processors with and without bfloat16).
+convolution prefers channels last in float32 (measured in both number types, all networks).
 
 Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer.
 """
@@ -79,7 +79,7 @@ class Passes:
                 x = seen.products[-1] * self._gains[layer]
             if layer < last:
                 x = x.relu_()
-            if layer == 0 and layer < len(strides):
+            if layer == 0:
                 x = x.contiguous(memory_format=torch.channels_last)
         return x, seen
 
