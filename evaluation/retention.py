@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 Visits = Sequence[tuple[int, int, int]]
-Statistic = Callable[[np.ndarray], np.ndarray]
+Statistic = Callable[[np.ndarray], np.ndarray | float]
 """float [S, G, ...] -> a number or an array; it meets NaN where a seed is missing."""
 
 # -- scores -------------------------------------------------------------------------------------------------------
