@@ -177,9 +177,7 @@ def difference_interval(
 
 def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """The quotient; NaN over 0."""
-    numerator, denominator = np.broadcast_arrays(
-        np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    )
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
 
 

@@ -86,24 +86,29 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
 
 
 def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
-    overlaps = logs.overlap_rows(material)
-    for heading, name, metrics, nothing in (
-        ("Stiffness and plasticity", "plasticity", figures.PLASTICITY, "Nothing was consolidated or learned yet."),
-        ("Learning", "learning", figures.LEARNING, "Nothing was learned yet."),
+    over = "over frames: mean over seeds, and their range as a band."
+    for heading, name, metrics, caption, nothing in (
+        (
+            "Stiffness and plasticity",
+            "plasticity",
+            figures.PLASTICITY,
+            f"What consolidation does to learning, {over} Stiffness is strength × precision, at a loss summed over a "
+            "minibatch; where the share that is cancelled nears 1, the game on screen cannot be learned any further.",
+            "Nothing is consolidated, or nothing was learned yet.",
+        ),
+        ("Learning", "learning", figures.LEARNING, f"Learning {over}", "Nothing was learned yet."),
     ):
         rows = logs.metric_rows(material, list(metrics))
-        caption = "Over frames: mean over seeds, and their range as a band. The scale is that of a minibatch's sum."
-        if rows:
-            yield heading, _picture(out, name, rows, figures.draw_metrics(rows, metrics), caption)
-        else:
-            yield heading, html.note(nothing)
+        shown = _picture(out, name, rows, figures.draw_metrics(rows, metrics), caption) if rows else html.note(nothing)
+        yield heading, shown
+    rows = logs.overlap_rows(material)
     caption = (
         "Overlap of the Fisher information of a game that was left with what was merged from the others while it was "
         "played, by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
     )
-    if overlaps:
-        figure = figures.draw_overlaps(overlaps, material.games)
-        yield "Fisher overlap between games", _picture(out, "fisher_overlap", overlaps, figure, caption)
+    if rows:
+        figure = figures.draw_overlaps(rows, material.games)
+        yield "Fisher overlap between games", _picture(out, "fisher_overlap", rows, figure, caption)
     else:
         yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
 
@@ -113,7 +118,9 @@ def _inference(material: Material, out: Path) -> str:
     if not rows:
         return html.note("No agent had to find out: all were told, or took everything for one task.")
     write_rows(out / "inference.csv", rows)
-    units = "Delays in vector steps from a change of games to the first step in a right task; false switches per million "
+    units = (
+        "Delays in vector steps from a change of games to the first step in a right task; false switches per million "
+    )
     parts = [html.inference_table(rows), html.note(units + "frames.")]
     if confusion:
         write_rows(out / "confusion.csv", confusion)

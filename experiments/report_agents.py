@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,15 @@ import numpy as np
 
 from experiments.report_data import ReportError, Run, read_run
 
-# Runs that differ in these alone are runs of one agent: the seed, and what changes nothing that is learned.
-_NOT_THE_AGENT = ("seed", "threads", "emulators.threads", "emulators.rom_dir")
+# Runs that differ in these alone are runs of one agent: the seed, and what was decided by measuring on the machine.
+_NOT_THE_AGENT = (
+    "seed",
+    "threads",
+    "emulators.threads",
+    "emulators.rom_dir",
+    "learner.precision",
+    "learner.optimiser_code",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ def group(runs: Sequence[Run]) -> tuple[Agent, ...]:
         groups.setdefault(json.dumps(agent_settings(run), sort_keys=True, default=str), []).append(run)
     members = [sorted(its, key=lambda run: run.seed) for its in groups.values()]
     for its in members:
-        for one, other in zip(its, its[1:], strict=False):
+        for one, other in pairwise(its):
             if one.seed == other.seed:
                 raise ReportError(f"{one.path} and {other.path} are the same run: configuration and seed are equal")
     paths = [its[0].path.absolute() for its in members]

@@ -32,12 +32,12 @@ PLASTICITY = {
     **{f"consolidation/dormant_layer{i}": (f"share of dormant units, layer {i + 1}", False) for i in range(4)},
 }
 LEARNING = {
-    "learning/loss": ("loss per sample", True),
+    "learning/loss": ("loss, mean over a minibatch", True),
     "learning/td_error": ("|TD error|", False),
     "learning/q": ("mean Q", False),
     "learning/q_max": ("largest Q", False),
-    "learning/gradient_norm": ("gradient norm of a minibatch", True),
-    "learning/fisher_mean": ("mean Fisher information at departures", True),
+    "learning/gradient_norm": ("gradient norm, sum over a minibatch", True),
+    "learning/fisher_mean": ("mean Fisher information on leaving", True),
 }
 
 
@@ -58,7 +58,9 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
     for panel, game in zip(panels, games, strict=True):
         for row in schedule:
             if row["game"] == game:
-                panel.axvspan(row["first_frame"] / scale, row["last_frame"] / scale, color=colours[game], alpha=0.2, lw=0)
+                panel.axvspan(
+                    row["first_frame"] / scale, row["last_frame"] / scale, color=colours[game], alpha=0.2, lw=0
+                )
         _reference(panel, 0, 1)
         for i, (agent, its) in enumerate(by(scores, "agent").items()):
             points = [row for row in its if row["game"] == game]
@@ -90,7 +92,9 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
             )
         else:
             place = list(PAPER.values()).index(name)
-            axes.plot(x, y, color=("0.3", "0.5", "0.65")[place], linewidth=1, linestyle=_PAPER_STYLES[place], label=name)
+            axes.plot(
+                x, y, color=("0.3", "0.5", "0.65")[place], linewidth=1, linestyle=_PAPER_STYLES[place], label=name
+            )
     axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axes.set_xlim(left=0)
     axes.set_xlabel(unit)
@@ -220,5 +224,3 @@ def _finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) ->
 def _entries(panel: Axes) -> Iterator[tuple[Any, str]]:
     handles, labels = panel.get_legend_handles_labels()
     yield from zip(handles, labels, strict=True)
-
-

@@ -56,11 +56,11 @@ that game retain, after however many frames those had.</li>
 <li><b>Backward transfer</b>: score at the last evaluation − learned, mean over all games but the one played last.
 <b>Forward transfer</b>: score at the last evaluation before a game's first visit, mean over all games but the one
 played first; random play is 0 (Lopez-Paz and Ranzato 2017).</li>
-<li>The <b>interquartile mean</b> leaves out the lowest and the highest quarter of all games and seeds together (Agarwal
-et al. 2021).</li>
-<li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws seeds anew within
-every game. There is none of a single seed, and few seeds make it too narrow. A dash: there is no such number, because a
-game was never visited, was not evaluated after its visit, or has no single-game run.</li>
+<li>The <b>interquartile mean</b> leaves out the lowest and the highest quarter of all games and seeds together
+(Agarwal et al. 2021).</li>
+<li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws seeds anew
+within every game. There is none of a single seed, and few seeds make it too narrow. A dash: there is no such number,
+because a game was never visited, was not evaluated after its visit, or has no single-game run.</li>
 </ul>
 """
 
