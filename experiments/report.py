@@ -130,10 +130,10 @@ def _inference(material: Material, out: Path) -> str:
 
 def _schedule_caption(material: Material) -> str:
     shown = numbers.shown_runs(material)
-    counts = ", ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
+    counts = "; ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
     caption = (
-        "Figure 3A. Above, which game was played when; below, the score of every game, its own visits shaded, mean over "
-        f"the seeds that had this schedule ({counts})."
+        "Figure 3A. Above, which game was played when; below, the score of every game, its own visits shaded, mean "
+        f"over the seeds that had this schedule ({counts})."
     )
     missing = [agent.name for agent in material.agents if agent.name not in shown]
     return caption + (f" No run of {', '.join(missing)} had it." if missing else "")

@@ -69,7 +69,7 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
         panel.set_title(game, loc="left", fontsize=8)
     figure.supylabel("human-normalised score (0 random, 1 human)", fontsize=8)
     panels[-1].set_xlabel(unit)
-    panels[-1].set_xlim(0, max(row["last_frame"] for row in schedule) / scale)
+    panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
     return _finished(figure, [bars, *panels], panels)
 
 
@@ -141,6 +141,7 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> 
         if logarithmic and any(row["mean"] > 0 for row in its):
             panel.set_yscale("log")
         panel.set_title(title, loc="left", fontsize=8)
+        panel.set_xlim(0, 1.01 * max(row["frames"] for row in rows) / scale)
     figure.supxlabel(unit, fontsize=8)
     return _finished(figure, panels, panels)
 
@@ -165,7 +166,9 @@ def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
         panel.set_xticks(range(layers), range(1, layers + 1), fontsize=7)
         panel.set_title(name, loc="left", fontsize=8)
     panels[-1].set_xlabel("layer", fontsize=8)
-    figure.colorbar(picture, ax=list(panels), label="Fisher overlap", shrink=min(1.0, 2 / len(agents)))
+    bar = figure.colorbar(picture, ax=list(panels), shrink=min(1.0, 2 / len(agents)))
+    bar.set_label("Fisher overlap", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     return figure
 
 
@@ -211,7 +214,7 @@ def _finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) ->
     """Small numbers at the axes, no frame, and one legend for all panels above them."""
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
-        each.tick_params(labelsize=7)
+        each.tick_params(which="both", labelsize=7)
         each.xaxis.label.set_size(8)
     entries = {label: handle for panel in labelled for handle, label in _entries(panel)}
     columns = 1 if max(map(len, entries)) > 34 else 2
