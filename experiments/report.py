@@ -7,7 +7,7 @@ trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are name
 Runs may be under way; everything comes from the files in their directories, and nothing there is written.
 
 Writes report.html, which needs no other file, and every figure as .svg, .png and .csv, the tables as .csv too. The
-same runs give the same page.
+same runs give the same words and numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT
 
 PAPER = Path(__file__).resolve().parents[1] / "shared" / "data" / "paper"
-_SVG = {"svg.hashsalt": "report", "svg.fonttype": "path"}
+_SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
 _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
 
 

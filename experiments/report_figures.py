@@ -215,7 +215,7 @@ def _finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) ->
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.tick_params(which="both", labelsize=7)
-        each.xaxis.label.set_size(8)
+        each.xaxis.label.set_fontsize(8)
     entries = {label: handle for panel in labelled for handle, label in _entries(panel)}
     columns = 1 if max(map(len, entries)) > 34 else 2
     figure.legend(
