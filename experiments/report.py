@@ -49,7 +49,7 @@ def write_report(material: Material, out: Path, title: str, paper: Path) -> Path
 def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str, str]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
-    yield "The runs", html.runs_table(material) + _unused(material)
+    yield "The runs", html.runs_table(material) + _unequal(material) + _unused(material)
     yield "What differs between the agents", html.differences_table(material)
 
     rows = numbers.agent_rows(material)
@@ -137,6 +137,15 @@ def _schedule_caption(material: Material) -> str:
     )
     missing = [agent.name for agent in material.agents if agent.name not in shown]
     return caption + (f" No run of {', '.join(missing)} had it." if missing else "")
+
+
+def _unequal(material: Material) -> str:
+    if len({run.end for agent in material.agents for run in agent.runs}) == 1:
+        return ""
+    return html.note(
+        "These runs do not stand at the same frame: the tables take each as far as it has come, which compares unequal "
+        "things; curves of an agent go as far as all of its seeds do."
+    )
 
 
 def _unused(material: Material) -> str:

@@ -346,6 +346,7 @@ def test_a_report_of_little(tmp_path, capsys):
     (path / "tasks.csv").write_text("frames,game,task,posterior\n0,toy_catch,0,1\n")
     assert main([str(path), "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
+    assert "not stand at the same frame" not in page
     assert page.count("<img") == 3 and "nan" not in words(page)
 
 
