@@ -1,0 +1,187 @@
+"""What a run has learned, what it has kept and what it can still learn: pure functions of a score matrix.
+
+Axes: G games, E evaluations in order, S seeds, R resamples. Numbers are float64 unless said otherwise.
+
+    scores   float [G, E]: mean score of every game at every evaluation, raw or normalised
+    frames   int [E]: the moments of the evaluations, rising [environment frames]
+    visits   (game, first frame, last frame) of every visit in order; `game` is a row of `scores`. The last frame is
+             where the next visit begins, so an evaluation at that frame saw the whole visit and nothing after it
+
+**Missing numbers are NaN, never an error.** What depends on a NaN is NaN: a game that was never visited has learned
+nothing, a visit after which nobody looked has no result, a share of nothing (single == random) is no share, a total
+with a missing game is no total. Three means leave missing entries out and are NaN only if nothing is left:
+`backward_transfer` and `forward_transfer` (over games) and `iqm` (over seeds and games).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Visits = Sequence[tuple[int, int, int]]
+Statistic = Callable[[np.ndarray], np.ndarray | float]
+"""float [S, G, ...] -> a number or an array; it meets NaN where a seed is missing."""
+
+# -- scores -------------------------------------------------------------------------------------------------------
+
+
+def human_normalised(scores: np.ndarray, random: np.ndarray, human: np.ndarray) -> np.ndarray:
+    """(score - random) / (human - random), as [G, ...]: 0 is random play, 1 is human play. random, human: [G]."""
+    scores = np.asarray(scores, np.float64)
+    low, high = (np.asarray(each, np.float64).reshape(-1, *[1] * (scores.ndim - 1)) for each in (random, human))
+    return _over(scores - low, high - low)
+
+
+def total_clipped(normalised: np.ndarray) -> np.ndarray:
+    """The paper's total: normalised scores [G, ...], clipped above at 1 and not below, summed over games."""
+    return np.minimum(1.0, normalised).sum(0)
+
+
+# -- learning and forgetting -----------------------------------------------------------------------------------------
+
+
+def learned(scores: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarray:
+    """[G]: the score at the end of the game's own last visit, which is the first evaluation at or after that end."""
+    found = np.full(len(scores), np.nan)
+    for game, _, end in visits:  # later visits overwrite
+        later = np.flatnonzero(np.asarray(frames) >= end)
+        found[game] = scores[game, later[0]] if later.size else np.nan
+    return found
+
+
+def retained(scores: np.ndarray, count: int = 3) -> np.ndarray:
+    """[G]: the mean of the run's last `count` evaluations, or of all if there are fewer, visited or not."""
+    return _mean(scores[:, -count:], axis=1, skip=False)
+
+
+def forgetting(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
+    """[G]: learned - retained; below 0 where other games have helped."""
+    return learned(scores, frames, visits) - retained(scores, count)
+
+
+def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits) -> float:
+    """Mean over games of R_T,i - R_i,i (Lopez-Paz and Ranzato 2017): what later visits have done to a game.
+
+    R_T,i is the score at the last evaluation and R_i,i is `learned`. The game of the last visit is left out, since
+    nothing came after it. With one visit per game this is the paper's number.
+    """
+    if not visits or not normalised.shape[1]:
+        return float("nan")
+    change = normalised[:, -1] - learned(normalised, frames, visits)
+    change[visits[-1][0]] = np.nan
+    return float(_mean(change, axis=0))
+
+
+def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits, baseline: np.ndarray) -> float:
+    """Mean over games of R_i-1,i - b_i (Lopez-Paz and Ranzato 2017): what a game gains before its first visit.
+
+    R_i-1,i is the score at the last evaluation at or before the start of the game's first visit, and `baseline` [G]
+    is the random agent's score in the same unit: zeros where scores are normalised. The game of the first visit is
+    left out, since nothing came before it. With one visit per game this is the paper's number.
+    """
+    gain = np.full(len(normalised), np.nan)
+    for game, start, _ in reversed(visits):  # earlier visits overwrite
+        before = np.flatnonzero(np.asarray(frames) <= start)
+        gain[game] = normalised[game, before[-1]] - baseline[game] if before.size else np.nan
+    if visits:
+        gain[visits[0][0]] = np.nan
+    return float(_mean(gain, axis=0))
+
+
+def retained_fraction(final: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
+    """(final - random) / (single_game - random): how much of what an agent for this game alone reaches is there in
+    the end."""
+    return _over(final - random, single_game - random)
+
+
+def plasticity(learned: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
+    """(learned - random) / (single_game - random): how much of it was learned, whatever became of it later."""
+    return _over(learned - random, single_game - random)
+
+
+# -- many seeds -----------------------------------------------------------------------------------------------------
+
+
+def mean_over_seeds(scores: np.ndarray) -> np.ndarray:
+    """[S, ...] -> [...]: the mean over the seeds that have a number."""
+    return _mean(scores, axis=0)
+
+
+def iqm(scores: np.ndarray) -> float:
+    """Interquartile mean of all numbers in [S, G] together (Agarwal et al. 2021): the n // 4 smallest and as many of
+    the largest are left out."""
+    values = np.sort(scores[~np.isnan(scores)])
+    cut = len(values) // 4
+    return float(_mean(values[cut : len(values) - cut], axis=0))
+
+
+def resampled(scores: np.ndarray, statistic: Statistic, rng: np.random.Generator, count: int = 2000) -> np.ndarray:
+    """`statistic` of `count` resamples of [S, G, ...], stacked as [R, ...].
+
+    Stratified (Agarwal et al. 2021): within every game as many seeds are drawn, with repeats, as it has. A seed with
+    a NaN in a game does not count there, and the rows it leaves empty are NaN in every resample. One seed says
+    nothing about others: a game with fewer than two is NaN altogether.
+    """
+    scores = np.asarray(scores, np.float64)
+    present = ~np.isnan(scores).any(axis=tuple(range(2, scores.ndim)))  # [S, G]
+    counts = present.sum(0)
+    order = np.argsort(~present, axis=0, kind="stable")  # the seeds that count first
+    drawn = rng.integers(np.maximum(counts, 1), size=(count, *present.shape))
+    absent = (np.arange(len(scores))[:, None] >= counts) | (counts < 2)
+    games = np.arange(present.shape[1])
+    found = []
+    for places in drawn:
+        sample = scores[order[places, games], games]
+        sample[absent] = np.nan
+        found.append(statistic(sample))
+    return np.asarray(found, np.float64)
+
+
+def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), each [...], that hold the middle `level` of [R, ...]; NaN where any value is."""
+    edges = (0.5 - level / 2, 0.5 + level / 2)
+    low, high = np.quantile(values, edges, axis=0)
+    return low, high
+
+
+def stratified_bootstrap(
+    scores: np.ndarray,
+    statistic: Statistic,
+    rng: np.random.Generator,
+    count: int = 2000,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval (low, high) of a statistic of [S, G, ...], seeds resampled within every game."""
+    return percentile_interval(resampled(scores, statistic, rng, count), level)
+
+
+def grand_mean(scores: np.ndarray) -> np.ndarray:
+    """[S, G, ...] -> [...]: the mean over seeds within every game, then over games."""
+    return mean_over_seeds(scores).mean(0)
+
+
+def difference_interval(
+    one: np.ndarray,
+    other: np.ndarray,
+    rng: np.random.Generator,
+    statistic: Statistic = grand_mean,
+    count: int = 2000,
+    level: float = 0.95,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of statistic(one) - statistic(other), of means as a rule. one: [S, G, ...], other:
+    [S', G, ...], resampled independently of each other."""
+    first, second = (resampled(each, statistic, rng, count) for each in (one, other))
+    return percentile_interval(first - second, level)
+
+
+def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient; NaN over 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def _mean(values: np.ndarray, axis: int, skip: bool = True) -> np.ndarray:
+    """The mean along `axis`, without NaN if `skip`; NaN where there is nothing, and no warning."""
+    there = ~np.isnan(values) if skip else np.ones(values.shape, bool)
+    return _over(np.where(there, values, 0.0).sum(axis), there.sum(axis))

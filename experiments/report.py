@@ -1,0 +1,207 @@
+"""One page about many runs: figures 3 and 4 of the paper, and what was learned, kept and confused.
+
+    python -m experiments.report runs/ewc-1 runs/ewc-2 runs/none-1 [--single runs/krull-1 runs/boxing-1] [--out DIR]
+
+Runs of the same configuration but for the seed are one agent, named after the directory of its first run without the
+trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are named, are what the others are measured by.
+Runs may be under way; everything comes from the files in their directories, and nothing there is written.
+
+Writes report.html, which needs no other file, and every figure as .svg, .png and .csv, the tables as .csv too. The
+same runs give the same words and numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from experiments import report_figures as figures
+from experiments import report_logs as logs
+from experiments import report_numbers as numbers
+from experiments import report_page as html
+from experiments.report_agents import Material, read_material
+from experiments.report_data import ReportError
+from experiments.report_numbers import Row
+from tracking.files import write_text
+from tracking.run_directory import BAD_INPUT
+
+PAPER = Path(__file__).resolve().parents[1] / "shared" / "data" / "paper"
+_SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
+_NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
+
+
+def write_report(material: Material, out: Path, title: str, paper: Path) -> Path:
+    """Write the page and its files into `out`; returns the page's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "report.html"
+    write_text(path, html.page(title, list(_sections(material, out, paper))))
+    return path
+
+
+def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str, str]]:
+    """(heading, HTML) of every section, after its files are written."""
+    games = material.games
+    yield "The runs", html.runs_table(material) + _unequal(material) + _unused(material)
+    yield "What differs between the agents", html.differences_table(material)
+
+    rows = numbers.agent_rows(material)
+    write_rows(out / "agents.csv", rows)
+    yield "In single numbers", html.agents_table(rows)
+
+    rows = numbers.total_rows(material, paper)
+    caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
+    if any(row["agent"] in numbers.PAPER.values() for row in rows):
+        caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
+    figure = figures.draw_totals(rows, len(games))
+    yield "All games together", _picture(out, "figure_3b", rows, figure, caption)
+
+    schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
+    write_rows(out / "figure_3a_schedule.csv", schedule)
+    figure = figures.draw_scores(schedule, rows, games)
+    yield "Game by game over time", _picture(out, "figure_3a", rows, figure, _schedule_caption(material))
+
+    rows = numbers.own_play_rows(material)
+    caption = (
+        "Figure 4. Raw score over the frames of the game itself, a line per run, at the first evaluation after so much "
+        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended."
+    )
+    figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
+    yield "Beside single-game runs", _picture(out, "figure_4", rows, figure, caption)
+
+    rows = numbers.game_rows(material)
+    write_rows(out / "games.csv", rows)
+    yield "Learned and kept", html.games_table(rows)
+
+    yield "Which game is this?", _inference(material, out)
+    yield from _logged(material, out)
+    yield "What the numbers mean", html.DEFINITIONS
+
+
+def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
+    over = "over frames: mean over seeds, and their range as a band."
+    for heading, name, metrics, caption, nothing in (
+        (
+            "Stiffness and plasticity",
+            "plasticity",
+            figures.PLASTICITY,
+            f"What consolidation does to learning, {over} Stiffness is strength × precision, at a loss summed over a "
+            "minibatch; where the share that is cancelled nears 1, the game on screen cannot be learned any further.",
+            "Nothing is consolidated, or nothing was learned yet.",
+        ),
+        ("Learning", "learning", figures.LEARNING, f"Learning {over}", "Nothing was learned yet."),
+    ):
+        rows = logs.metric_rows(material, list(metrics))
+        shown = _picture(out, name, rows, figures.draw_metrics(rows, metrics), caption) if rows else html.note(nothing)
+        yield heading, shown
+    rows = logs.overlap_rows(material)
+    caption = (
+        "Overlap of the Fisher information of a game that was left with what was merged from the others while it was "
+        "played, by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
+    )
+    if rows:
+        figure = figures.draw_overlaps(rows, material.games)
+        yield "Fisher overlap between games", _picture(out, "fisher_overlap", rows, figure, caption)
+    else:
+        yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
+
+
+def _inference(material: Material, out: Path) -> str:
+    rows, confusion = logs.inference_rows(material), logs.confusion_rows(material)
+    if not rows:
+        return html.note("No agent had to find out: all were told, or took everything for one task.")
+    write_rows(out / "inference.csv", rows)
+    units = (
+        "Delays in vector steps from a change of games to the first step in a right task; false switches per million "
+    )
+    parts = [html.inference_table(rows), html.note(units + "frames.")]
+    if confusion:
+        write_rows(out / "confusion.csv", confusion)
+        parts.append(html.confusion_table(confusion))
+    return "\n".join(parts)
+
+
+def _schedule_caption(material: Material) -> str:
+    shown = numbers.shown_runs(material)
+    counts = "; ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
+    caption = (
+        "Figure 3A. Above, which game was played when; below, the score of every game, its own visits shaded, mean "
+        f"over the seeds that had this schedule ({counts})."
+    )
+    missing = [agent.name for agent in material.agents if agent.name not in shown]
+    return caption + (f" No run of {', '.join(missing)} had it." if missing else "")
+
+
+def _unequal(material: Material) -> str:
+    if len({run.end for agent in material.agents for run in agent.runs}) == 1:
+        return ""
+    return html.note(
+        "These runs do not stand at the same frame: the tables take each as far as it has come, which compares unequal "
+        "things; curves of an agent go as far as all of its seeds do."
+    )
+
+
+def _unused(material: Material) -> str:
+    names = ", ".join(path.name for path in material.unused)
+    return html.note(f"Not used, because the others do not play their game: {names}.") if names else ""
+
+
+def _picture(out: Path, name: str, rows: Sequence[Row], figure: Figure, caption: str) -> str:
+    """Write a figure's three files; returns it as HTML."""
+    write_rows(out / f"{name}.csv", rows)
+    figure.savefig(out / f"{name}.png", dpi=150)
+    svg = io.BytesIO()
+    with matplotlib.rc_context(_SVG):
+        figure.savefig(svg, format="svg", metadata=_NOTHING_SAID)
+    (out / f"{name}.svg").write_bytes(svg.getvalue())
+    return html.picture(html.Picture(name, svg.getvalue(), caption))
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Rows of equal columns as a CSV file; numbers in full."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        material = read_material(options.runs, options.single)
+        path = write_report(material, options.out, options.title, options.paper)
+    except (ReportError, OSError) as error:
+        print(f"experiments.report: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(f"written: {path}, and its figures and tables beside it")
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A mistake is one line."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m experiments.report", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="run directories")
+    add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
+    add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
+    add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
+    add("--paper", type=Path, default=PAPER, help="folder of the paper's digitised curves (default: shared/data/paper)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Reads what finished, stopped and running runs have left in their directories.
+
+Axes: G games, E evaluations. Frames are environment frames. Nothing is written, and no lock is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evaluation.figure import read_evaluations
+from evaluation.tasks import read_changes
+from tracking.run_directory import RunDirectory
+
+Series = tuple[np.ndarray, np.ndarray]
+"""Frames, int64 [N], and values, float64 [N]; without the moments at which there was none."""
+
+_KEPT_METRICS = ("consolidation/", "learning/", "inference/", "task/count")
+
+
+class ReportError(Exception):
+    """What is wrong with the input, in a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, as far as it has come.
+
+    settings   its configuration, {dotted name: value}
+    games      names of G games in the order of its evaluations
+    frames     int64 [E], moments of the evaluations
+    scores     float64 [G, E], mean returns; random and human: float64 [G], reference scores
+    visits     (row of the game, first frame, last frame), neighbours of one game as one visit; the last one ends where
+               the run stands
+    metrics    {name: series} of metrics.jsonl
+    confusion  {game: {task: vector steps}}
+    status     the content of status.json; empty if there is none
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    games: tuple[str, ...]
+    frames: np.ndarray
+    scores: np.ndarray
+    random: np.ndarray
+    human: np.ndarray
+    visits: tuple[tuple[int, int, int], ...]
+    metrics: dict[str, Series]
+    confusion: dict[str, dict[int, int]]
+    status: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.settings["seed"]
+
+    @property
+    def end(self) -> int:
+        """The frame at which the run stands."""
+        return self.visits[-1][2]
+
+
+# -- one run --------------------------------------------------------------------------------------------------------
+
+
+def read_run(path: Path) -> Run:
+    """The run in this directory; ReportError says what it lacks."""
+    run = RunDirectory(path)
+    if not path.is_dir():
+        raise ReportError(f"there is no directory {path}")
+    for needed in (run.config, run.tasks):
+        if not needed.is_file():
+            raise ReportError(f"{path} holds no run: it has no {needed.name}")
+    try:
+        return _read(path, run)
+    except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
+        raise ReportError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _read(path: Path, run: RunDirectory) -> Run:
+    rows = read_evaluations(run.evaluations) if run.evaluations.is_file() else []
+    if not rows:
+        raise ReportError(f"{path} has no evaluations yet")
+    games = tuple(dict.fromkeys(row["game"] for row in rows))
+    score = {(row["game"], row["frames"]): float(row["mean"]) for row in rows}
+    frames = [at for at in sorted({at for _, at in score}) if all((game, at) in score for game in games)]
+    reference = {row["game"]: (row["random"], row["human"]) for row in rows}
+    status = run.read_status() or {}
+    end = max(status.get("frames", 0), frames[-1])
+    random, human = np.array([reference[game] for game in games], np.float64).T
+    return Run(
+        path=path,
+        settings=_flat(yaml.safe_load(run.config.read_text())),
+        games=games,
+        frames=np.array(frames, np.int64),
+        scores=np.array([[score[game, at] for at in frames] for game in games], np.float64),
+        random=random,
+        human=human,
+        visits=tuple(_visits(read_changes(run.tasks), games, end)),
+        metrics=_read_metrics(run.metrics),
+        confusion=_read_confusion(run.confusion),
+        status=status,
+    )
+
+
+def _visits(changes: Sequence[Mapping[str, Any]], games: Sequence[str], end: int) -> Iterator[tuple[int, int, int]]:
+    """The stretches of one game in the lines of tasks.csv, which also tell changes of task."""
+    starts = [one for i, one in enumerate(changes) if i == 0 or one["game"] != changes[i - 1]["game"]]
+    if not starts:
+        raise ValueError("tasks.csv is empty")
+    for one, stop in zip(starts, [*(each["frames"] for each in starts[1:]), end], strict=True):
+        yield games.index(one["game"]), one["frames"], stop
+
+
+def _read_metrics(path: Path) -> dict[str, Series]:
+    """The numbers of metrics.jsonl that a report shows. The last line of a run under way may be incomplete."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    if path.is_file():
+        with open(path) as file:
+            for text in file:
+                line = json.loads(text) if text.endswith("\n") else {}
+                for name, value in line.items():
+                    if name.startswith(_KEPT_METRICS) and isinstance(value, int | float):
+                        points.setdefault(name, []).append((line["frame"], value))
+    return {
+        name: (np.array([at for at, _ in its], np.int64), np.array([value for _, value in its], np.float64))
+        for name, its in points.items()
+    }
+
+
+def _read_confusion(path: Path) -> dict[str, dict[int, int]]:
+    if not path.is_file():
+        return {}
+    with open(path, newline="") as file:
+        return {
+            row["game"]: {
+                int(name.removeprefix("task ")): int(count)
+                for name, count in row.items()
+                if name != "game" and int(count) > 0
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -1,0 +1,240 @@
+"""The numbers of a report: one list of rows per figure or table, from which it is drawn and which its CSV file holds.
+
+Scores are human-normalised unless a column is called raw. What does not exist is NaN. An interval (`low`, `high`) is
+a 95 % percentile interval, seeds resampled within every game; there is none of a single seed.
+
+Axes: S seeds, G games, E evaluations.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.run import numpy_generator
+from envs.games import PAPER_POOL
+from evaluation import retention
+from experiments.report_agents import Agent, Material
+from experiments.report_data import ReportError, Run
+
+Row = dict[str, Any]
+NAN = float("nan")
+SINGLE = "single-game runs"
+PAPER = {  # file of digitised points of figure 3B: its curve
+    "fig3b_EWC_FMN.csv": "paper: EWC, inferred tasks",
+    "fig3b_EWC_oracle.csv": "paper: EWC, true labels",
+    "fig3b_no_penalty.csv": "paper: no penalty",
+}
+_RESAMPLES = 1000
+
+
+def normalised(run: Run) -> np.ndarray:
+    """Human-normalised scores of a run, float64 [G, E]."""
+    return retention.human_normalised(run.scores, run.random, run.human)
+
+
+def common_frames(runs: Sequence[Run]) -> np.ndarray:
+    """The moments at which all these runs were evaluated, int64 [E]; ReportError if there is none."""
+    frames = runs[0].frames
+    for run in runs[1:]:
+        frames = np.intersect1d(frames, run.frames)
+    if not frames.size:
+        listed = ", ".join(str(run.path) for run in runs)
+        raise ReportError(f"no two evaluations at the same frame in the seeds of one agent: {listed}")
+    return frames
+
+
+def stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """(frames [E], normalised scores [S, G, E]) at the moments that the runs have in common."""
+    frames = common_frames(runs)
+    return frames, np.stack([normalised(run)[:, np.isin(run.frames, frames)] for run in runs])
+
+
+def interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of a statistic of [S, G, ...]; the same values give the same interval."""
+    return retention.stratified_bootstrap(values, statistic, numpy_generator(0, "report"), _RESAMPLES)
+
+
+# -- figure 3 -------------------------------------------------------------------------------------------------------
+
+
+def shown_runs(material: Material) -> dict[str, tuple[Run, ...]]:
+    """{agent: its runs whose visits are those of the first agent's first run}: only under one schedule can scores over
+    time be averaged. Agents without such a run are left out."""
+    visits = material.agents[0].runs[0].visits
+    found = {agent.name: tuple(r for r in agent.runs if _alike(r.visits, visits)) for agent in material.agents}
+    return {name: runs for name, runs in found.items() if runs}
+
+
+def _alike(one: Sequence[tuple[int, int, int]], other: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether two schedules agree as far as both go."""
+    return all(a[:2] == b[:2] for a, b in zip(one, other, strict=False))
+
+
+def schedule_rows(material: Material) -> list[Row]:
+    """Who is played when, in the runs of `shown_runs`: game, first_frame, last_frame. The longest of them counts."""
+    longest = max((run for runs in shown_runs(material).values() for run in runs), key=lambda run: run.end)
+    return [
+        {"game": material.games[game], "first_frame": start, "last_frame": end} for game, start, end in longest.visits
+    ]
+
+
+def score_rows(material: Material) -> list[Row]:
+    """Figure 3A: agent, seeds, game, frames, score (mean over the seeds of `shown_runs`)."""
+    rows = []
+    for name, runs in shown_runs(material).items():
+        frames, scores = stacked(runs)
+        for game, line in zip(material.games, scores.mean(0), strict=True):
+            for at, score in zip(frames.tolist(), line.tolist(), strict=True):
+                rows.append({"agent": name, "seeds": len(runs), "game": game, "frames": at, "score": score})
+    return rows
+
+
+def _totals(scores: np.ndarray) -> np.ndarray:
+    """[S, G, ...] -> [...]: clipped score of every seed, mean over seeds, sum over games."""
+    return retention.mean_over_seeds(np.minimum(1.0, scores)).sum(0)
+
+
+def total_rows(material: Material, paper: Path) -> list[Row]:
+    """Figure 3B: agent, seeds, frames, total, low, high. The paper's curves follow if the folder `paper` holds them
+    and the games are ten of the paper's, and the total of single-game runs, at both ends, if every game has one."""
+    rows = []
+    end = max(run.end for agent in material.agents for run in agent.runs)
+    for agent in material.agents:
+        frames, scores = stacked(agent.runs)
+        total, (low, high) = _totals(scores), interval(scores, _totals)
+        for at, *values in zip(frames.tolist(), total.tolist(), low.tolist(), high.tolist(), strict=True):
+            rows.append(_total_row(agent.name, len(agent.runs), at, *values))
+    if len(material.single) == len(material.games):
+        alone = float(np.minimum(1.0, single_scores(material)).sum())
+        seeds = min(len(runs) for runs in material.single.values())
+        rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
+    if len(material.games) == 10 and set(material.games) <= set(PAPER_POOL):
+        for file, name in PAPER.items():
+            rows += _paper_rows(paper / file, name)
+    return rows
+
+
+def _paper_rows(path: Path, name: str) -> list[Row]:
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        points = [(float(row["Mframes"]), float(row["total_clipped_hns"])) for row in csv.DictReader(file)]
+    return [_total_row(name, NAN, round(at * 1e6), total, NAN, NAN) for at, total in points]
+
+
+def _total_row(agent: str, seeds: float, frames: int, total: float, low: float, high: float) -> Row:
+    return {"agent": agent, "seeds": seeds, "frames": frames, "total": total, "low": low, "high": high}
+
+
+# -- figure 4 -------------------------------------------------------------------------------------------------------
+
+
+def own_frames(run: Run, game: int) -> np.ndarray:
+    """Frames that `game` itself was played before every evaluation, int64 [E]."""
+    played = np.zeros(len(run.frames), np.int64)
+    for other, start, end in run.visits:
+        if other == game:
+            played += np.clip(run.frames, start, end) - start
+    return played
+
+
+def own_play_rows(material: Material) -> list[Row]:
+    """Figure 4: agent, seed, game, own_frames, raw_fresh, raw_left.
+
+    The raw score at the first evaluation after so many frames of the game itself, and at the last one before it was
+    played again or the run ended: what was left of it. Before its first visit a game has no row.
+    """
+    rows = []
+    runs = [(agent.name, run) for agent in material.agents for run in agent.runs]
+    runs += [(SINGLE, run) for found in material.single.values() for run in found]
+    for name, run in runs:
+        for g, game in enumerate(run.games):
+            played = own_frames(run, g)
+            for amount in np.unique(played[played > 0]):
+                at = np.flatnonzero(played == amount)
+                fresh, left = float(run.scores[g, at[0]]), float(run.scores[g, at[-1]])
+                row = {"agent": name, "seed": run.seed, "game": game, "own_frames": int(amount)}
+                rows.append({**row, "raw_fresh": fresh, "raw_left": left})
+    return rows
+
+
+# -- the tables -----------------------------------------------------------------------------------------------------
+
+
+def single_scores(material: Material) -> np.ndarray:
+    """Normalised score of the single-game runs of every game, float64 [G]: last evaluations, mean over seeds."""
+    means = [
+        np.mean([retention.retained(normalised(run))[0] for run in material.single[game]])
+        if game in material.single
+        else NAN
+        for game in material.games
+    ]
+    return np.array(means, np.float64)
+
+
+def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
+    """{measure: float64 [S, G]} of an agent's runs, each with all of its own evaluations."""
+    single, nothing = single_scores(material), np.zeros(len(material.games))
+    found: dict[str, list[np.ndarray]] = {}
+    for run in agent.runs:
+        scores = normalised(run)
+        learned, retained = retention.learned(scores, run.frames, run.visits), retention.retained(scores)
+        for name, values in {
+            "learned": learned,
+            "retained": retained,
+            "forgetting": learned - retained,
+            "plasticity": retention.plasticity(learned, nothing, single),
+            "retained_fraction": retention.retained_fraction(retained, nothing, single),
+        }.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def game_rows(material: Material) -> list[Row]:
+    """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`."""
+    rows = []
+    for agent in material.agents:
+        for measure, values in measures(material, agent).items():
+            means, (low, high) = retention.mean_over_seeds(values), interval(values, retention.mean_over_seeds)
+            for game, *numbers in zip(material.games, means.tolist(), low.tolist(), high.tolist(), strict=True):
+                mean, bottom, top = numbers
+                row = {"agent": agent.name, "seeds": len(agent.runs), "game": game, "measure": measure}
+                rows.append({**row, "mean": mean, "low": bottom, "high": top})
+    return rows
+
+
+def agent_rows(material: Material) -> list[Row]:
+    """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much it has retained beyond the
+    first agent (mean over games)."""
+    rows: list[Row] = []
+    reference = measures(material, material.agents[0])["retained"]
+    for agent in material.agents:
+        values = measures(material, agent)
+        whole = [(normalised(run), run.frames, run.visits) for run in agent.runs]
+        nothing = np.zeros(len(material.games))
+        backward = np.array([[retention.backward_transfer(*each)] for each in whole])
+        forward = np.array([[retention.forward_transfer(*each, nothing)] for each in whole])
+        every: dict[str, tuple[np.ndarray, Callable[[np.ndarray], Any]]] = {
+            "total_clipped": (values["retained"], _totals),
+            "retained_iqm": (values["retained"], retention.iqm),
+            "learned_iqm": (values["learned"], retention.iqm),
+            "forgetting": (values["forgetting"], retention.grand_mean),
+            "plasticity": (values["plasticity"], retention.grand_mean),
+            "backward_transfer": (backward, retention.grand_mean),
+            "forward_transfer": (forward, retention.grand_mean),
+        }
+        numbers = {name: (statistic(its), interval(its, statistic)) for name, (its, statistic) in every.items()}
+        if agent is not material.agents[0]:
+            mine, generator = values["retained"], numpy_generator(0, "report")
+            difference = retention.grand_mean(mine) - retention.grand_mean(reference)
+            both = retention.difference_interval(mine, reference, generator, count=_RESAMPLES)
+            numbers["retained_beyond_first"] = (difference, both)
+        for measure, (mean, (low, high)) in numbers.items():
+            row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
+            rows.append({**row, "mean": float(mean), "low": float(low), "high": float(high)})
+    return rows
