@@ -195,7 +195,8 @@ def poison(frames: int) -> None:
 
 
 def full_disk(function: str, frames: int) -> None:
-    """Writing (checkpoints: "write_tree"; logs: "write") finds no room once a stream has reached `frames`."""
+    """Writing (checkpoints: "write_tree"; logs: "write") finds no room once a stream has reached `frames`; for the
+    checkpoint of an earlier frame, which may still be under way, there is room."""
     import tracking.checkpoints
     from envs.stream import GameStream
     from tracking.append_file import AppendFile
@@ -210,7 +211,8 @@ def full_disk(function: str, frames: int) -> None:
         return following
 
     def writing(*given: Any) -> Any:
-        if reached:
+        name = given[0].parent.name.removeprefix(".tmp-") if function == "write_tree" else ""
+        if int(name) >= frames if name.isdigit() else reached:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return works(*given)
 
@@ -272,9 +274,13 @@ def killed_worker(waiting: bool) -> None:
 
 def kill_in_endless_evaluation(pid_file: Path) -> None:
     """The worker makes the first evaluation at once and the second with the number of episodes of the run's last.
-    SIGKILL for the run when it waits for that; the worker's process is noted."""
+    SIGKILL for the run when it waits for that, its checkpoints all written; the worker's process is noted."""
     from evaluation.background import EvaluationWorker
 
+    def at_once(self: Checkpoints, *arguments: Any) -> None:
+        self.save(*arguments)
+
+    Checkpoints.begin = at_once  # type: ignore[method-assign]
     start = EvaluationWorker.start
 
     def starting(self: Any, snapshot: Path, last: bool) -> None:
