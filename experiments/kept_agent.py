@@ -84,4 +84,6 @@ def load_kept(path: Path, game: str) -> KeptAgent:
             frames = int(kept.name)
     except (KeyError, TypeError, RuntimeError):
         raise ValueError(f"{kept} is not of the run in {run}") from None
+    if not agent.learner.tasks:
+        raise ValueError(f"{kept} is from before the first step of its run")
     return KeptAgent(config, agent, kept, frames)

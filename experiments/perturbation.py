@@ -149,7 +149,7 @@ class Audit:
                 "zero_share": sum(int((f == 0).sum()) for f in fisher) / weights,
             },
             "weights": weights,
-            "rms_of_weights": float(sum(w.detach().double().square().sum() for w in learner.weights) / weights) ** 0.5,
+            "rms_of_weights": (sum(float(w.detach().double().square().sum()) for w in learner.weights) / weights) ** 0.5,
             "unperturbed": {"mean": unperturbed.mean, "returns": list(unperturbed.returns)},
             "random": random,
             "half_scale": report.halves(rows),

@@ -50,7 +50,7 @@ def share_interval(
     if np.quantile(whole, 0.025) <= random:
         return None
     better = whole > random
-    low, high = np.quantile(share(means[better], whole[better], random), [0.025, 0.975])
+    low, high = np.quantile((means[better] - random) / (whole[better] - random), [0.025, 0.975])
     return share(float(np.mean(returns)), float(np.mean(unperturbed)), random), float(low), float(high)
 
 
