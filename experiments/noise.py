@@ -5,13 +5,14 @@
     null_space       the same variance on every weight with F < least, none on the others
 
 All kinds have a mean variance of scale^2 over *all* weights: the expected squared norm of the noise on n weights is
-n scale^2 whatever its shape, and of the uniform noise `scale` is the standard deviation, the axis of the paper's figure.
+n scale^2 whatever its shape, and of the uniform noise `scale` is the standard deviation, the axis of the paper's
+figure.
 
 `least` is the smallest informative value: the smallest F above a given quantile of F over all weights, hence always
-above zero. A weight below it got its F from next to no sample, or from none: 1 / F would be infinite there, or the noise
-of the estimate. It counts as `least` in the inverse, and is the null space.
+above zero. A weight below it got its F from next to no sample, or from none: 1 / F would be infinite there, or the
+noise of the estimate. It counts as `least` in the inverse, and is in the null space.
 
-`agent.fisher` draws the same noise straight from F. A play draws at every step, so the deviations are computed once here.
+`agent.fisher` draws the same noise straight from F. A play draws at every step: here the deviations are computed once.
 """
 
 from __future__ import annotations
@@ -63,9 +64,9 @@ def draw(deviations: Sequence[Tensor], scale: float, generator: torch.Generator)
 def expected_increase(fisher: Sequence[Tensor], deviations: Sequence[Tensor], scale: float) -> float:
     """What the Fisher information expects the noise to cost: scale^2/2 sum F d^2.
 
-    Exact for the loss of a linear model with Gaussian noise of unit variance. If F is that of softmax(Q), it is the mean
-    divergence between the policies before and after the noise, to second order: independent noise only meets F's diagonal,
-    so what it comes to beyond this is of higher order, or an error of the estimate of F.
+    Exact for the loss of a linear model with Gaussian noise of unit variance. If F is that of softmax(Q), it is the
+    mean divergence between the policies before and after the noise, to second order: independent noise only meets F's
+    diagonal, so what it comes to beyond this is of higher order, or an error of the estimate of F.
     """
     total = sum(float((f.double() * d.double().square()).sum()) for f, d in zip(fisher, deviations, strict=True))
     return scale**2 / 2 * total

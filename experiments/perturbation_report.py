@@ -1,8 +1,9 @@
-"""How `experiments.perturbation` tells what it found: scores relative to the unperturbed policy, rows, a table, a picture.
+"""How `experiments.perturbation` tells what it found: scores relative to the unperturbed policy, a table, a picture.
 
-A *share* is (score - random) / (unperturbed - random): 1 is the unperturbed policy, 0 a random player. The paper plots the
-plain ratio of scores, which is the same to half a percent in Breakout, where its agent has hundreds of points and a random
-player 1.7; but it says nothing where scores can be negative or a random player has many points. Both are reported.
+A *share* is (score - random) / (unperturbed - random): 1 is the unperturbed policy, 0 a random player. The paper plots
+the plain ratio of scores, which is the same to half a percent in Breakout, where its agent has hundreds of points and a
+random player 1.7; but it says nothing where scores can be negative or a random player has many points. Both are
+reported.
 
 `paper_perturbation.csv` holds the points of the paper's figure 3C (score: the plain ratio), read off the figure.
 """
@@ -106,7 +107,8 @@ def row(
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
     """The shares by kind of noise, where they are defined."""
-    return {kind: [(r["scale"], r["share"]) for r in rows if r["kind"] == kind and r["share"] is not None] for kind in KINDS}
+    known = [r for r in rows if r["share"] is not None]
+    return {kind: [(r["scale"], r["share"]) for r in known if r["kind"] == kind] for kind in KINDS}
 
 
 def halves(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -144,8 +146,8 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -> None:
-    """Share, divergence and changed actions over the scale; the paper's points are crosses and dashed, the divergence that
-    F expects is dotted. Scale 0 has no place on the axis."""
+    """Share, divergence and changed actions over the scale; the paper's points are crosses and dashed, the divergence
+    that F expects is dotted. Scale 0 has no place on the axis."""
     figure, panels = plt.subplots(3, 1, figsize=(6.4, 8), sharex=True, height_ratios=(3, 2, 1.4), layout="constrained")
     for kind, colour in zip(KINDS, COLOURS, strict=False):
         mine = [r for r in rows if r["kind"] == kind and r["scale"] > 0]
@@ -162,8 +164,8 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -
         panels[2].plot(scales, [r["changed"] for r in mine], "o-", color=colour, markersize=4)
     panels[0].axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     panels[0].set_title(title, fontsize="medium")
-    labels = ("score (0 random, 1 unperturbed)\ncrosses: the paper, Breakout", "divergence [nats]", "changed\ngreedy actions")
-    for panel, label in zip(panels, labels, strict=True):
+    score = "score (0 random, 1 unperturbed)\ncrosses: the paper, Breakout"
+    for panel, label in zip(panels, (score, "divergence [nats]", "changed\ngreedy actions"), strict=True):
         panel.set_ylabel(label)
         panel.spines[["top", "right"]].set_visible(False)
     panels[1].set_yscale("log")
