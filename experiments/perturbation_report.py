@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def half_scale(curve: Curve) -> float | None:
     """The scale at which the share first falls below one half, interpolated over the logarithm of the scale; None if it
     does not, or is there from the start."""
     points = sorted(point for point in curve if point[0] > 0)
-    for (small, above), (large, below) in zip(points, points[1:], strict=False):
+    for (small, above), (large, below) in pairwise(points):
         if above >= 0.5 > below:
             return float(small * (large / small) ** ((above - 0.5) / (above - below)))
     return None
