@@ -29,7 +29,9 @@ from evaluation.tasks import COLOURS
 from experiments.noise import KINDS
 
 NAMES = {"uniform": "uniform", "inverse_fisher": "inverse Fisher", "null_space": "null space"}
+MARKERS = {"uniform": "o", "inverse_fisher": "x", "null_space": "D"}
 RESAMPLES = 10_000
+FLOOR = 1e-9  # nats; the picture ends here
 
 Curve = list[tuple[float, float]]  # (scale, share)
 
@@ -147,29 +149,32 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -> None:
-    """Share, divergence and changed actions over the scale; the paper's points are crosses and dashed, the divergence
-    that F expects is dotted. Scale 0 has no place on the axis."""
+    """Share, divergence and changed actions over the scale; the paper's points are pale and dashed, the divergence
+    that F expects is dotted, down to `FLOOR`. Scale 0 has no place on the axis."""
     figure, panels = plt.subplots(3, 1, figsize=(6.4, 8), sharex=True, height_ratios=(3, 2, 1.4), layout="constrained")
     for kind, colour in zip(KINDS, COLOURS, strict=False):
+        look: dict[str, Any] = {"marker": MARKERS[kind], "color": colour, "markersize": 6, "markerfacecolor": "none"}
         mine = [r for r in rows if r["kind"] == kind and r["scale"] > 0]
         scored = [r for r in mine if r["share"] is not None]
         at, shares = [r["scale"] for r in scored], [r["share"] for r in scored]
         errors = [[max(0.0, r["share"] - r["low"]) for r in scored], [max(0.0, r["high"] - r["share"]) for r in scored]]
-        panels[0].errorbar(at, shares, errors, fmt="o-", color=colour, capsize=2, markersize=4, label=NAMES[kind])
-        panels[0].plot(*zip(*paper()[kind], strict=True), "x--", color=colour, alpha=0.45, linewidth=0.8, markersize=4)
+        panels[0].errorbar(at, shares, errors, capsize=2, label=NAMES[kind], **look)
+        pale = {**look, "alpha": 0.4, "linewidth": 0.8, "markersize": 4}
+        panels[0].plot(*zip(*paper()[kind], strict=True), "--", **pale)
         scales = [r["scale"] for r in mine]
-        panels[1].plot(scales, [r["divergence"] for r in mine], "o-", color=colour, markersize=4)
+        panels[1].plot(scales, [r["divergence"] for r in mine], **look)
         expected = [(r["scale"], r["expected"]) for r in mine if r["expected"]]
         if expected:
             panels[1].plot(*zip(*expected, strict=True), ":", color=colour)
-        panels[2].plot(scales, [r["changed"] for r in mine], "o-", color=colour, markersize=4)
+        panels[2].plot(scales, [r["changed"] for r in mine], **look)
     panels[0].axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
     panels[0].set_title(title, fontsize="medium")
-    score = "score (0 random, 1 unperturbed)\ncrosses: the paper, Breakout"
+    score = "score (0 random, 1 unperturbed)\npale: the paper, Breakout"
     for panel, label in zip(panels, (score, "divergence [nats]", "changed\ngreedy actions"), strict=True):
         panel.set_ylabel(label)
         panel.spines[["top", "right"]].set_visible(False)
     panels[1].set_yscale("log")
+    panels[1].set_ylim(bottom=FLOOR)
     panels[2].set_xscale("log")
     panels[2].set_ylim(0, 1)
     panels[2].set_xlabel("root mean square of the noise over all shared weights")
