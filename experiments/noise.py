@@ -10,7 +10,9 @@ figure.
 
 `least` is the smallest informative value: the smallest F above a given quantile of F over all weights, hence always
 above zero. A weight below it got its F from next to no sample, or from none: 1 / F would be infinite there, or the
-noise of the estimate. It counts as `least` in the inverse, and is in the null space.
+noise of the estimate. It counts as `least` in the inverse, and is in the null space. Where more weights than the
+quantile have no F at all, `least` is next to nothing and the inverse's noise nearly all in the null space, as in the
+paper's figure, whose two curves coincide; a larger quantile tells them apart.
 
 `agent.fisher` draws the same noise straight from F. A play draws at every step: here the deviations are computed once.
 """

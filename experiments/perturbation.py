@@ -92,9 +92,10 @@ def title(result: dict[str, Any]) -> str:
 
 def chosen_settings(options: argparse.Namespace) -> Settings:
     """The settings of the command line; ValueError says what cannot be."""
-    for name in ("episodes", "emulators", "max_episode_frames", "fisher_batches"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")
+    leasts = {"episodes": 2, "emulators": 1, "max_episode_frames": 1, "fisher_batches": 1}  # an interval takes two
+    for name, least in leasts.items():
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, is {getattr(options, name)}")
     if options.seed < 0:
         raise ValueError(f"--seed must be at least 0, is {options.seed}")
     if not 0 <= options.epsilon <= 1:

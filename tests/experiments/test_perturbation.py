@@ -160,7 +160,7 @@ def test_other_estimators_expect_no_divergence(run, estimator):
     [
         (["--game", "toy_mirror"], "has never met toy_mirror"),
         (["--game", "breakuot"], "did you mean breakout"),
-        (["--game", "toy_catch", "--episodes", "0"], "--episodes must be at least 1, is 0"),
+        (["--game", "toy_catch", "--episodes", "1"], "--episodes must be at least 2, is 1"),
         (["--game", "toy_catch", "--seed", "-1"], "--seed must be at least 0"),
         (["--game", "toy_catch", "--scales", "0.1", "nan"], "one is nan"),
         (["--game", "toy_catch", "--scales", "-1"], "one is -1"),
