@@ -1,0 +1,89 @@
+"""An agent as its run kept it: from a run directory, one of its checkpoints or one of its snapshots; only reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from agent.continual import ContinualAgent
+from configs.launch import ON_CPU
+from configs.parse import load
+from configs.run import build_agent, build_memory
+from configs.schema import Config
+from replay.per_task import PerTaskReplay
+from tracking.checkpoints import Checkpoints, load_file
+
+
+@dataclass(frozen=True)
+class KeptAgent:
+    """The agent without its memory; `path`: the checkpoint or snapshot it is from, `frames`: of its run by then."""
+
+    config: Config
+    agent: ContinualAgent
+    path: Path
+    frames: int
+
+    def replay(self, task: int) -> PerTaskReplay | None:
+        """The memory with what the checkpoint holds of `task`; None if that is nothing, as in a snapshot."""
+        if self.path.is_file():
+            return None
+        state = load_file(self.path / "memory.pt")
+        number = str(task)
+        if number not in state["tasks"]:
+            return None
+        segments = {name: load_file(self.path / f"memory.{name}.pt") for name in state["segments"]}
+        memory = build_memory(self.config)
+        memory.load_state_dict({"tasks": {number: state["tasks"][number]}, "segments": segments})
+        return memory if memory.size(task) else None
+
+
+def find(path: Path) -> tuple[Path, Path]:
+    """The run directory and the checkpoint or snapshot that `path` names: of a run its newest checkpoint, which has a
+    replay, else its newest snapshot. ValueError with one sentence if there is none."""
+    if not path.exists():
+        raise ValueError(f"there is no {path}")
+    if path.is_file() or (path / "manifest.json").is_file():
+        run, kept = path.absolute().parent.parent, path
+    else:
+        run, kept = path, _newest(path)
+    if not (run / "config.yaml").is_file():
+        raise ValueError(f"{run} has no config.yaml; checkpoints and snapshots belong in folders of their run")
+    return run, kept
+
+
+def _newest(run: Path) -> Path:
+    checkpoints = run / "checkpoints"
+    kept = [checkpoints / f"{frames:012d}" for frames in Checkpoints(checkpoints).available()]
+    kept = kept or sorted((run / "snapshots").glob("[0-9]*.pt"))
+    if not kept:
+        raise ValueError(f"{run} holds neither checkpoints nor snapshots")
+    return kept[-1]
+
+
+def load_kept(path: Path, game: str) -> KeptAgent:
+    """The agent that `path` names, to play `game`; computes in float32, whatever its run did, since bfloat16 would
+    round small changes of the weights away. Sets torch's number of threads.
+
+    Raises ValueError or CheckpointError with one sentence.
+    """
+    run, kept = find(path)
+    config = load(run / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
+    config = replace(config, learner=replace(config.learner, precision="float32"))
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    agent = build_agent(config, build_memory(config), label=lambda: game)
+    try:
+        if kept.is_file():
+            snapshot = load_file(kept)
+            agent.load_snapshot(snapshot["agent"])
+            frames = snapshot["frames"]
+        else:
+            agent.load_state_dict(load_file(kept / "agent.pt"))
+            agent.tasks.restart()
+            frames = int(kept.name)
+    except (KeyError, TypeError, RuntimeError):
+        raise ValueError(f"{kept} is not of the run in {run}") from None
+    if not agent.learner.tasks:
+        raise ValueError(f"{kept} is from before the first step of its run")
+    return KeptAgent(config, agent, kept, frames)

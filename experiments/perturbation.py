@@ -1,0 +1,137 @@
+"""The paper's audit of the Fisher information (figure 3C) on any agent that a run kept: its weights under three noises.
+
+    python -m experiments.perturbation runs/ten-1 --game breakout                    the newest checkpoint
+    python -m experiments.perturbation runs/ten-1/snapshots/000004000000.pt --game krull --episodes 30 --json
+
+Noise is added to the shared weights, drawn anew at every vector step of the play: uniform, shaped by the inverse of
+the diagonal Fisher information F, or only in its null space, all of the same expected norm (see `experiments.noise`).
+The last two move what F calls unimportant. The paper found that from some scale on it is not.
+
+F is measured on the task's replay where the checkpoint holds one, else on play of the policy itself. By default it is
+that of the policy softmax(Q), since the argument is about what the agent does: to second order the noise changes that
+policy by KL = 1/2 noise^T F noise. Beside the scores, and free of their luck, stand that divergence as it is and as F
+expects it, and the share of changed greedy actions, both on fixed observations of the policy's play.
+
+The same seed and number of threads give the same numbers, and the weights are left as they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from agent.dqn import FISHERS
+from envs.games import game as find_game
+from experiments import perturbation_report as report
+from experiments.kept_agent import load_kept
+from experiments.perturbation_audit import Audit, Settings
+from tracking.checkpoints import CheckpointError
+from tracking.run_directory import BAD_INPUT
+
+SCALES = [0.001 * 2**k for k in range(10)]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=120)
+    begin = time.perf_counter()
+    try:
+        settings = chosen_settings(options)
+        game = find_game(options.game).name
+        tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
+        result = Audit(load_kept(options.checkpoint, game), game, settings, tell).run()
+    except (ValueError, CheckpointError) as error:
+        print(f"experiments.perturbation: {error}", file=sys.stderr)
+        return BAD_INPUT
+    result["seconds"] = round(time.perf_counter() - begin)
+    show(result, console)
+    out = options.out or Path("runs") / f"perturbation_{game}"
+    write(result, out)
+    console.print(f"{result['seconds']} s; written: {out}/perturbation.png, .svg, .csv, .json", soft_wrap=True)
+    if options.json:
+        print(json.dumps(result))
+    return 0
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """The table, and where each kind of noise halves the score."""
+    console.print(report.table(result["points"], title(result)))
+    null, zero = (100 * result["fisher"][name] for name in ("null_share", "zero_share"))
+    console.print(f"{null:.1f} % of the shared weights are in the null space; F is zero for {zero:.1f} %")
+    for kind, half in result["half_scale"].items():
+        found = "not within these scales" if half is None else f"at {half:.2g}"
+        paper = result["paper_half_scale"][kind]
+        console.print(f"{report.NAMES[kind]} noise halves the score {found} (paper: {paper:.2g})")
+    if not any(point["share"] is not None for point in result["points"]):
+        console.print("The unperturbed policy cannot be told from a random player: its scores say nothing.")
+
+
+def write(result: dict[str, Any], out: Path) -> None:
+    """The picture twice, the points as CSV, everything as JSON."""
+    out.mkdir(parents=True, exist_ok=True)
+    report.draw(result["points"], title(result), [out / "perturbation.png", out / "perturbation.svg"])
+    rows = [{name: value for name, value in point.items() if name != "returns"} for point in result["points"]]
+    report.write_csv(rows, out / "perturbation.csv")
+    (out / "perturbation.json").write_text(json.dumps(result) + "\n")
+
+
+def title(result: dict[str, Any]) -> str:
+    """What was measured, in a line."""
+    estimator, origin = result["settings"]["estimator"], result["fisher"]["origin"]
+    return f"{result['game']} at {result['frames']:,} frames; Fisher information ({estimator}) from {origin}"
+
+
+def chosen_settings(options: argparse.Namespace) -> Settings:
+    """The settings of the command line; ValueError says what cannot be."""
+    leasts = {"episodes": 2, "emulators": 1, "max_episode_frames": 1, "fisher_batches": 1}  # an interval takes two
+    for name, least in leasts.items():
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, is {getattr(options, name)}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, is {options.seed}")
+    if not 0 <= options.epsilon <= 1:
+        raise ValueError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
+    if not 0 <= options.null_quantile < 1:
+        raise ValueError(f"--null_quantile must be at least 0 and below 1, is {options.null_quantile}")
+    for scale in options.scales:
+        if not 0 <= scale < inf:
+            raise ValueError(f"--scales must be at least 0 and finite, one is {scale}")
+    return Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A mistake is one line."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m experiments.perturbation", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="a run directory, one of its checkpoints or a file of its snapshots folder")
+    add("--game", required=True, help="ROM id of the game to play, such as breakout")
+    add("--scales", type=float, nargs="+", default=SCALES, help="root mean squares of the noise (0.001 to 0.512)")
+    add("--episodes", type=int, default=10, help="per kind and scale (default: 10)")
+    add("--emulators", type=int, default=10, help="in parallel (default: 10)")
+    add("--epsilon", type=float, default=0.01, help="exploration while playing (default: 0.01)")
+    add("--max_episode_frames", type=int, default=27_000, help="an episode is cut off after so many (default: 27,000)")
+    add("--estimator", choices=FISHERS, default="policy", help="of the Fisher information (default: policy)")
+    add("--fisher_batches", type=int, default=100, help="minibatches it is measured on (default: 100)")
+    add("--null_quantile", type=float, default=0.01, help="of F, up to which it counts as none (default: 0.01)")
+    add("--seed", type=int, default=0, help="of emulators, exploration, samples and noise (default: 0)")
+    add("--out", type=Path, help="folder for the results (default: runs/perturbation_GAME)")
+    add("--json", action="store_true", help="print the result as JSON, on the last line")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
