@@ -26,7 +26,14 @@ _MACHINE_CHOICES: dict[str, Any] = {
 }
 
 # Settings that no result depends on, and lists of visits, which are too long to show.
-_NOT_LEARNED_FROM = ("device", "deterministic", "learner.recorded", "replay.compress", "replay.device_gib", "stream.visits")
+_NOT_LEARNED_FROM = (
+    "device",
+    "deterministic",
+    "learner.recorded",
+    "replay.compress",
+    "replay.device_gib",
+    "stream.visits",
+)
 
 ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""

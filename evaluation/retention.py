@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-LEARNED = 0.05  # human-normalised; the noise of an evaluation's few episodes is of this size
+LEARNED = 0.05  # human-normalised; a choice: the ratio of two scores near random play says nothing
 
 Row = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ def visits(changes: Sequence[Row], end: int) -> list[tuple[str, int, int]]:
         if change["frames"] < end and (not begun or begun[-1][0] != change["game"]):
             begun.append((change["game"], change["frames"]))
     ends = [*(start for _, start in begun[1:]), end]
-    return [(game, start, stop) for (game, start), stop in zip(begun, ends, strict=True)]
+    return [(game, start, stop) for (game, start), stop in zip(begun, ends, strict=False)]
 
 
 def retained(evaluations: Sequence[Row], changes: Sequence[Row], frames: int) -> dict[str, float]:

@@ -60,7 +60,8 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
     counted = any("recognised" in row for row in lines)
     table = Table(title=f"Evaluation at {frames:,} frames", caption=_caption(lines) if counted else None)
     recognised = ["recognised"] if counted else []
-    for column in ("game", "task", *recognised, "random", "human", "score", "human-normalised", "episodes", "mean frames"):
+    scores = ("random", "human", "score", "human-normalised", "episodes", "mean frames")
+    for column in ("game", "task", *recognised, *scores):
         table.add_column(column, justify="left" if column == "game" else "right")
     for row in lines:
         table.add_row(

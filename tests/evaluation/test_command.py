@@ -77,7 +77,9 @@ def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pyte
     assert moment["clipped_total"] == pytest.approx(total)
 
 
-def test_it_tells_how_often_a_game_was_recognised(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_tells_how_often_a_game_was_recognised(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As the task that the run gave it; of a game not met yet, as one that is not known."""
     games = ["--games", "toy_catch,toy_avoid,toy_rise"]
     for arguments in ([], ["--tasks", "inferred"]):  # the default of this run

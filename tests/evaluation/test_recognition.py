@@ -31,7 +31,13 @@ class Scripted:
 def test_own_tasks_are_those_of_most_frames_by_then() -> None:
     changes = [
         row(frames, game, task, 1.0)
-        for frames, game, task in [(0, "krull", 0), (10, "krull", 1), (30, "pong", 1), (40, "krull", 0), (60, "pong", 2)]
+        for frames, game, task in [
+            (0, "krull", 0),
+            (10, "krull", 1),
+            (30, "pong", 1),
+            (40, "krull", 0),
+            (60, "pong", 2),
+        ]
     ]
     assert own_tasks(changes, 5) == {"krull": 0}
     assert own_tasks(changes, 30) == {"krull": 1}  # 20 frames in task 1, 10 in task 0; pong begins

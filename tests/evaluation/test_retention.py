@@ -11,7 +11,13 @@ from evaluation.retention import LEARNED, mean_retained, retained, scalars, visi
 # krull 0-100 (in two tasks), pong 100-200, krull 200-260, krull again 260-300, boxing 300-
 CHANGES = [
     {"frames": frames, "game": game, "task": task, "posterior": 1.0}
-    for frames, game, task in [(0, "krull", 0), (40, "krull", 1), (100, "pong", 1), (200, "krull", 0), (300, "boxing", 2)]
+    for frames, game, task in [
+        (0, "krull", 0),
+        (40, "krull", 1),
+        (100, "pong", 1),
+        (200, "krull", 0),
+        (300, "boxing", 2),
+    ]
 ]
 
 

@@ -27,7 +27,7 @@ from tests.integration.runs import TOY, assert_same_run, launch, metrics, points
 from tracking.dashboard import LEFT_OUT, shown
 from tracking.hparams import RESULTS
 
-VISIT = 4000  # frames: enough to learn a toy
+VISIT = 2000  # frames: enough to learn a toy
 GAMES = ["toy_catch", "toy_avoid"]
 
 
@@ -43,7 +43,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "exploration": {"hold_frames": 200, "decay_frames": 1000, "end": 0.1},
         "replay": {"capacity": 2000, "min_history": 40},
         "evaluation": {"period": VISIT // 2, "episodes": 20, "final_episodes": 20, "emulators": 20},
-        "log": {"period": 400, "image_period": 0, "checkpoint_period": 3000},
+        "log": {"period": 200, "image_period": 0, "checkpoint_period": 1500},
     }
     return write_config(tmp_path_factory.mktemp("dashboard") / "toy.yaml", TOY, **changes)
 
@@ -131,7 +131,7 @@ def test_the_row_of_the_run_has_its_settings_and_its_results(run: Path, board: T
 def test_a_stopped_run_has_the_same_points_once(config: Path, run: Path, tmp_path: Path) -> None:
     """Also of a run that has ended: its end is told again, not twice."""
     other = tmp_path / "run"
-    outcome = launch("--config", config, "--run_dir", other, hook=partial(signal_at, VISIT + 1000))
+    outcome = launch("--config", config, "--run_dir", other, hook=partial(signal_at, VISIT + 496))
     assert outcome.code == 75, outcome.err
     for _ in range(2):
         outcome = launch("--resume", other)
