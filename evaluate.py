@@ -233,8 +233,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tasks",
         choices=("inferred", "true"),
-        help="inferred: the agent recognises each game, and the table tells how often; true: each is played in the "
-        "task that the run gave it most often, so that what it lacks was forgotten (default: as the run was configured)",
+        help="inferred: the agent recognises each game, and the table tells how often; true: each game is played in "
+        "the task that the run gave it most often, so that what it lacks was forgotten (default: as the run was "
+        "configured)",
     )
     parser.add_argument("--video", action="store_true", help="write an mp4 of the first episode of each game")
     parser.add_argument("--output", type=Path, help="folder for the results (default: RUN/evaluation)")
