@@ -272,10 +272,15 @@ def killed_worker(waiting: bool) -> None:
 
 def kill_in_endless_evaluation(pid_file: Path) -> None:
     """The worker makes the first evaluation at once and the second with the number of episodes of the run's last.
-    SIGKILL for the run when it waits for that; the worker's process is noted."""
+    SIGKILL for the run when it waits for that; the worker's process is noted. Every checkpoint is complete before the
+    run goes on, however slow the disk is."""
     from evaluation.background import EvaluationWorker
 
-    start = EvaluationWorker.start
+    start, begin = EvaluationWorker.start, Checkpoints.begin
+
+    def beginning(self: Any, *given: Any) -> None:
+        begin(self, *given)
+        self.wait()
 
     def starting(self: Any, snapshot: Path, last: bool) -> None:
         second = self._process is not None
@@ -287,6 +292,7 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
         pid_file.write_text(str(worker._process.pid))
         _raise(signal.SIGKILL)
 
+    Checkpoints.begin = beginning  # type: ignore[method-assign]
     EvaluationWorker.start = starting  # type: ignore[method-assign]
     _bend_worker(awaited=awaited)
 
