@@ -30,7 +30,7 @@ from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.stream import GameStream
 from evaluate import evaluate_snapshot, scheduled_evaluation
-from evaluation import retention, table
+from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
 from evaluation.figure import read_evaluations, write_report
@@ -292,7 +292,7 @@ def _record_evaluation(
 ) -> None:
     for row in table.rows(frames, results):
         scores.write(row)
-    found = retention.scalars(read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
+    found = remembered.scalars(read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
     scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
