@@ -1,6 +1,7 @@
 """Play any kept moment of a run on every game, without learning: tables, files, videos.
 
     python evaluate.py RUN_OR_SNAPSHOT [--games krull,boxing] [--at FRAMES|all] [--episodes 30] [--video]
+                       [--tasks inferred|true]
 
 Needs neither the replay nor the run's process: it reads the weights-only snapshots that a run keeps at every
 switch and evaluation, also while the run goes on. The same seed gives the same numbers.
@@ -33,11 +34,13 @@ from configs.run import (
 from configs.schema import Config
 from envs.games import game as find_game
 from evaluation import table
-from evaluation.play import GameResult, game_seed, play_game
+from evaluation.play import GameResult, Recognises, game_seed, play_game
+from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
+from evaluation.tasks import own_tasks, read_changes
 from evaluation.video import Recorder
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
-from tracking.run_directory import BAD_INPUT
+from tracking.run_directory import BAD_INPUT, RunDirectory
 
 
 def evaluate_games(
@@ -50,13 +53,16 @@ def evaluate_games(
     epsilon: float,
     max_episode_frames: int,
     seed: int,
+    recogniser: Callable[[str], Recognises] | None = None,
     stopped: Callable[[], bool] = lambda: False,
     video_dir: Path | None = None,
 ) -> list[GameResult]:
     """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
 
-    Raises `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
+    `evaluation.play.Abandoned` soon after `stopped()` becomes true.
     """
+    recogniser = recogniser or agent.tasks.recogniser
     results = []
     for game in games:
         seeds = game_seed(seed, game)
@@ -68,7 +74,7 @@ def evaluate_games(
             result = play_game(
                 game,
                 player,
-                agent.tasks.recogniser(game),
+                recogniser(game),
                 batch,
                 episodes,
                 stopped=stopped,
@@ -132,6 +138,23 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     return path, [moments[int(at)]]
 
 
+def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent, run_dir: Path, at: int) -> Recognition:
+    """What --tasks means for the agent at frame `at` of a run; None: as the run was configured. ValueError with one
+    sentence for what the run cannot do or does not tell."""
+    if config.tasks != "inferred":
+        if tasks == "inferred":
+            raise ValueError(f"--tasks inferred: this run (tasks: {config.tasks}) has not learned to tell games apart")
+        return AsConfigured(agent.tasks.recogniser)
+    path = RunDirectory(run_dir).tasks
+    try:
+        own = own_tasks(read_changes(path), at)
+    except (OSError, KeyError, ValueError, TypeError):
+        own = {}
+    if not own:
+        raise ValueError(f"{path} does not tell which task this run gave to each game by {at:,} frames")
+    return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -162,6 +185,8 @@ def _run(options: argparse.Namespace) -> int:
             agent = load_agent(config, snapshot)
         except (KeyError, TypeError, RuntimeError):
             raise ValueError(f"{path} is not a snapshot of the run in {run_dir}") from None
+        frames = snapshot["frames"]
+        recognition = choose_recognition(options.tasks, config, agent, run_dir, frames)
         results = evaluate_games(
             config,
             agent,
@@ -171,17 +196,19 @@ def _run(options: argparse.Namespace) -> int:
             epsilon=options.epsilon,
             max_episode_frames=options.max_episode_frames,
             seed=options.seed,
+            recogniser=recognition.recogniser,
             video_dir=output / "videos" / path.stem if options.video else None,
         )
-        shown = table.console_table(snapshot["frames"], table.rows(snapshot["frames"], results))
-        Console(width=max(110, Console().width)).print(shown)
-        reports.append(table.report(snapshot["frames"], results))
-        lines += table.rows(snapshot["frames"], results)
+        rows = [{**row, **recognition.report(row["game"])} for row in table.rows(frames, results)]
+        Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
+        reports.append(table.report(frames, rows, results))
+        lines += rows
     output.mkdir(parents=True, exist_ok=True)
     settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
+    settings["tasks"] = options.tasks or config.tasks
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
     with open(output / "scores.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, table.COLUMNS)
+        writer = csv.DictWriter(file, (*table.COLUMNS, *recognition.columns))
         writer.writeheader()
         writer.writerows(lines)
     print(f"written: {output / 'scores.json'}, {output / 'scores.csv'}")
@@ -203,6 +230,13 @@ def _parser() -> argparse.ArgumentParser:
         help="an episode is cut off after this many frames (default: 27,000 = 7.5 minutes; the full game: 108,000)",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of emulators and exploration (default: 1)")
+    parser.add_argument(
+        "--tasks",
+        choices=("inferred", "true"),
+        help="inferred: the agent recognises each game, and the table tells how often; true: each game is played in "
+        "the task that the run gave it most often, so that what it lacks was forgotten (default: as the run was "
+        "configured)",
+    )
     parser.add_argument("--video", action="store_true", help="write an mp4 of the first episode of each game")
     parser.add_argument("--output", type=Path, help="folder for the results (default: RUN/evaluation)")
     return parser

@@ -22,7 +22,7 @@ import torch
 from agent.continual import ContinualAgent
 from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import check_snapshot, open_run, read_options
+from configs.launch import check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -30,12 +30,13 @@ from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.stream import GameStream
 from evaluate import evaluate_snapshot, scheduled_evaluation
-from evaluation import table
+from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
-from evaluation.figure import write_report
+from evaluation.figure import read_evaluations, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
+from tracking import dashboard, hparams
 from tracking.checkpoints import CheckpointError, Checkpoints, Stateful, load_file, save_file
 from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
@@ -98,7 +99,8 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     games = stream.schedule.games
     episodes = EpisodeReturns(config.emulators.count)
     window, timer, milestones, watch = MetricWindow(), PhaseTimer(), Milestones(), PlasticityWatch()
-    writers = Writers([TensorBoardWriter(run.tensorboard), JsonLinesWriter(run.metrics)])
+    board = TensorBoardWriter(run.tensorboard)
+    writers = Writers([board, JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
     inference, changes = InferenceScore(), CsvWriter(run.tasks, task_log.COLUMNS)
     checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
@@ -122,6 +124,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         changes.clear()
         stream.start()
         writers.text(0, "config", run.config.read_text())
+        _describe(board, config, games)
         if init_from:
             agent.load_snapshot(load_file(Path(init_from))["agent"])
         checkpoints.save(0, stateful)  # so that a resume begins with the same weights, whatever happens
@@ -141,7 +144,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if milestones.pending and (evaluating or _report_due(config, milestones.pending[0], stream.frames)):
                     evaluated = milestones.pending[0]
                     results = _pending_results(run, config, milestones.pending, worker, stop, progress)
-                    _record_evaluation(evaluated, results, writers, scores)
+                    _record_evaluation(run, evaluated, results, writers, scores)
                     milestones.pending = None
                     if evaluated > announced:
                         _announce(evaluated, results, progress)
@@ -153,7 +156,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if evaluating:
                     results = scheduled_evaluation(config, parts.agent, last, lambda: stop.requested)
                     milestones.evaluated = stream.frames
-                    _record_evaluation(stream.frames, results, writers, scores)
+                    _record_evaluation(run, stream.frames, results, writers, scores)
                     _announce(stream.frames, results, progress)
                     _save_snapshot(run, parts, stream.label)
             except Abandoned:
@@ -223,6 +226,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
 
         write_text(run.confusion, task_log.confusion_csv(inference.table))
+        board.summary(stream.frames, hparams.end())
         writers.close()
         scores.close()
         changes.close()
@@ -276,14 +280,24 @@ def _announce(frames: int, results: list[GameResult], progress: Progress) -> Non
     progress.event(f"{frames:,}: evaluation: {shown}")
 
 
-def _record_evaluation(frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter) -> None:
+def _describe(board: TensorBoardWriter, config: Config, games: tuple[str, ...]) -> None:
+    """What TensorBoard needs to tell the run's story from its first frame on."""
+    pages = dashboard.pages(games, anchors=config.consolidation.kind != "none")
+    for summary in (dashboard.layout(pages), *hparams.start(hyper_parameters(config))):
+        board.summary(0, summary)
+
+
+def _record_evaluation(
+    run: RunDirectory, frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter
+) -> None:
+    for row in table.rows(frames, results):
+        scores.write(row)
+    found = remembered.scalars(read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
     scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
         scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
-    writers.write(frames, scalars)
-    for row in table.rows(frames, results):
-        scores.write(row)
+    writers.write(frames, {**scalars, **{f"evaluation/{name}": value for name, value in found.items()}})
 
 
 def _snapshot_file(run: RunDirectory, frames: int) -> Path:

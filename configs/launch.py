@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
-from configs.run import build_agent, build_memory, resolve
+from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
@@ -24,6 +24,16 @@ _MACHINE_CHOICES: dict[str, Any] = {
     "learner.precision": "auto",
     "learner.optimiser_code": "auto",
 }
+
+# Settings that no result depends on, and lists of visits, which are too long to show.
+_NOT_LEARNED_FROM = (
+    "device",
+    "deterministic",
+    "learner.recorded",
+    "replay.compress",
+    "replay.device_gib",
+    "stream.visits",
+)
 
 ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""
@@ -97,6 +107,14 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
+    """The settings of a resolved configuration that decide what is learned, by dotted name: all that a resume keeps but
+    choices of the machine that change no result; the games as one text."""
+    flat = {**_flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
+    hidden = (*_MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimiser_code")
+    return {name: value for name, value in flat.items() if not name.startswith(hidden)}
 
 
 def check_snapshot(path: Path, config: Config) -> None:

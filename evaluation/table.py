@@ -45,9 +45,9 @@ def rows(frames: int, results: Sequence[GameResult]) -> list[dict[str, Any]]:
     ]
 
 
-def report(frames: int, results: Sequence[GameResult]) -> dict[str, Any]:
-    """The evaluation as a JSON-able object, single returns included."""
-    games = {row.pop("game"): row for row in rows(frames, results)}
+def report(frames: int, lines: Sequence[dict[str, Any]], results: Sequence[GameResult]) -> dict[str, Any]:
+    """The evaluation as a JSON-able object: its `rows`, also with more in them, and the single returns."""
+    games = {line["game"]: {name: value for name, value in line.items() if name != "game"} for line in lines}
     for r in results:
         games[r.game]["returns"] = list(r.returns)
         games[r.game]["lengths"] = list(r.lengths)
@@ -55,14 +55,19 @@ def report(frames: int, results: Sequence[GameResult]) -> dict[str, Any]:
 
 
 def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
-    """The table a person reads, from `rows`."""
-    table = Table(title=f"Evaluation at {frames:,} frames")
-    for column in ("game", "task", "random", "human", "score", "human-normalised", "episodes", "mean frames"):
+    """The table a person reads, from `rows`; with a column on recognition where they tell of it (see
+    `evaluation.recognition.Inferred`)."""
+    counted = any("recognised" in row for row in lines)
+    table = Table(title=f"Evaluation at {frames:,} frames", caption=_caption(lines) if counted else None)
+    recognised = ["recognised"] if counted else []
+    scores = ("random", "human", "score", "human-normalised", "episodes", "mean frames")
+    for column in ("game", "task", *recognised, *scores):
         table.add_column(column, justify="left" if column == "game" else "right")
     for row in lines:
         table.add_row(
             row["game"],
-            "never met" if row["task"] == "" else str(row["task"]),
+            _task(row),
+            *([f"{row['recognised']:.0%}"] if counted else []),
             f"{row['random']:,.1f}",
             f"{row['human']:,.1f}",
             f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
@@ -72,5 +77,29 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
         )
     table.add_section()
     total = clipped_total([row["human_normalised"] for row in lines])
-    table.add_row("total, each game clipped at 1", "", "", "", "", f"{total:.2f}", "", "")
+    gap = [""] * (4 + len(recognised))
+    table.add_row("total, each game clipped at 1", *gap, f"{total:.2f}", "", "")
     return table
+
+
+def _task(row: dict[str, Any]) -> str:
+    """The task in which the game was played at the end, and the game's own where that is known and another."""
+    played, own = row["task"], row.get("own_task", row["task"])
+    if own == "":
+        return "never met" if played == "" else f"{played}, never met"
+    if played == own:
+        return str(played)
+    return f"{'none' if played == '' else played}, not {own}"
+
+
+def _caption(lines: Sequence[dict[str, Any]]) -> str:
+    """What the column on recognition says, and which games the run has made one task of."""
+    shares: dict[int, list[str]] = {}
+    for row in lines:
+        if row["own_task"] != "":
+            shares.setdefault(row["own_task"], []).append(row["game"])
+    merged = [f"; {' and '.join(games)} were one task in the run" for games in shares.values() if len(games) > 1]
+    return (
+        "recognised: share of decisions in the task that the run gave the game most often; of a game never met, in "
+        f"no known task{''.join(merged)}"
+    )

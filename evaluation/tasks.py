@@ -33,6 +33,18 @@ def read_changes(path: Path) -> list[dict[str, Any]]:
         ]
 
 
+def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
+    """{game: the task in which it was played for most frames before frame `end`, the first of equals}, for the games
+    that were met by then; from the lines of tasks.csv."""
+    lines = [change for change in changes if change["frames"] < end]
+    stops = [*(line["frames"] for line in lines[1:]), end]
+    table: dict[str, dict[int, int]] = {}
+    for line, stop in zip(lines, stops, strict=False):
+        frames = table.setdefault(line["game"], {})
+        frames[line["task"]] = frames.get(line["task"], 0) + stop - line["frames"]
+    return {game: max(frames, key=lambda task: frames[task]) for game, frames in table.items()}
+
+
 def confusion_csv(table: Mapping[str, Mapping[int, int]]) -> str:
     """The confusion table (vector steps by game and task) as the text of a CSV file."""
     text = io.StringIO()

@@ -57,6 +57,10 @@ class TensorBoardWriter:
         tensor.tensor_shape.dim.add(size=1)
         self._add(frame, Summary(value=[Summary.Value(tag=name, metadata=metadata, tensor=tensor)]))
 
+    def summary(self, frame: int, summary: Summary) -> None:
+        """What one of TensorBoard's plugins reads (see `tracking.dashboard` and `tracking.hparams`)."""
+        self._add(frame, summary)
+
     def flush(self) -> None:
         if self._file is not None:
             self._file.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from evaluate import main
 from tests.integration.runs import ROOT, TOY, launch, write_config
 from tracking.run_directory import RunDirectory
 
+PLAYED = ("toy_catch", "toy_avoid")
 QUICKLY = ["--episodes", "3", "--emulators", "2"]
 
 
@@ -61,7 +63,7 @@ def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     report, rows = scores(tmp_path / "out")
     settings = {"episodes": 3, "emulators": 2, "epsilon": 0.01, "max_episode_frames": 27000, "seed": 1}
-    assert report["settings"] == settings
+    assert report["settings"] == {**settings, "tasks": "inferred"}
     (moment,) = report["moments"]
     assert moment["frames"] == 1000 and "Evaluation at 1,000 frames" in shown
     assert {row["game"] for row in rows} == set(moment["games"]) == {"toy_catch", "toy_avoid"}
@@ -73,6 +75,81 @@ def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pyte
         assert row["game"] in shown and f"{one['mean']:,.1f}" in shown
     total = sum(min(1.0, one["human_normalised"]) for one in moment["games"].values())
     assert moment["clipped_total"] == pytest.approx(total)
+
+
+def test_it_tells_how_often_a_game_was_recognised(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the task that the run gave it; of a game not met yet, as one that is not known."""
+    games = ["--games", "toy_catch,toy_avoid,toy_rise"]
+    for arguments in ([], ["--tasks", "inferred"]):  # the default of this run
+        assert main([str(run), *QUICKLY, *games, *arguments, "--output", str(tmp_path)]) == 0
+        report, rows = scores(tmp_path)
+        assert report["settings"]["tasks"] == "inferred"
+        told = {row["game"]: row for row in rows}
+        assert told["toy_rise"]["own_task"] == "" and {told[game]["own_task"] for game in PLAYED} == {"0", "1"}
+        for game, row in told.items():
+            assert row["own_task"] == row["task"] and float(row["recognised"]) > 0.9
+            assert report["moments"][0]["games"][game]["recognised"] == float(row["recognised"])
+        assert "recognised: share of decisions" in " ".join(capsys.readouterr().out.split())
+    first = run / "snapshots" / f"{600:012d}.pt"  # before the second game came
+    assert main([str(first), *QUICKLY, "--output", str(tmp_path)]) == 0
+    assert sorted(row["own_task"] for row in scores(tmp_path)[1]) == ["", "0"]
+
+
+def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a run whose record has the tasks the other way round, no game is recognised, and --tasks true obeys it."""
+    games = ["--games", "toy_catch,toy_avoid,toy_rise"]
+    assert main([str(run), *QUICKLY, *games, "--tasks", "true", "--output", str(tmp_path / "true")]) == 0
+    report, rows = scores(tmp_path / "true")
+    true = {row["game"]: row["task"] for row in rows}
+    assert report["settings"]["tasks"] == "true" and "recognised" not in rows[0]
+    assert true["toy_rise"] == "" and {true[game] for game in PLAYED} == {"0", "1"}
+    assert "never met" in next(line for line in capsys.readouterr().out.splitlines() if "toy_rise" in line)
+
+    turned = Path(shutil.copytree(run, tmp_path / "turned", ignore=shutil.ignore_patterns("checkpoints", "evaluation")))
+    head, *lines = [line.split(",") for line in (run / "tasks.csv").read_text().splitlines()]
+    swapped = [head, *([frames, game, str(1 - int(task)), sure] for frames, game, task, sure in lines)]
+    (turned / "tasks.csv").write_text("\n".join(",".join(line) for line in swapped) + "\n")
+    assert main([str(turned), *QUICKLY, "--tasks", "true", "--output", str(tmp_path / "a")]) == 0
+    assert {row["game"]: row["task"] for row in scores(tmp_path / "a")[1]} == {
+        game: str(1 - int(true[game])) for game in PLAYED
+    }
+    assert main([str(turned), *QUICKLY, "--output", str(tmp_path / "b")]) == 0
+    for row in scores(tmp_path / "b")[1]:
+        assert row["task"] == true[row["game"]] and float(row["recognised"]) < 0.1
+
+
+def test_a_run_that_does_not_tell_its_tasks_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "run"
+    bare.mkdir()
+    shutil.copytree(run / "snapshots", bare / "snapshots")
+    shutil.copy(run / "config.yaml", bare)
+    for content in (None, "", "frames,game\n0,toy_catch\n", (run / "tasks.csv").read_text().splitlines()[0]):
+        if content is not None:
+            (bare / "tasks.csv").write_text(content)
+        for tasks in ("inferred", "true"):
+            assert f"{bare / 'tasks.csv'} does not tell" in refused(capsys, bare, *QUICKLY, "--tasks", tasks)
+
+
+def test_agents_that_were_told_their_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """True tasks are the labels', or the only one there is; neither agent can infer."""
+    for tasks, expected in (("true_labels", {"0", "1"}), ("single", {"0"})):
+        told = tmp_path / tasks
+        config = write_config(tmp_path / "toy.yaml", TOY, tasks=tasks)
+        assert launch("--config", config, "--run_dir", told, "--frames", 1000).code == 0
+        (told / "tasks.csv").unlink()  # not needed
+        found = []
+        for arguments in ([], ["--tasks", "true"]):
+            assert main([str(told), *QUICKLY, *arguments, "--output", str(tmp_path / "out")]) == 0
+            report, rows = scores(tmp_path / "out")
+            found.append(report["moments"])
+            assert {row["task"] for row in rows} == expected and "recognised" not in rows[0]
+            assert report["settings"]["tasks"] == ("true" if arguments else tasks)
+        assert found[0] == found[1]
+        assert f"tasks: {tasks}" in refused(capsys, told, *QUICKLY, "--tasks", "inferred")
 
 
 def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path: Path) -> None:

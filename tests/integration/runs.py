@@ -274,14 +274,15 @@ def killed_worker(waiting: bool) -> None:
 
 def kill_in_endless_evaluation(pid_file: Path) -> None:
     """The worker makes the first evaluation at once and the second with the number of episodes of the run's last.
-    SIGKILL for the run when it waits for that, its checkpoints all written; the worker's process is noted."""
+    SIGKILL for the run when it waits for that; the worker's process is noted. Every checkpoint is complete before the
+    run goes on, however slow the disk is."""
     from evaluation.background import EvaluationWorker
 
-    def at_once(self: Checkpoints, *arguments: Any) -> None:
-        self.save(*arguments)
+    start, begin = EvaluationWorker.start, Checkpoints.begin
 
-    Checkpoints.begin = at_once  # type: ignore[method-assign]
-    start = EvaluationWorker.start
+    def beginning(self: Any, *given: Any) -> None:
+        begin(self, *given)
+        self.wait()
 
     def starting(self: Any, snapshot: Path, last: bool) -> None:
         second = self._process is not None
@@ -293,6 +294,7 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
         pid_file.write_text(str(worker._process.pid))
         _raise(signal.SIGKILL)
 
+    Checkpoints.begin = beginning  # type: ignore[method-assign]
     EvaluationWorker.start = starting  # type: ignore[method-assign]
     _bend_worker(awaited=awaited)
 

@@ -1,0 +1,103 @@
+"""In which task a game is evaluated, and how often the agent recognised it: what tells forgetting from mistaking one
+game for another.
+
+A game's *own task* is the one in which the run played it longest (see `evaluation.tasks.own_tasks`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from envs.timestep import TimeStep
+from evaluation.play import Recognises
+from taskid.source import FixedTask
+
+
+class Recognition(Protocol):
+    """Chooses a recogniser for every game, and reports on it when the game has been played."""
+
+    columns: tuple[str, ...]
+    """What `report` tells, for tables."""
+
+    def recogniser(self, game: str) -> Recognises: ...
+
+    def report(self, game: str) -> dict[str, Any]: ...
+
+
+class AsConfigured:
+    """The agent's own recogniser, of an agent that was told its tasks or has only one: nothing to report."""
+
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, recogniser: Callable[[str], Recognises]) -> None:
+        self._recogniser = recogniser
+
+    def recogniser(self, game: str) -> Recognises:
+        """The agent's."""
+        return self._recogniser(game)
+
+    def report(self, game: str) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class Told:
+    """Every game is played in its own task, in none if it was never met: the scores without the inference's errors."""
+
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, own: Mapping[str, int]) -> None:
+        self._own = own
+
+    def recogniser(self, game: str) -> Recognises:
+        """One that always answers with the game's own task."""
+        return FixedTask(self._own.get(game))
+
+    def report(self, game: str) -> dict[str, Any]:
+        """Nothing that the task itself does not say."""
+        return {}
+
+
+class Counted:
+    """A recogniser whose answers are counted."""
+
+    def __init__(self, recogniser: Recognises) -> None:
+        self._recogniser = recogniser
+        self.answers: Counter[int | None] = Counter()
+
+    @property
+    def posterior(self) -> float:
+        """The recogniser's."""
+        return self._recogniser.posterior
+
+    def identify(self, now: TimeStep) -> int | None:
+        """The recogniser's answer."""
+        task = self._recogniser.identify(now)
+        self.answers[task] += 1
+        return task
+
+
+class Inferred:
+    """The agent recognises every game from the screen; how often in its own task is counted."""
+
+    columns: tuple[str, ...] = ("own_task", "recognised")
+
+    def __init__(self, recogniser: Callable[[str], Recognises], own: Mapping[str, int]) -> None:
+        self._recogniser = recogniser
+        self._own = own
+        self._counted: dict[str, Counted] = {}
+
+    def recogniser(self, game: str) -> Recognises:
+        """The agent's, counted afresh."""
+        self._counted[game] = Counted(self._recogniser(game))
+        return self._counted[game]
+
+    def report(self, game: str) -> dict[str, Any]:
+        """own_task    the game's own task; empty if the run had not met it
+        recognised  the share of decisions (vector steps) made in that task; of a game that was not met, the share of
+                    those in which the agent took it for none that it knows
+        """
+        own, answers = self._own.get(game), self._counted[game].answers
+        return {"own_task": "" if own is None else own, "recognised": answers[own] / answers.total()}

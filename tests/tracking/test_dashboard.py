@@ -1,0 +1,100 @@
+"""What is written for TensorBoard's plugins can be read by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_metadata
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
+
+from tracking import hparams
+from tracking.dashboard import LEFT_OUT, layout, pages, shown
+from tracking.tensorboard import TensorBoardWriter
+
+VALUES = {"learner.learning_rate": 0.5, "seed": 3, "learner.recorded": False, "tasks": "inferred"}
+
+
+def accumulated(directory: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(directory))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_the_layout_is_read_back(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    writer.summary(0, layout(pages(["krull", "boxing"])))
+    writer.close()
+    accumulator = accumulated(tmp_path)
+    tag = custom_metadata.CONFIG_SUMMARY_TAG
+    assert accumulator.SummaryMetadata(tag).plugin_data.plugin_name == custom_metadata.PLUGIN_NAME
+    (event,) = accumulator.Tensors(tag)
+    assert event.step == 0 and not event.tensor_proto.tensor_shape.dim
+    read = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    found = {
+        category.title: {chart.title: tuple(chart.multiline.tag) for chart in category.chart}
+        for category in read.category
+    }
+    assert found == pages(["krull", "boxing"])
+    assert list(found) == ["Overview", "Games", "Memory", "Tasks", "Speed"]
+
+
+def test_runs_of_other_games_share_all_charts_but_theirs() -> None:
+    one, other = pages(["krull", "boxing"]), pages(["boxing", "pong"])
+    assert {title for title in one["Games"] if title not in other["Games"]} == {"krull"}
+    assert one["Games"]["boxing"] == other["Games"]["boxing"]
+    assert {page: charts for page, charts in one.items() if page != "Games"} == {
+        page: charts for page, charts in other.items() if page != "Games"
+    }
+
+
+def test_without_anchors_there_is_nothing_to_show_of_them() -> None:
+    without = pages(["krull"], anchors=False)
+    patterns = [pattern for charts in without.values() for each in charts.values() for pattern in each]
+    assert shown(patterns, ["consolidation/penalty", "consolidation/ratio", "learning/fisher_mean"]) == []
+    assert shown(patterns, ["evaluation/retained/krull"]) == ["evaluation/retained/krull"]
+
+
+def test_patterns_match_from_the_start_of_a_name() -> None:
+    tags = ["learning/q", "learning/q_max", "old/learning/q", "score/krull/return", "score/pong/return"]
+    assert shown(["learning/q$"], tags) == ["learning/q"]
+    assert shown(["score/krull/return$", "learning/q"], tags) == [tags[0], tags[1], tags[3]]
+    assert shown(LEFT_OUT, ["learning/updates"]) == ["learning/updates"]
+
+
+def test_hyper_parameters_and_the_end_are_read_back(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    for summary in hparams.start(VALUES, {"evaluation/clipped_total": "total"}):
+        writer.summary(0, summary)
+    writer.summary(80, hparams.end())
+    writer.close()
+    accumulator = accumulated(tmp_path)
+    content = {tag: accumulator.SummaryMetadata(tag).plugin_data for tag in accumulator.Tags()["tensors"]}
+    assert {data.plugin_name for data in content.values()} == {"hparams"}
+    columns = hparams_metadata.parse_experiment_plugin_data(content[hparams_metadata.EXPERIMENT_TAG].content)
+    assert [(each.name, each.type) for each in columns.hparam_infos] == [
+        ("learner.learning_rate", api_pb2.DATA_TYPE_FLOAT64),
+        ("seed", api_pb2.DATA_TYPE_FLOAT64),
+        ("learner.recorded", api_pb2.DATA_TYPE_BOOL),
+        ("tasks", api_pb2.DATA_TYPE_STRING),
+    ]
+    assert [(each.name.tag, each.display_name) for each in columns.metric_infos] == [
+        ("evaluation/clipped_total", "total")
+    ]
+    start = hparams_metadata.parse_session_start_info_plugin_data(
+        content[hparams_metadata.SESSION_START_INFO_TAG].content
+    )
+    read = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+    assert read == VALUES and start.group_name == ""
+    end = hparams_metadata.parse_session_end_info_plugin_data(content[hparams_metadata.SESSION_END_INFO_TAG].content)
+    assert end.status == api_pb2.STATUS_SUCCESS
+
+
+def test_the_same_settings_are_the_same_bytes() -> None:
+    """Whenever they are written."""
+    one, two = ([summary.SerializeToString(deterministic=True) for summary in hparams.start(VALUES)] for _ in range(2))
+    assert one == two
+    turned = dict(reversed(VALUES.items()))
+    assert hparams.start(turned)[1] == hparams.start(VALUES)[1]

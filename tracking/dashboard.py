@@ -1,0 +1,103 @@
+"""The pages of TensorBoard's Custom Scalars tab, which tell a run's story.
+
+A chart shows the scalars whose names one of its patterns matches (`re.match`, as TensorBoard does it). Pages are the
+same in every run but for a chart of each game, so that runs shown side by side share them; a chart stays empty as long
+as there is nothing to tell, such as of anchors before the first was left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
+from tensorboard.compat.proto.types_pb2 import DT_STRING  # type: ignore[import-untyped]
+from tensorboard.plugins.custom_scalar import layout_pb2, metadata  # type: ignore[import-untyped]
+
+Charts = Mapping[str, Sequence[str]]  # patterns by title
+
+LEFT_OUT = ("learning/updates$",)  # grows with the frames and says no more than they do
+
+_OVERVIEW: Charts = {
+    "Human-normalised total of all games, each clipped at 1": ("evaluation/clipped_total$",),
+    "Retained fraction, mean over the games that were left": ("evaluation/retained_mean$",),
+    "Human-normalised return of the game on screen": ("score/[^/]+/human_normalised$",),
+    "Number of the game on screen and of the task it is taken for": ("task/game$", "task/number$"),
+    "Loss and TD error": ("learning/loss$", "learning/td_error$"),
+    "Q of replayed actions, and the largest": ("learning/q$", "learning/q_max$"),
+    "Norm of the gradient": ("learning/gradient_norm$",),
+}
+_GAMES: Charts = {
+    "Evaluations, human-normalised": ("evaluation/[^/]+/human_normalised$",),
+    "Length of an episode [frames]": ("score/[^/]+/episode_frames$",),
+}
+_RETENTION: Charts = {
+    "Retained fraction of every game that was left": ("evaluation/retained/",),
+    "Share of dormant units per layer": ("consolidation/dormant_layer",),
+}
+_ANCHORS: Charts = {
+    "Penalty": ("consolidation/penalty$",),
+    "Penalty's gradient over the loss's, in all and per layer": ("consolidation/ratio",),
+    "Share of the loss's gradient that the penalty cancels": ("consolidation/cancelled$",),
+    "Stiffness of the weights, log10, quantiles": ("consolidation/log10_stiffness_q",),
+    "Shares of weights that are held, and stiffer than the loss is curved": (
+        "consolidation/held_share$",
+        "consolidation/stiff_share$",
+    ),
+    "Distance from every anchor, in its own metric": ("consolidation/distance_task",),
+    "Mean Fisher information of the task that was left": ("learning/fisher_mean$",),
+    "Its overlap with that of earlier tasks, per layer": ("learning/fisher_overlap_layer",),
+}
+_TASKS: Charts = {
+    "Tasks met": ("task/count$",),
+    "Probability of the task": ("task/posterior$",),
+    "Agreement of tasks with games": ("inference/purity$", "inference/coverage$", "inference/ari$"),
+    "Delay of the inference at a switch [vector steps]": ("inference/delay_",),
+    "False switches per million frames": ("inference/false_switches$",),
+    "Longest stretch in a wrong task [vector steps]": ("inference/longest_false$",),
+    "Epsilon of every task": ("exploration/epsilon_task",),
+    "Transitions in every task's replay": ("replay/transitions_task",),
+}
+_SPEED: Charts = {
+    "Frames per second": ("time/frames_per_second$",),
+    "Duration of a phase [ms]": (r"time/\w+_ms$",),
+    "Memory of the replay [GiB]": ("replay/gib$",),
+}
+
+
+def pages(games: Iterable[str], anchors: bool = True) -> dict[str, Charts]:
+    """Charts by page. `anchors`: the run leaves anchors, of which there is something to show."""
+    each = {game: (f"score/{game}/return$", f"evaluation/{game}/score$") for game in games}
+    return {
+        "Overview": _OVERVIEW,
+        "Games": {**_GAMES, **each},
+        "Memory": {**_RETENTION, **(_ANCHORS if anchors else {})},
+        "Tasks": _TASKS,
+        "Speed": _SPEED,
+    }
+
+
+def shown(patterns: Iterable[str], tags: Iterable[str]) -> list[str]:
+    """The `tags` that one of the patterns matches."""
+    known = [re.compile(pattern) for pattern in patterns]
+    return [tag for tag in tags if any(pattern.match(tag) for pattern in known)]
+
+
+def layout(content: Mapping[str, Charts]) -> Summary:
+    """`pages` as the summary that the Custom Scalars tab reads."""
+    categories = [
+        layout_pb2.Category(title=page, chart=[_chart(title, patterns) for title, patterns in charts.items()])
+        for page, charts in content.items()
+    ]
+    text = layout_pb2.Layout(category=categories).SerializeToString()
+    value = Summary.Value(
+        tag=metadata.CONFIG_SUMMARY_TAG,
+        metadata=metadata.create_summary_metadata(),
+        tensor=TensorProto(dtype=DT_STRING, string_val=[text]),  # of no dimension
+    )
+    return Summary(value=[value])
+
+
+def _chart(title: str, patterns: Sequence[str]) -> layout_pb2.Chart:
+    return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=patterns))
