@@ -33,7 +33,7 @@ from experiments.report_numbers import Row
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT
 
-PAPER = Path(__file__).resolve().parents[1] / "shared" / "data" / "paper"
+PAPER = Path(__file__).resolve().parents[2] / "shared" / "data" / "paper"
 _SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
 _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
 
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
     add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
     add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
-    add("--paper", type=Path, default=PAPER, help="folder of the paper's digitised curves (default: shared/data/paper)")
+    add("--paper", type=Path, default=PAPER, help="folder of the paper's digitised curves (default: ../shared/data/paper)")
     return parser
 
 

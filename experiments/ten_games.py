@@ -5,8 +5,8 @@
 The agents differ in an argument or two of train.py (see AGENTS). Beside them every game is learned on its own, with
 `benchmarks.learning`, for as many frames as the stream has of it. What is finished is skipped, what was stopped is
 resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the
-configuration; the report on all of them is written to benchmarks/ten_games/NAME (see `experiments.report`). More
-arguments are train.py's and go to every run of the stream (then with --results elsewhere).
+configuration; the report on all of them is written to benchmarks/ten_games/NAME/report (see `experiments.report`).
+More arguments are train.py's and go to every run of the stream (then with --results elsewhere).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from configs.checks import ConfigError
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
+from experiments import report
 from experiments.jobs import ONE_CORE, Job, run_all
 
 AGENTS = {
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = run_all(jobs, options.processes)
     if failed:
         print(f"not finished: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        return 1
+    kept = [str(job.kept) for job in jobs]
+    return report.main([*kept, "--out", str(options.results / options.config.stem / "report")])
 
 
 def jobs_of(

@@ -57,8 +57,10 @@ def test_a_comparison_of_toys_runs_once_and_keeps_what_is_small(
         status = kept.read_status()
         assert status is not None and status["state"] == "finished" and status["frames"] == 1600
         assert not kept.checkpoints.exists() and not kept.snapshots.exists()
+    page = tmp_path / "kept" / "toys" / "report" / "report.html"
+    assert "ewc_labels" in page.read_text() and "plain_dqn" in page.read_text()
     capsys.readouterr()
-    assert main([*arguments, "--frames", "1600"]) == 0 and capsys.readouterr().out == ""
+    assert main([*arguments, "--frames", "1600"]) == 0 and "started" not in capsys.readouterr().out
 
 
 def test_what_is_kept_of_metrics_is_thinned_and_has_every_departure(tmp_path: Path) -> None:
