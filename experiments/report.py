@@ -199,7 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
     add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
     add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
-    add("--paper", type=Path, default=PAPER, help="folder of the paper's digitised curves (default: ../shared/data/paper)")
+    add(
+        "--paper",
+        type=Path,
+        default=PAPER,
+        help="folder of the paper's digitised curves (default: ../shared/data/paper)",
+    )
     return parser
 
 
