@@ -188,7 +188,6 @@ class ContinualAgent:
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.visit_frames = 0  # in the present task since it was entered
-        self.rehearsed = 0  # updates that replayed another task
         self.samples_owed = 0.0
         self.frames_owed = 0  # of learning in the present task
         self.learning_frames = 0
@@ -246,9 +245,9 @@ class ContinualAgent:
         others = [t for t in sorted(self.task_frames) if t != self.task and self._learned(t)]
         own = 0
         for update in range(self.updates, self.updates + due):
-            if others and int((update + 1) * self.rehearsal) > int(update * self.rehearsal):
-                yield others[self.rehearsed % len(others)], 1
-                self.rehearsed += 1
+            turn = int(update * self.rehearsal)
+            if others and int((update + 1) * self.rehearsal) > turn:
+                yield others[turn % len(others)], 1
             else:
                 own += 1
             if own == _AT_ONCE:
@@ -323,7 +322,6 @@ class ContinualAgent:
             "pending": self.pending.state_dict(),
             "task_frames": dict(self.task_frames),
             "visit_frames": self.visit_frames,
-            "rehearsed": self.rehearsed,
             "samples_owed": self.samples_owed,
             "frames_owed": self.frames_owed,
             "learning_frames": self.learning_frames,
@@ -340,7 +338,7 @@ class ContinualAgent:
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
-        self.visit_frames, self.rehearsed = state["visit_frames"], state["rehearsed"]
+        self.visit_frames = state["visit_frames"]
         self.samples_owed, self.frames_owed = state["samples_owed"], state["frames_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
         set_generator_state(self.exploration_rng, state["exploration_rng"])

@@ -163,7 +163,7 @@ class QLearner:
         norm = clip_norm(self._gradients(task) + [found.weights[layer] for layer in half], self.max_gradient_norm)
         consolidation.step(self.optimiser)
         if half:
-            self._online.renewed()
+            self._online.renewed(half)
         return torch.stack([huber(error).mean(), chosen.mean(), values.max(), error.abs().mean(), norm])
 
     def _together(self, now: Tensor, following: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ Axes: N observations, S stacked frames, H x W pixels, A actions, U units (featur
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -167,9 +168,9 @@ class Passes:
         weights = enumerate(zip(self._weights, self.network.weights, strict=True))
         return {i: copy for i, (copy, w) in weights if i >= len(self.network.strides) and copy.dtype != w.dtype}
 
-    def renewed(self) -> None:
-        """All `copies` are those of the weights as they are now."""
-        for layer in self.copies():
+    def renewed(self, layers: Iterable[int]) -> None:
+        """The copies of these layers are those of the weights as they are now."""
+        for layer in layers:
             self._linear[layer] = self.network.weights[layer]._version
 
 

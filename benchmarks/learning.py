@@ -40,6 +40,7 @@ def main() -> int:
     games = [find_game(name).name for name in options.games.split(",")]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
+    options.results.mkdir(parents=True, exist_ok=True)
     failed = run_all(jobs, options.processes)
     for game in games:
         chance = options.results / f"{game}-random.json"

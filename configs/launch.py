@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
 
 def _continued(saved: Config, asked: Config) -> Config:
     """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
-    old, new = _flat(asdict(saved)), _flat(asdict(asked))
+    old, new = flat(asdict(saved)), flat(asdict(asked))
     kept = {name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided}
     new.update(kept)
     changed = [name for name in new if new[name] != old[name] and not name.startswith(_MAY_CHANGE)]
@@ -99,22 +100,23 @@ def _continued(saved: Config, asked: Config) -> Config:
     )
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted name: value} of settings in parts and parts of parts."""
+    found: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{name}."))
+            found.update(flat(value, f"{prefix}{name}."))
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found
 
 
 def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
     """The settings of a resolved configuration that decide what is learned, by dotted name: all that a resume keeps but
     choices of the machine that change no result; the games as one text."""
-    flat = {**_flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
+    settings = {**flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
     hidden = (*_MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimiser_code")
-    return {name: value for name, value in flat.items() if not name.startswith(hidden)}
+    return {name: value for name, value in settings.items() if not name.startswith(hidden)}
 
 
 def check_snapshot(path: Path, config: Config) -> None:

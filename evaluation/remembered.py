@@ -15,20 +15,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.tasks import visits
+
 LEARNED = 0.05  # human-normalised; a choice: the ratio of two scores near random play says nothing
 
 Row = Mapping[str, Any]
-
-
-def visits(changes: Sequence[Row], end: int) -> list[tuple[str, int, int]]:
-    """(game, first frame, end) of every stretch of one game before frame `end`, in order; a game that followed itself
-    was not left."""
-    begun: list[tuple[str, int]] = []
-    for change in changes:
-        if change["frames"] < end and (not begun or begun[-1][0] != change["game"]):
-            begun.append((change["game"], change["frames"]))
-    ends = [*(start for _, start in begun[1:]), end]
-    return [(game, start, stop) for (game, start), stop in zip(begun, ends, strict=False)]
 
 
 def retained(evaluations: Sequence[Row], changes: Sequence[Row], frames: int) -> dict[str, float]:

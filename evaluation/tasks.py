@@ -33,6 +33,17 @@ def read_changes(path: Path) -> list[dict[str, Any]]:
         ]
 
 
+def visits(changes: Sequence[Mapping[str, Any]], end: int) -> list[tuple[str, int, int]]:
+    """(game, first frame, end) of every stretch of one game before frame `end`, in order; a game that followed itself
+    was not left; from the lines of tasks.csv."""
+    begun: list[tuple[str, int]] = []
+    for change in changes:
+        if change["frames"] < end and (not begun or begun[-1][0] != change["game"]):
+            begun.append((change["game"], change["frames"]))
+    ends = [*(start for _, start in begun[1:]), end]
+    return [(game, start, stop) for (game, start), stop in zip(begun, ends, strict=False)]
+
+
 def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
     """{game: the task in which it was played for most frames before frame `end`, the first of equals}, for the games
     that were met by then; from the lines of tasks.csv."""

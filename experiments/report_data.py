@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from configs.launch import flat
 from evaluation.figure import read_evaluations
-from evaluation.tasks import read_changes
+from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory
 
 Series = tuple[np.ndarray, np.ndarray]
@@ -94,29 +94,23 @@ def _read(path: Path, run: RunDirectory) -> Run:
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
     end = max(status.get("frames", 0), frames[-1])
+    played = visits(read_changes(run.tasks), end)
+    if not played:
+        raise ValueError(f"{run.tasks.name} is empty")
     random, human = np.array([reference[game] for game in games], np.float64).T
     return Run(
         path=path,
-        settings=_flat(yaml.safe_load(run.config.read_text())),
+        settings=flat(yaml.safe_load(run.config.read_text())),
         games=games,
         frames=np.array(frames, np.int64),
         scores=np.array([[score[game, at] for at in frames] for game in games], np.float64),
         random=random,
         human=human,
-        visits=tuple(_visits(read_changes(run.tasks), games, end)),
+        visits=tuple((games.index(game), start, stop) for game, start, stop in played),
         metrics=_read_metrics(run.metrics),
         confusion=_read_confusion(run.confusion),
         status=status,
     )
-
-
-def _visits(changes: Sequence[Mapping[str, Any]], games: Sequence[str], end: int) -> Iterator[tuple[int, int, int]]:
-    """The stretches of one game in the lines of tasks.csv, which also tell changes of task."""
-    starts = [one for i, one in enumerate(changes) if i == 0 or one["game"] != changes[i - 1]["game"]]
-    if not starts:
-        raise ValueError("tasks.csv is empty")
-    for one, stop in zip(starts, [*(each["frames"] for each in starts[1:]), end], strict=True):
-        yield games.index(one["game"]), one["frames"], stop
 
 
 def _read_metrics(path: Path) -> dict[str, Series]:
@@ -147,10 +141,3 @@ def _read_confusion(path: Path) -> dict[str, dict[int, int]]:
             }
             for row in csv.DictReader(file)
         }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -110,7 +110,7 @@ def total_rows(material: Material, paper: Path) -> list[Row]:
         for at, *values in zip(frames.tolist(), total.tolist(), low.tolist(), high.tolist(), strict=True):
             rows.append(_total_row(agent.name, len(agent.runs), at, *values))
     if len(material.single) == len(material.games):
-        alone = float(np.minimum(1.0, single_scores(material)).sum())
+        alone = float(retention.total_clipped(single_scores(material)))
         seeds = min(len(runs) for runs in material.single.values())
         rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
     if len(material.games) == 10 and set(material.games) <= set(PAPER_POOL):

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from evaluation.remembered import LEARNED, mean_retained, retained, scalars, visits
+from evaluation.remembered import LEARNED, mean_retained, retained, scalars
+from evaluation.tasks import visits
 
 # krull 0-100 (in two tasks), pong 100-200, krull 200-260, krull again 260-300, boxing 300-
 CHANGES = [

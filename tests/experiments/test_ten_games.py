@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.launch import flat
 from configs.parse import load
 from experiments import jobs as jobs_module
 from experiments.jobs import Job, keep, run_all
@@ -30,14 +31,7 @@ def test_every_agent_is_a_preset_of_its_own(agent: str) -> None:
 
 @pytest.mark.parametrize("agent", [agent for agent in AGENTS if agent != "ewc_inferred"])
 def test_agents_differ_from_the_whole_one_in_a_setting_or_two(agent: str) -> None:
-    def flat(name: str) -> dict[str, object]:
-        return {
-            f"{part}.{field}" if isinstance(value, dict) else part: inner
-            for part, value in asdict(load(f"configs/{name}.yaml")).items()
-            for field, inner in (value.items() if isinstance(value, dict) else [("", value)])
-        }
-
-    whole, other = flat("ten_games"), flat(PRESETS[agent])
+    whole, other = (flat(asdict(load(f"configs/{name}.yaml"))) for name in ("ten_games", PRESETS[agent]))
     assert 1 <= sum(whole[name] != other[name] for name in whole) <= 2
 
 
