@@ -129,7 +129,7 @@ class ContinualAgent:
     step behind what is seen.
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
-    the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since
+    the Fisher information `fisher_estimator`, with `fisher_floor` under it): at the weights as they were at the first sign of a change, since
     nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it may be an error of the
     inference, and the weights then are those of another task, whose anchor they would replace.
 
@@ -155,6 +155,7 @@ class ContinualAgent:
         hold_back: bool = True,
         fisher_estimator: str = "q",
         fisher_batches: int = 100,
+        fisher_floor: float = 0.0,
         min_visit_frames: int = 0,
         rehearsal: float = 0.0,
         exploration_rng: np.random.Generator,
@@ -176,6 +177,7 @@ class ContinualAgent:
         self.hold_back = hold_back
         self.fisher_estimator = fisher_estimator
         self.fisher_batches = fisher_batches
+        self.fisher_floor = fisher_floor
         self.min_visit_frames = min_visit_frames
         self.rehearsal = rehearsal
         self.exploration_rng = exploration_rng
@@ -273,7 +275,7 @@ class ContinualAgent:
     def _fisher(self, task: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
         batches = (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
-        return self.learner.fisher(batches, task, self.fisher_estimator, generator)
+        return self.learner.fisher(batches, task, self.fisher_estimator, generator, self.fisher_floor)
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)

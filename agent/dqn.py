@@ -183,7 +183,12 @@ class QLearner:
         torch.autograd.graph.increment_version([*self.network.weights, *self.network.tasks[task].parameters()])
 
     def fisher(
-        self, batches: Iterable[Transition], task: int, estimator: str, generator: torch.Generator
+        self,
+        batches: Iterable[Transition],
+        task: int,
+        estimator: str,
+        generator: torch.Generator,
+        floor: float = 0.0,
     ) -> list[Tensor]:
         """The Fisher information of the shared weights for `task`, the mean of squared per-sample gradients:
 
@@ -191,8 +196,13 @@ class QLearner:
         q       of Q(s, a), a as replayed: that of a Gaussian likelihood of Q with unit variance
         q_all   the same, averaged over all actions: as many backward passes
         policy  of log softmax(Q)[a], a drawn from it with `generator`
+
+        `floor`: this share of a layer's mean is added to all weights between units that the task uses. Where a unit
+        is silent in the task, its weights have no information, and others could wake it up for nothing.
         """
-        return mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
+        found = mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
+        joined = self.network.connections(task)
+        return [f + floor * f.mean() * uses for f, uses in zip(found, joined, strict=True)] if floor else found
 
     def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
         """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, L] at L

@@ -6,6 +6,7 @@ Axes: N observations, S stacked frames, H x W pixels, A actions, U units (featur
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,12 +37,17 @@ ARCHITECTURES = {
 
 
 class TaskParameters(nn.Module):
-    """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1."""
+    """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1.
 
-    def __init__(self, units: list[int]) -> None:
+    `closed`: the units of each layer whose gains start at 0. They stay there, since ReLU passes nothing back at 0.
+    """
+
+    def __init__(self, units: list[int], closed: Sequence[Tensor] = ()) -> None:
         super().__init__()
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
+        for gain, numbers in zip(self.gains, closed, strict=False):
+            gain.data[numbers] = 0.0
 
 
 class QNetwork(nn.Module):
@@ -50,6 +56,10 @@ class QNetwork(nn.Module):
     Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
     U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
     type that layers are computed in, except the last, whose values are float32.
+
+    `gated`: a task does without this share of every hidden layer's units, drawn at random from `gate_seed` and the
+    task's number (Masse et al. 2018, context-dependent gating): what one task learns in a unit, a second changes only
+    if both use it.
     """
 
     def __init__(
@@ -60,8 +70,12 @@ class QNetwork(nn.Module):
         side: int,
         generator: torch.Generator,
         compute_dtype: torch.dtype = torch.float32,
+        gated: float = 0.0,
+        gate_seed: int = 0,
     ) -> None:
         super().__init__()
+        self.gated = gated
+        self.gate_seed = gate_seed
         self.compute_dtype = compute_dtype
         self.strides = [stride for _, _, stride in architecture.convolutions]
         shapes: list[tuple[int, ...]] = []
@@ -81,7 +95,7 @@ class QNetwork(nn.Module):
 
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
-        created = TaskParameters(self.units).to(self.weights[0].device)
+        created = TaskParameters(self.units, self._closed(len(self.tasks))).to(self.weights[0].device)
         self.tasks.append(created)
         return created
 
@@ -92,6 +106,22 @@ class QNetwork(nn.Module):
         own = self.tasks[task]
         assert isinstance(own, TaskParameters)
         return own
+
+    def _closed(self, task: int) -> list[Tensor]:
+        """The units of each hidden layer that `task` does without."""
+        generator = torch.Generator().manual_seed(self.gate_seed + task)
+        return [torch.randperm(u, generator=generator)[: round(self.gated * u)] for u in self.units[:-1]]
+
+    def connections(self, task: int) -> list[Tensor]:
+        """Which weights join units that `task` uses: bool, in the weights' shapes."""
+        open_units = [gain.detach() != 0 for gain in self.of_task(task).gains]
+        found = [torch.ones_like(self.weights[0], dtype=torch.bool)]
+        for weight, before in zip(list(self.weights)[1:], open_units, strict=False):
+            inputs = before.repeat_interleave(weight.shape[1] // len(before))
+            found.append(inputs.reshape(1, -1, *[1] * (weight.dim() - 2)).expand(weight.shape))
+        return [
+            joined & used.reshape(-1, *[1] * (joined.dim() - 1)) for joined, used in zip(found, open_units, strict=True)
+        ]
 
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""

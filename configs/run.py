@@ -160,7 +160,9 @@ def build_network(config: Config) -> QNetwork:
     dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
     architecture = ARCHITECTURES[config.learner.network]
     generator = torch_generator(config.seed, "network")
-    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype).to(config.device)
+    gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
+    gated = config.learner.gated
+    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed).to(config.device)
 
 
 def build_learner(config: Config) -> QLearner:
@@ -265,6 +267,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         hold_back=config.inference.hold_back,
         fisher_estimator=config.consolidation.fisher,
         fisher_batches=config.consolidation.fisher_batches,
+        fisher_floor=config.consolidation.floor,
         min_visit_frames=config.consolidation.min_visit_frames,
         rehearsal=c.rehearsal,
         exploration_rng=numpy_generator(config.seed, "exploration"),

@@ -67,6 +67,9 @@ class LearnerConfig:
 
     network: Literal["paper", "nature", "small"] = "paper"
     """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs."""
+    gated: float = 0.0
+    """Share of every hidden layer's units that a task does without, drawn at random for each task (Masse et al. 2018;
+    PAPER: 0)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
@@ -117,6 +120,9 @@ class ConsolidationConfig:
     the softmax of Q (PAPER does not say)."""
     fisher_batches: int = 100
     """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
+    floor: float = 0.0
+    """Added to every Fisher: this share of its layer's mean, on all weights between units that the task uses; keeps
+    units that are silent in the task from waking up for other tasks (PAPER: 0)."""
     start_frames: int = 20_000_000
     """A task leaves an anchor only after so many frames in it (PAPER: 20 M)."""
     min_visit_frames: int = 10_000

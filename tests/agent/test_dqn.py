@@ -295,3 +295,42 @@ def test_a_huge_strength_holds_the_weights_where_they_matter(optimiser):
     for w, m, p in zip(learner.weights, consolidation.merged.mean, consolidation.merged.precision, strict=True):
         assert torch.isfinite(w).all()
         assert ((w - m).abs()[p > 1e-3] < 1e-5).all()
+
+
+# -- gates and the floor under the Fisher ------------------------------------------------------------------------
+
+
+def gated_learner(optimiser="adam"):
+    learner = make_learner(optimiser=optimiser)
+    learner.network.gated = learner.target.gated = 0.5
+    for task in (2, 3):
+        learner.add_task()
+        assert all(torch.equal(a, b) for a, b in zip(*(n.tasks[task].gains for n in (learner.network, learner.target))))
+    return learner
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_learning_leaves_closed_gates_and_what_joins_closed_units_as_they_were(optimiser):
+    learner = gated_learner(optimiser)
+    network = learner.network
+    joined = network.connections(2)
+    weights = [w.detach().clone() for w in network.weights]
+    gains = [g.detach().clone() for g in network.tasks[2].gains]
+    for seed in range(3):
+        learner.learn(make_batch(seed=seed), 2, NONE)
+    for before, after, uses in zip(weights, network.weights, joined, strict=True):
+        assert torch.equal(before[~uses], after[~uses])
+        assert not torch.equal(before, after)
+    for before, after in zip(gains, network.tasks[2].gains, strict=True):
+        assert torch.equal(after[before == 0], before[before == 0])
+        assert not torch.equal(before, after)
+
+
+def test_the_floor_lies_under_all_weights_that_the_task_uses_and_under_no_other():
+    learner = gated_learner()
+    batches = [make_batch(seed=s) for s in range(2)]
+    plain = learner.fisher(batches, 2, "q", torch.Generator())
+    raised = learner.fisher(batches, 2, "q", torch.Generator(), floor=0.5)
+    for f, g, uses in zip(plain, raised, learner.network.connections(2), strict=True):
+        assert float(f[~uses].abs().sum()) == float(g[~uses].abs().sum()) == 0
+        torch.testing.assert_close(g[uses], f[uses] + 0.5 * f.mean(), rtol=1e-6, atol=0)

@@ -9,8 +9,8 @@ from torch.nn import functional
 from agent.networks import ARCHITECTURES, QNetwork
 
 
-def make(size="small", dtype=torch.float32, seed=0):
-    return QNetwork(ARCHITECTURES[size], 18, 4, 84, torch.Generator().manual_seed(seed), dtype)
+def make(size="small", dtype=torch.float32, seed=0, **gates):
+    return QNetwork(ARCHITECTURES[size], 18, 4, 84, torch.Generator().manual_seed(seed), dtype, **gates)
 
 
 def randomise_tasks(network, seed=1):
@@ -105,3 +105,57 @@ def test_gradients_reach_only_the_task_that_played():
     network(observations(2), 1).sum().backward()
     assert all(p.grad is not None for p in network.tasks[1].parameters())
     assert all(p.grad is None for i in (0, 2) for p in network.tasks[i].parameters())
+
+
+# -- gates -------------------------------------------------------------------------------------------------------
+
+
+def gated(share=0.5, tasks=2, gate_seed=3):
+    network = make(gated=share, gate_seed=gate_seed)
+    for _ in range(tasks):
+        network.add_task()
+    return network
+
+
+def closed(network, task):
+    return [(gain == 0).nonzero().flatten().tolist() for gain in network.tasks[task].gains]
+
+
+def test_every_task_does_without_the_stated_share_of_every_hidden_layer():
+    network = gated(share=0.25, tasks=3)
+    for task in range(3):
+        assert [len(c) for c in closed(network, task)] == [8, 16, 64, 0]  # of 32, 64, 256 units and 18 actions
+    assert closed(network, 0) != closed(network, 1) != closed(network, 2)
+
+
+def test_gates_are_a_function_of_the_seed_and_the_tasks_number():
+    one, again, other = gated(tasks=3), gated(tasks=3), gated(tasks=3, gate_seed=4)
+    assert [closed(one, t) for t in range(3)] == [closed(again, t) for t in range(3)]
+    assert [closed(one, t) for t in range(3)] != [closed(other, t) for t in range(3)]
+
+
+def test_without_gates_every_gain_begins_at_one():
+    assert all((gain == 1).all() for gain in gated(share=0.0).tasks[1].gains)
+
+
+def test_connections_are_the_weights_that_values_depend_on():
+    network = gated()
+    randomise = torch.Generator().manual_seed(5)
+    for own in network.tasks:
+        for bias in own.biases:
+            bias.data.fill_(0.5)  # so that most open units are active
+    x = observations(16)
+    before = network(x, 1).detach()
+    joined = network.connections(1)
+    for weight, uses in zip(network.weights, joined, strict=True):
+        weight.data += torch.randn(weight.shape, generator=randomise) * ~uses
+    assert torch.equal(network(x, 1), before)  # what joins closed units does not matter
+    assert not torch.equal(network(x, 0), gated()(x, 0))  # to another task it does
+    # 4 x 16 of 4 x 32 kernels, 16 x 32 of 32 x 64, 32 x 9 x 128 of 64 x 9 x 256, 128 x 18 of 256 x 18
+    shares = [float(uses.float().mean()) for uses in joined]
+    assert shares == [0.5, 0.25, 0.25, 0.5]
+    assert all(uses.shape == weight.shape for uses, weight in zip(joined, network.weights, strict=True))
+
+
+def test_without_gates_all_weights_are_connections():
+    assert all(bool(uses.all()) for uses in gated(share=0.0).connections(0))
