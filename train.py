@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import torch
 from agent.continual import ContinualAgent
 from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import check_snapshot, hyper_parameters, open_run, read_options
+from configs.launch import PLAIN_DQN, check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -33,7 +33,7 @@ from evaluate import evaluate_snapshot, scheduled_evaluation
 from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
-from evaluation.figure import read_evaluations, write_report
+from evaluation.figure import write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
 from tracking import dashboard, hparams
@@ -292,7 +292,7 @@ def _record_evaluation(
 ) -> None:
     for row in table.rows(frames, results):
         scores.write(row)
-    found = remembered.scalars(read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
+    found = remembered.scalars(table.read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
     scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
@@ -379,7 +379,8 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     with run, StopSignal() as stop:
         try:
-            return train(run, config, options.init_from, stop)
+            code = train(run, config, options.init_from, stop)
+            return _compare(run, config) if code == FINISHED and options.compare else code
         except (Diverged, CheckpointError, WorkerFailed, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _DISK_FULL:
                 _report_failure(run, config, f"an unexpected error: {error}")
@@ -391,6 +392,21 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         _report_failure(run, config, message)
         return FAILED
+
+
+def _compare(run: RunDirectory, config: Config) -> int:
+    """Run the same stream with a plain DQN, unless that is done, and tell the run's story beside it."""
+    directory = run.path / "plain_dqn"
+    if RunDirectory(directory).config.is_file():
+        code = main(["--resume", str(directory), "--frames", str(config.frames)])
+    else:
+        own = ["--config", str(run.config), "--evaluation.reference", "null", "--run_dir", str(directory)]
+        code = main([*own, *PLAIN_DQN])
+    if code == FINISHED:
+        reference = replace(config.evaluation, reference=str(directory))
+        for line in write_report(run, replace(config, evaluation=reference)):
+            print(line)
+    return code
 
 
 def _failure(error: Exception, run: RunDirectory) -> str:

@@ -129,9 +129,9 @@ class ContinualAgent:
     step behind what is seen.
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
-    the Fisher information `fisher_estimator`, with `fisher_floor` under it): at the weights as they were at the first sign of a change, since
-    nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it may be an error of the
-    inference, and the weights then are those of another task, whose anchor they would replace.
+    the Fisher information `fisher_estimator` with `fisher_floor` under it): at the weights as they were at the first
+    sign of a change, since nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it
+    may be an error of the inference, and the weights then are those of another task, whose anchor they would replace.
 
     `rehearsal` is the share of updates that replay another task instead, the others in turn: an upper bound to what
     can be remembered, at the same amount of learning.

@@ -99,6 +99,8 @@ def _problems(config: Config) -> Iterator[str]:
         yield f"log.checkpoints_kept: at least 2 are kept, is {c.log.checkpoints_kept}"
     if c.learner.shift_pixels > 20:
         yield f"learner.shift_pixels: at most 20 of the 84 pixels, is {c.learner.shift_pixels}"
+    if c.evaluation.reference and not (Path(c.evaluation.reference) / "evaluations.csv").is_file():
+        yield f"evaluation.reference: there is no run in {c.evaluation.reference}, it has no evaluations.csv"
     if c.device == "cuda" and not torch.cuda.is_available():
         yield "device: this torch finds no CUDA device here; use cpu"
     for name, value in (("learner.recorded", c.learner.recorded), ("replay.device_gib", c.replay.device_gib)):

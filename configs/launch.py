@@ -39,6 +39,9 @@ _NOT_LEARNED_FROM = (
 ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""
 
+PLAIN_DQN = ("--tasks", "single", "--consolidation.kind", "none", "--learner.rehearsal", "0")
+"""What makes any configuration that of a plain DQN: one task and one replay for everything."""
+
 
 def train_parser() -> ArgumentParser:
     """The options of train.py."""
@@ -51,6 +54,14 @@ def train_parser() -> ArgumentParser:
         help="directory of a run to go on with; only length, log and evaluation may change",
     )
     run.add_argument("--init_from", type=str | None, help="a snapshot whose weights a new run begins with")
+    run.add_argument(
+        "--compare",
+        type=bool,
+        default=False,
+        nargs="?",
+        const=True,
+        help="then run a plain DQN on the same stream, in plain_dqn within the run's directory, for the report",
+    )
     run.add_argument(
         "--dry_run",
         type=bool,

@@ -223,6 +223,8 @@ class EvaluationConfig:
     cores idle: four cores or more, or an accelerator; on one or two cores training loses what it seems to gain."""
     threads: int = 1
     """Threads of that process, for computing and emulating; as ever, torch may round otherwise with another number."""
+    reference: str | None = None
+    """Another run on the same stream, or the files kept of it, to show beside this one in its report."""
     report_after: int = 500_000
     """The files get the background's results so many frames after its snapshot, or with the next evaluation or the end
     if that is sooner: a fixed moment, however fast the process is. Training waits for what is not there by then, so

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -43,6 +45,19 @@ def rows(frames: int, results: Sequence[GameResult]) -> list[dict[str, Any]]:
         }
         for r in results
     ]
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The rows of an evaluations.csv with numbers as numbers."""
+    with open(path, newline="") as file:
+        return [
+            {name: value if name == "game" or value == "" else _number(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def report(frames: int, lines: Sequence[dict[str, Any]], results: Sequence[GameResult]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from configs.launch import flat
-from evaluation.figure import read_evaluations
+from evaluation.table import read_evaluations
 from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory
 

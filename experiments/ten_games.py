@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.learning import RESULTS as SINGLE
 from benchmarks.learning import single_game
 from configs.checks import ConfigError
+from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
@@ -32,7 +33,7 @@ AGENTS = {
     "no_penalty": ("--tasks", "inferred", "--consolidation.kind", "none"),
     "l2": ("--tasks", "inferred", "--consolidation.kind", "l2"),
     "rehearsal": ("--tasks", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
-    "plain_dqn": ("--tasks", "single", "--consolidation.kind", "none"),
+    "plain_dqn": PLAIN_DQN,
 }
 """What sets the agents apart."""
 

@@ -305,7 +305,8 @@ def gated_learner(optimiser="adam"):
     learner.network.gated = learner.target.gated = 0.5
     for task in (2, 3):
         learner.add_task()
-        assert all(torch.equal(a, b) for a, b in zip(*(n.tasks[task].gains for n in (learner.network, learner.target))))
+        for online, behind in zip(learner.network.tasks[task].gains, learner.target.tasks[task].gains, strict=True):
+            assert torch.equal(online, behind)
     return learner
 
 

@@ -19,8 +19,8 @@ from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from configs.launch import hyper_parameters
 from configs.parse import load
-from evaluation.figure import read_evaluations
 from evaluation.remembered import scalars
+from evaluation.table import read_evaluations
 from evaluation.tasks import read_changes
 from tests.integration.conftest import EWC
 from tests.integration.runs import TOY, assert_same_run, launch, metrics, points, signal_at, write_config

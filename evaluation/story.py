@@ -1,0 +1,132 @@
+"""What became of every game over a run: its score after each of its visits, at the end, and what was kept of it.
+
+`evaluations` are the rows of evaluations.csv and `changes` those of tasks.csv, numbers as numbers, in the order of the
+files. A run is told beside a *reference*, the records of another run on the same stream, such as a plain DQN's.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from evaluation.remembered import retained
+from evaluation.table import read_evaluations
+from evaluation.tasks import read_changes, visits
+from tracking.run_directory import RunDirectory
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fate:
+    """One game's scores, raw: at the last evaluation within each visit (None if there was none) and at the end; and the
+    retained fraction (see `evaluation.remembered`), None where it is not told."""
+
+    random: float
+    human: float
+    after_visits: tuple[float | None, ...]
+    final: float
+    standard_error: float
+    kept: float | None
+
+
+@dataclass(frozen=True)
+class Records:
+    """The evaluations and changes of task of one run."""
+
+    name: str
+    evaluations: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
+
+    @property
+    def frames(self) -> int:
+        """The moment of the last evaluation."""
+        return max(int(row["frames"]) for row in self.evaluations)
+
+
+def read_records(path: Path, name: str) -> Records:
+    """Those of a run directory or of the files kept of one; FileNotFoundError if a file is missing."""
+    run = RunDirectory(path)
+    return Records(name, read_evaluations(run.evaluations), read_changes(run.tasks))
+
+
+def fates(records: Records) -> dict[str, Fate]:
+    """{game: what became of it by the last evaluation}, in the order of the evaluations' rows."""
+    end = records.frames
+    played = visits(records.changes, end)
+    kept = retained(records.evaluations, records.changes, end)
+    found = {}
+    for last in records.evaluations:
+        if last["frames"] != end:
+            continue
+        rows = [row for row in records.evaluations if row["game"] == last["game"]]
+        after = []
+        for game, start, stop in played:
+            if game == last["game"]:
+                within = [float(row["mean"]) for row in rows if start < row["frames"] <= stop]
+                after.append(within[-1] if within else None)
+        found[last["game"]] = Fate(
+            last["random"],
+            last["human"],
+            tuple(after),
+            float(last["mean"]),
+            float(last["standard_error"]),
+            kept.get(last["game"]),
+        )
+    return found
+
+
+def story_table(run: Records, reference: Records | None) -> Table:
+    """The table that a person reads at a run's end."""
+    table = Table(
+        title=f"What became of the games in {run.frames:,} frames",
+        caption="kept: the human-normalised score at the end over that after the last visit; "
+        "-: the game was played last, or had not been learned",
+    )
+    told = [run, reference] if reference else [run]
+    for column in ("game", "random", "human"):
+        table.add_column(column, justify="left" if column == "game" else "right")
+    for records in told:
+        for column in ("after each visit", "at the end", "kept"):
+            table.add_column(f"{records.name}:\n{column}", justify="right")
+    found = [fates(records) for records in told]
+    for game, first in found[0].items():
+        cells = [cell for each in found for cell in (_cells(each[game]) if game in each else ["-"] * 3)]
+        table.add_row(game, f"{first.random:,.1f}", f"{first.human:,.1f}", *cells)
+    return table
+
+
+def _cells(fate: Fate) -> list[str]:
+    after = ", ".join("?" if score is None else f"{score:,.1f}" for score in fate.after_visits)
+    end = f"{fate.final:,.1f} ± {fate.standard_error:,.1f}"
+    return [after or "never played", end, "-" if fate.kept is None else f"{fate.kept:.0%}"]
+
+
+def confusion_table(path: Path) -> Table:
+    """confusion.csv as a table of shares: in which task the agent played each game."""
+    with open(path, newline="") as file:
+        head, *lines = csv.reader(file)
+    table = Table(title="In which task each game was played, share of its steps")
+    for column in head:
+        table.add_column(column, justify="left" if column == "game" else "right")
+    for game, *counts in lines:
+        steps = [int(count) for count in counts]
+        table.add_row(game, *(f"{count / max(1, sum(steps)):.1%}" if count else "" for count in steps))
+    return table
+
+
+def as_json(run: Records, reference: Records | None) -> dict[str, Any]:
+    """The same as a JSON-able object: {run's name: {game: its fate}}."""
+    told = [run, reference] if reference else [run]
+    return {
+        records.name: {
+            game: {"after_visits": list(fate.after_visits), "final": fate.final, "kept": fate.kept}
+            for game, fate in fates(records).items()
+        }
+        for records in told
+    }

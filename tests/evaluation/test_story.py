@@ -1,0 +1,82 @@
+"""What became of the games of a run: by hand, from the files that runs write."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from rich.console import Console
+
+from envs.games import game
+from evaluation import story, table
+from evaluation import tasks as task_log
+from evaluation.play import GameResult
+
+VISITS = [(0, "pong", 0), (100, "boxing", 1), (200, "pong", 0), (300, "boxing", 1)]  # from frame, game, task
+SCORES = {100: (10.0, 0.1), 150: (5.0, 6.1), 300: (16.0, 4.0), 400: (8.0, 12.1)}  # at frames: pong, boxing
+
+
+def write_records(folder, scores=SCORES):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, columns, rows in (
+        ("tasks.csv", task_log.COLUMNS, [task_log.row(*visit, 1.0) for visit in VISITS]),
+        ("evaluations.csv", table.COLUMNS, [row for at, means in scores.items() for row in evaluated(at, *means)]),
+    ):
+        with open(folder / name, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+    return story.read_records(folder, folder.name)
+
+
+def evaluated(frames, pong, boxing):
+    results = [GameResult("pong", (pong,), (1,), 0, 1.0), GameResult("boxing", (boxing,), (1,), None, 1.0)]
+    return table.rows(frames, results)
+
+
+def text(told):
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(told)
+    return captured.get()
+
+
+def test_scores_after_visits_and_at_the_end_by_hand(tmp_path):
+    found = story.fates(write_records(tmp_path / "run"))
+    assert list(found) == ["pong", "boxing"]
+    pong, boxing = found["pong"], found["boxing"]
+    assert pong.after_visits == (10.0, 16.0)
+    assert boxing.after_visits == (6.1, 12.1)  # at 150 and not at 200, where nobody looked
+    assert (pong.final, boxing.final) == (8.0, 12.1)
+    random = game("pong").random
+    assert pong.kept == pytest.approx((8.0 - random) / (16.0 - random))
+    assert boxing.kept is None  # it was played last
+
+
+def test_a_visit_in_which_nobody_looked_has_no_score(tmp_path):
+    scores = {at: means for at, means in SCORES.items() if at != 150}
+    found = story.fates(write_records(tmp_path / "run", scores))
+    assert found["boxing"].after_visits == (None, 12.1)
+    assert "?, 12.1" in text(story.story_table(write_records(tmp_path / "run", scores), None))
+
+
+def test_the_table_shows_the_reference_beside_the_run(tmp_path):
+    run = write_records(tmp_path / "run")
+    reference = write_records(tmp_path / "plain_dqn", {400: (-21.0, 1.5)})
+    told = text(story.story_table(run, reference))
+    assert "plain_dqn:" in told and "run:" in told
+    line = next(line for line in told.splitlines() if "pong" in line)
+    assert "10.0, 16.0" in line and "?, ?" in line and "-21.0" in line
+    found = story.as_json(run, reference)
+    assert found["plain_dqn"]["pong"] == {"after_visits": [None, None], "final": -21.0, "kept": None}
+    assert found["run"]["pong"]["after_visits"] == [10.0, 16.0]
+
+
+def test_confusion_is_told_in_shares_of_each_games_steps(tmp_path):
+    path = tmp_path / "confusion.csv"
+    path.write_text(task_log.confusion_csv({"pong": {0: 150, 2: 50}, "boxing": {1: 80}}))
+    lines = text(story.confusion_table(path)).splitlines()
+    pong = next(line for line in lines if "pong" in line)
+    boxing = next(line for line in lines if "boxing" in line)
+    assert "75.0%" in pong and "25.0%" in pong
+    assert "100.0%" in boxing and "75.0%" not in boxing
