@@ -156,6 +156,7 @@ class ContinualAgent:
         fisher_estimator: str = "q",
         fisher_batches: int = 100,
         fisher_floor: float = 0.0,
+        close_silent: bool = False,
         min_visit_frames: int = 0,
         rehearsal: float = 0.0,
         exploration_rng: np.random.Generator,
@@ -178,6 +179,7 @@ class ContinualAgent:
         self.fisher_estimator = fisher_estimator
         self.fisher_batches = fisher_batches
         self.fisher_floor = fisher_floor
+        self.close_silent = close_silent
         self.min_visit_frames = min_visit_frames
         self.rehearsal = rehearsal
         self.exploration_rng = exploration_rng
@@ -273,9 +275,13 @@ class ContinualAgent:
         self.task, self.visit_frames = task, 0
 
     def _fisher(self, task: int) -> list[Tensor]:
+        def batches() -> Iterator[Transition]:
+            return (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
+
+        if self.close_silent:
+            self.learner.close(task, self.learner.silent_units(batches(), task))
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
-        batches = (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
-        return self.learner.fisher(batches, task, self.fisher_estimator, generator, self.fisher_floor)
+        return self.learner.fisher(batches(), task, self.fisher_estimator, generator, self.fisher_floor)
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)

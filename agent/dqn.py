@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import random_shift
-from agent.fisher import all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
+from agent.fisher import Tap, all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
 from agent.graphs import Recorder
 from agent.networks import QNetwork
 from agent.optimisers import Adam, CentredRMSProp, make_optimiser
@@ -204,6 +204,28 @@ class QLearner:
         joined = self.network.connections(task)
         return [f + floor * f.mean() * uses for f, uses in zip(found, joined, strict=True)] if floor else found
 
+    @torch.no_grad()
+    def silent_units(self, batches: Iterable[Transition], task: int) -> list[Tensor]:
+        """Which units of each hidden layer no observation in `batches` activates, bool [U]."""
+        silent = [torch.ones(u, dtype=torch.bool, device=self.device) for u in self.network.units[:-1]]
+        for batch in batches:
+            _, taps = self.network.with_taps(batch.observation.to(self.device), task)
+            for mask, activation in zip(silent, self._hidden(taps), strict=True):
+                mask &= (activation <= 0).all(2).all(0)
+        return silent
+
+    @torch.no_grad()
+    def close(self, task: int, units: Sequence[Tensor]) -> None:
+        """Set the task's gains of these units (bool [U] for each hidden layer) to 0, where they stay: whatever other
+        tasks make of the units' weights, in this task they are silent for good."""
+        for network in (self.network, self.target):
+            for gain, mask in zip(network.of_task(task).gains, units, strict=False):
+                gain.masked_fill_(mask, 0.0)
+        for gain, mask in zip(self.network.of_task(task).gains, units, strict=False):
+            momentum = self.optimiser.state.get(gain, {}).get("exp_avg")
+            if momentum is not None:
+                momentum.masked_fill_(mask, 0.0)
+
     def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
         """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, L] at L
         positions, in float32 on the minibatch as it is; nothing is changed."""
@@ -211,9 +233,12 @@ class QLearner:
         values, taps = self.network.with_taps(batch.observation, task)
         loss = huber(self._error(values, batch, task)).sum()
         gradients = torch.autograd.grad(loss, self.weights)
+        return list(gradients), self._hidden(taps)
+
+    def _hidden(self, taps: Sequence[Tap]) -> list[Tensor]:
+        """The hidden layers' activations [N, U, L] at L positions."""
         units = self.network.units
-        hidden = [tap.input.detach().flatten(1).unflatten(1, (units[i], -1)) for i, tap in enumerate(taps[1:])]
-        return list(gradients), hidden
+        return [tap.input.detach().flatten(1).unflatten(1, (units[i], -1)) for i, tap in enumerate(taps[1:])]
 
     def curvature(self) -> list[Tensor] | None:
         """The running mean of the squared gradients of the shared weights; None before the first update."""

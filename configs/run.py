@@ -268,6 +268,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         fisher_estimator=config.consolidation.fisher,
         fisher_batches=config.consolidation.fisher_batches,
         fisher_floor=config.consolidation.floor,
+        close_silent=config.consolidation.close_silent,
         min_visit_frames=config.consolidation.min_visit_frames,
         rehearsal=c.rehearsal,
         exploration_rng=numpy_generator(config.seed, "exploration"),

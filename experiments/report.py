@@ -71,7 +71,8 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     rows = numbers.own_play_rows(material)
     caption = (
         "Figure 4. Raw score over the frames of the game itself, a line per run, at the first evaluation after so much "
-        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended."
+        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. Dotted: "
+        "random play, dashed: a human tester."
     )
     figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
     yield "Beside single-game runs", _picture(out, "figure_4", rows, figure, caption)
@@ -132,8 +133,9 @@ def _schedule_caption(material: Material) -> str:
     shown = numbers.shown_runs(material)
     counts = "; ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
     caption = (
-        "Figure 3A. Above, which game was played when; below, the score of every game, its own visits shaded, mean "
-        f"over the seeds that had this schedule ({counts})."
+        "Figure 3A. Above, which game was played when; below, the human-normalised score of every game (0, dotted: "
+        "random play; 1, dashed: a human tester), its own visits shaded, mean over the seeds that had this schedule "
+        f"({counts})."
     )
     missing = [agent.name for agent in material.agents if agent.name not in shown]
     return caption + (f" No run of {', '.join(missing)} had it." if missing else "")

@@ -67,7 +67,7 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
             x, y = [row["frames"] / scale for row in points], [row["score"] for row in points]
             panel.plot(x, y, **_style(i, len(x)), label=agent)
         panel.set_title(game, loc="left", fontsize=8)
-    figure.supylabel("human-normalised score (0 random, 1 human)", fontsize=8)
+    figure.supylabel("human-normalised score", fontsize=8)
     panels[-1].set_xlabel(unit)
     panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
     return _finished(figure, [bars, *panels], panels)
@@ -120,7 +120,7 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
         panel.set_title(game, loc="left", fontsize=8)
         panel.set_xlim(left=0)
     figure.supxlabel(unit.replace("frames", "frames of the game itself"), fontsize=8)
-    figure.supylabel("raw score (dotted random, dashed human)", fontsize=8)
+    figure.supylabel("raw score", fontsize=8)
     return _finished(figure, panels, panels)
 
 

@@ -15,11 +15,11 @@ from experiments.report_numbers import Row
 
 _CSS = """
 :root { color-scheme: light; }
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; background: #fff; color: #1a1a1a;
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: #fff; color: #1a1a1a;
        font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
 p, figcaption, li { overflow-wrap: anywhere; }
-figure { margin: 0; } figure img { display: block; width: 100%; height: auto; }
+figure { margin: 0; max-width: 46rem; } figure img { display: block; width: 100%; height: auto; }
 figcaption, .note { color: #444; font-size: .88rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }

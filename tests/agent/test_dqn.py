@@ -335,3 +335,56 @@ def test_the_floor_lies_under_all_weights_that_the_task_uses_and_under_no_other(
     for f, g, uses in zip(plain, raised, learner.network.connections(2), strict=True):
         assert float(f[~uses].abs().sum()) == float(g[~uses].abs().sum()) == 0
         torch.testing.assert_close(g[uses], f[uses] + 0.5 * f.mean(), rtol=1e-6, atol=0)
+
+
+def with_silent_units(learner, task=1):
+    """Biases that keep some units of every hidden layer below zero, whatever is seen."""
+    with torch.no_grad():
+        for bias in learner.network.tasks[task].biases[:-1]:
+            bias[::3] = -100.0
+    return learner
+
+
+def test_silent_units_are_those_that_no_observation_activates():
+    learner = with_silent_units(make_learner())
+    batches = [make_batch(seed=s) for s in range(3)]
+    found = learner.silent_units(batches, 1)
+    x = torch.cat([b.observation for b in batches])
+    for layer, mask in enumerate(found):
+        _, taps = learner.network.with_taps(x, 1)
+        activation = taps[layer + 1].input.flatten(1).reshape(len(x), len(mask), -1)
+        assert mask.tolist() == [bool((unit == 0).all()) for unit in activation.unbind(1)]
+        assert mask[::3].all() and not mask.all()
+    assert not all(mask[::3].all() for mask in learner.silent_units(batches, 0))
+
+
+def test_closing_silent_units_changes_no_value_and_frees_their_weights():
+    learner = with_silent_units(make_learner())
+    batches = [make_batch(seed=s) for s in range(3)]
+    before = [learner.q_values(b.observation, 1) for b in batches]
+    others = [learner.q_values(b.observation, 0) for b in batches]
+    learner.close(1, learner.silent_units(batches, 1))
+    assert all(torch.equal(learner.q_values(b.observation, 1), q) for b, q in zip(batches, before, strict=True))
+    assert all(torch.equal(learner.q_values(b.observation, 0), q) for b, q in zip(batches, others, strict=True))
+    g = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weight, uses in zip(learner.network.weights, learner.network.connections(1), strict=True):
+            assert not uses.all()
+            weight += torch.randn(weight.shape, generator=g) * ~uses
+        for b, q in zip(batches, before, strict=True):
+            torch.testing.assert_close(learner.q_values(b.observation, 1), q, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(learner.q_values(batches[0].observation, 0), others[0], atol=0.1)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+def test_closed_units_stay_closed_however_long_the_task_is_learned(optimiser):
+    learner = make_learner(optimiser=optimiser)
+    for seed in range(3):
+        learner.learn(make_batch(seed=seed), 1, NONE)  # gains have a momentum now
+    closed = [torch.arange(u) % 4 == 0 for u in learner.network.units[:-1]]
+    learner.close(1, closed)
+    for seed in range(3, 6):
+        learner.learn(make_batch(seed=seed), 1, NONE)
+    for network in (learner.network, learner.target):
+        for gain, mask in zip(network.tasks[1].gains, closed, strict=False):
+            assert (gain[mask] == 0).all() and (gain[~mask] != 0).all()
