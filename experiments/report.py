@@ -71,8 +71,8 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     rows = numbers.own_play_rows(material)
     caption = (
         "Figure 4. Raw score over the frames of the game itself, a line per run, at the first evaluation after so much "
-        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. Dotted: "
-        "random play, dashed: a human tester."
+        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. "
+        "Dotted: random play; dashed: a human tester."
     )
     figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
     yield "Beside single-game runs", _picture(out, "figure_4", rows, figure, caption)
