@@ -268,7 +268,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         fisher_estimator=config.consolidation.fisher,
         fisher_batches=config.consolidation.fisher_batches,
         fisher_floor=config.consolidation.floor,
-        close_silent=config.consolidation.close_silent,
+        close_silent=config.consolidation.close_silent and config.consolidation.strength > 0,
         min_visit_frames=config.consolidation.min_visit_frames,
         rehearsal=c.rehearsal,
         exploration_rng=numpy_generator(config.seed, "exploration"),

@@ -125,7 +125,7 @@ class ConsolidationConfig:
     units that are silent in the task from waking up for other tasks (PAPER: 0)."""
     close_silent: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
-    that, and others may use the units freely (PAPER: no)."""
+    that, and others may use the units freely; not with strength 0 (PAPER: no)."""
     start_frames: int = 20_000_000
     """A task leaves an anchor only after so many frames in it (PAPER: 20 M)."""
     min_visit_frames: int = 10_000

@@ -98,7 +98,7 @@ class Learner:
         self.consolidation = consolidation
         return {}
 
-    def fisher(self, batches, task, estimator, generator):
+    def fisher(self, batches, task, estimator, generator, floor):
         self.measured.append((task, estimator, len(list(batches))))
         return [torch.rand(1, generator=generator)]
 
@@ -568,6 +568,26 @@ def test_what_a_task_leaves_is_its_weights_and_its_fisher():
     assert_alike(list(anchor.precision), expected)
     assert generator_state(agent.fisher_rng) == generator_state(rng)
     assert_alike(agent.consolidation.merged.precision, anchor.precision)  # of the only other task
+
+
+def test_a_left_tasks_silent_units_are_closed_and_the_floor_lies_under_the_others():
+    """The same departure with and without: neither values nor Fisher change but for what the settings say."""
+    both = {"close_silent": True, "floor": 0.5}
+    agents = [
+        play_toys(toy_config("adam", fisher_batches=20, **settings), steps=21)[0]
+        for settings in ({"strength": 5.0}, {"strength": 5.0, **both}, {"strength": 0.0, **both})
+    ]
+    plain, closing, feeble = agents
+    for agent in (plain, feeble):
+        assert all((gain != 0).all() for gain in agent.learner.network.tasks[0].gains)
+    gains = closing.learner.network.tasks[0].gains
+    assert any((gain == 0).any() for gain in gains) and (gains[-1] != 0).all()
+    seen = plain.memory.sample(0, 60, np.random.default_rng(0)).observation
+    was, now = (agent.learner.q_values(seen, 0) for agent in (plain, closing))
+    assert torch.equal(was, now)
+    joined = closing.learner.network.connections(0)
+    for f, uses in zip(closing.consolidation.memory.anchor(0).precision, joined, strict=True):
+        assert (f[~uses] == 0).all() and (f[uses] > 0).all()
 
 
 def test_tasks_leave_no_anchor_before_the_frames_that_are_asked_for():
