@@ -197,12 +197,14 @@ class QLearner:
         q_all   the same, averaged over all actions: as many backward passes
         policy  of log softmax(Q)[a], a drawn from it with `generator`
 
-        `floor`: this share of a layer's mean is added to all weights between units that the task uses. Where a unit
-        is silent in the task, its weights have no information, and others could wake it up for nothing.
+        `floor`: to all weights between units that the task uses, this share of their mean in their layer is added.
+        Where a unit is silent in the task, its weights have no information, and others could wake it up for nothing.
         """
         found = mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
+        if not floor:
+            return found
         joined = self.network.connections(task)
-        return [f + floor * f.mean() * uses for f, uses in zip(found, joined, strict=True)] if floor else found
+        return [f + floor * f.sum() / uses.sum() * uses for f, uses in zip(found, joined, strict=True)]
 
     @torch.no_grad()
     def silent_units(self, batches: Iterable[Transition], task: int) -> list[Tensor]:

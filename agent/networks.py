@@ -33,6 +33,8 @@ ARCHITECTURES = {
     "nature": Architecture(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
     # van Hasselt et al. 2019 (data-efficient Rainbow): a tenth of the Nature network's time on a CPU.
     "small": Architecture(((32, 5, 5), (64, 5, 5)), 256),
+    # The same twice as wide: with half of its units gated, each task has a small network of its own making.
+    "wide": Architecture(((64, 5, 5), (128, 5, 5)), 512),
 }
 
 

@@ -50,10 +50,13 @@ class Passes:
     A copy is made anew when a parameter was changed in place or another task is asked for, and always in the same
     memory. Convolutions have their gains and the scale of the pixels folded in: (W x + b) g = (g W) x + g b. Linear
     layers' weights are copied only into another type.
+
+    In a network with gates only what joins the task's open units is copied and computed with.
     """
 
     def __init__(self, network: QNetwork) -> None:
         self.network = network
+        self._gates = _Gates(network) if network.gated else None
         self._made: tuple[int | None, int] | None = None  # of which task, and of which versions of the parameters
         self._linear: list[int] = []  # of which versions the copies of the linear layers' weights are
         self._parameters: dict[int | None, list[Tensor]] = {}  # that the copies for a task are made from
@@ -117,11 +120,14 @@ class Passes:
                 x, before, weight, [len(weight)], stride, *_CONVOLUTION, wanted
             )
             kernels, offsets = kernels.float() / (1 if layer else PIXEL_MAX), offsets.float()
-            bias, gain = own.biases[layer], own.gains[layer]
-            found.gains.append((kernels * self.network.weights[layer]).sum((1, 2, 3)) + bias * offsets)
+            bias, gain, shared = own.biases[layer], own.gains[layer], self.network.weights[layer]
+            if self._gates:
+                bias, gain, shared = self._gates.part(bias, gain, shared, layer)
+            found.gains.append((kernels * shared).sum((1, 2, 3)) + bias * offsets)
             found.biases.append(gain * offsets)
             found.weights.append(kernels * gain[:, None, None, None])
-        return Gradients(found.weights[::-1], found.biases[::-1], found.gains[::-1])
+        whole = Gradients(found.weights[::-1], found.biases[::-1], found.gains[::-1])
+        return self._gates.spread(whole) if self._gates else whole
 
     @torch.no_grad()
     def convert(self, task: int | None, always: bool = False) -> None:
@@ -135,36 +141,48 @@ class Passes:
             return
         own = network.of_task(task)
         strides = network.strides
+        if self._gates and self._gates.open(task):
+            self._weights = []
         if not self._weights:
             types = [network.compute_dtype] * (len(network.weights) - 1) + [torch.float32]
             layouts = [torch.contiguous_format] + [torch.channels_last] * (len(strides) - 1)
             layouts += [torch.contiguous_format] * (len(types) - len(layouts))  # fastest on the processors at hand
             self._weights = [
                 w.detach()
-                if layer >= len(strides) and w.dtype == dtype
+                if layer >= len(strides) and w.dtype == dtype and not self._gates
                 else torch.empty_like(w, dtype=dtype, memory_format=layout, requires_grad=False)
-                for layer, (w, dtype, layout) in enumerate(zip(network.weights, types, layouts, strict=True))
+                for layer, (w, dtype, layout) in enumerate(zip(self._shapes(), types, layouts, strict=True))
             ]
             self._biases = [w.new_empty(len(w)) for w in self._weights]
             self._gains = [w.new_empty(len(w)) for w in self._weights]
             self._linear = [-1] * len(network.weights)
         for layer, weight in enumerate(network.weights):
             bias, gain = own.biases[layer], own.gains[layer]
+            version = weight._version
+            if self._gates:
+                bias, gain, weight = self._gates.part(bias, gain, weight, layer)
             if layer < len(strides):
                 scale = gain if layer else gain / PIXEL_MAX
                 self._weights[layer].copy_(weight * scale[:, None, None, None])
                 bias = bias * gain
-            elif always or self._linear[layer] != weight._version:
-                if self._weights[layer].dtype != weight.dtype:
+            elif always or self._linear[layer] != version:
+                if self._weights[layer].dtype != weight.dtype or self._gates:
                     self._weights[layer].copy_(weight)
-                self._linear[layer] = weight._version
+                self._linear[layer] = version
             self._biases[layer].copy_(bias)
             self._gains[layer].copy_(gain)
         self._made = made
 
+    def _shapes(self) -> list[Tensor]:
+        """Weights in the shapes that are computed with."""
+        weights = list(self.network.weights)
+        return [self._gates.joined(w, layer) for layer, w in enumerate(weights)] if self._gates else weights
+
     def copies(self) -> dict[int, Tensor]:
         """The copies of linear layers' weights in another type, by layer. Who changes such a weight may write its
-        copy as well, and then calls `renewed`."""
+        copy as well, and then calls `renewed`. None where copies are of parts."""
+        if self._gates:
+            return {}
         weights = enumerate(zip(self._weights, self.network.weights, strict=True))
         return {i: copy for i, (copy, w) in weights if i >= len(self.network.strides) and copy.dtype != w.dtype}
 
@@ -172,6 +190,52 @@ class Passes:
         """The copies of these layers are those of the weights as they are now."""
         for layer in layers:
             self._linear[layer] = self.network.weights[layer]._version
+
+
+class _Gates:
+    """The open units of a task, and the parts of parameters that join them."""
+
+    def __init__(self, network: QNetwork) -> None:
+        self._network = network
+        self._open: list[Tensor] = []  # int64, the open units of each layer
+
+    def open(self, task: int | None) -> bool:
+        """Look at the gates of this task; whether they are others than before."""
+        found = [gain.detach().nonzero().squeeze(1) for gain in self._network.of_task(task).gains]
+        found[-1] = torch.arange(len(self._network.weights[-1]), device=found[-1].device)  # values are never left out
+        same = len(self._open) == len(found) and all(map(torch.equal, found, self._open))
+        self._open = found
+        return not same
+
+    def joined(self, weight: Tensor, layer: int) -> Tensor:
+        """The part of a layer's weights between open units."""
+        rows = weight.index_select(0, self._open[layer])
+        if layer == 0:
+            return rows
+        units, inputs = len(self._network.weights[layer - 1]), self._open[layer - 1]
+        return rows.unflatten(1, (units, -1)).index_select(1, inputs).flatten(1, 2)
+
+    def part(self, bias: Tensor, gain: Tensor, weight: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Those of a layer's open units."""
+        units = self._open[layer]
+        return bias.index_select(0, units), gain.index_select(0, units), self.joined(weight, layer)
+
+    def spread(self, found: Gradients) -> Gradients:
+        """Gradients of the parts as those of the whole: zero elsewhere."""
+        whole = Gradients([], [], [])
+        for layer, weight in enumerate(self._network.weights):
+            rows, part = self._open[layer], found.weights[layer]
+            gradient = part.new_zeros(weight.shape)
+            if layer == 0:
+                gradient[rows] = part
+            else:
+                units, inputs = len(self._network.weights[layer - 1]), self._open[layer - 1]
+                grouped = gradient.unflatten(1, (units, -1))
+                grouped[rows[:, None], inputs] = part.unflatten(1, (len(inputs), -1))
+            whole.weights.append(gradient)
+            for target, source in ((whole.biases, found.biases), (whole.gains, found.gains)):
+                target.append(source[layer].new_zeros(len(weight)).index_copy(0, rows, source[layer]))
+        return whole
 
 
 def _channels_last(x: Tensor) -> Tensor:

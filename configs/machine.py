@@ -43,7 +43,7 @@ def fastest_precision(network: str, batch: int, threads: int) -> Literal["float3
 def fastest_optimiser_code(optimiser: str, network: str, threads: int) -> Literal["eager", "compiled"]:
     """`compiled` if the optimiser can be, a C++ compiler is there, and a step on the network's largest layer is
     faster for it. Compiling takes seconds to half a minute, once a machine, so the small network is left alone."""
-    if optimiser != "rmsprop" or network == "small":
+    if optimiser != "rmsprop" or network in ("small", "wide"):
         return "eager"
     torch.set_num_threads(threads)
     steps = {}

@@ -65,8 +65,9 @@ class EmulatorConfig:
 class LearnerConfig:
     """Network and Q-learning. The loss is summed over the minibatch."""
 
-    network: Literal["paper", "nature", "small"] = "paper"
-    """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs."""
+    network: Literal["paper", "nature", "small", "wide"] = "paper"
+    """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs; wide: 0.8 M, the
+    small one twice as wide, for gates."""
     gated: float = 0.0
     """Share of every hidden layer's units that a task does without, drawn at random for each task (Masse et al. 2018;
     PAPER: 0)."""
@@ -121,8 +122,8 @@ class ConsolidationConfig:
     fisher_batches: int = 100
     """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
     floor: float = 0.0
-    """Added to every Fisher: this share of its layer's mean, on all weights between units that the task uses; keeps
-    units that are silent in the task from waking up for other tasks (PAPER: 0)."""
+    """Added to every Fisher: on all weights between units that the task uses, this share of their mean in their layer;
+    keeps units that are silent in the task from waking up for other tasks (PAPER: 0)."""
     close_silent: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
     that, and others may use the units freely; not with strength 0 (PAPER: no)."""

@@ -88,3 +88,54 @@ def test_tasks_take_turns_and_one_never_met_has_no_bias_and_unit_gain():
     passes, x = Passes(network), observations(2)
     for task in (0, 1, None, 1, 0, None):
         torch.testing.assert_close(passes.forward(x, task)[0], network(x, task).detach(), rtol=1e-4, atol=1e-5)
+
+
+# -- gates -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", ["small", "nature"])
+def test_with_gates_values_and_gradients_are_those_of_autograd(size, dtype):
+    network = make(size, dtype, gated=0.5, gate_seed=7)
+    for _ in range(3):
+        network.add_task()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.tasks.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator) * (parameter != 0)
+        for own in network.tasks:
+            for bias in own.biases:
+                bias += 0.1
+    passes, x = Passes(network), observations(6)
+    slope = torch.randn(4, 18, generator=torch.Generator().manual_seed(4))
+    for task in (1, 2, None, 1):
+        expected = network(x, task)
+        values, seen = passes.forward(x, task)
+        assert close(values, expected.detach(), TOLERANCE[dtype])
+        if task is None:
+            continue
+        network.zero_grad()
+        expected[:4].backward(slope)
+        found = passes.backward(seen.first(4), slope, task)
+        own = network.tasks[task]
+        for gradients, parameters in (
+            (found.weights, network.weights),
+            (found.biases, own.biases),
+            (found.gains, own.gains),
+        ):
+            for gradient, parameter in zip(gradients, parameters, strict=True):
+                assert gradient.shape == parameter.shape
+                assert close(gradient, parameter.grad, TOLERANCE[dtype])
+
+
+def test_a_gate_that_closes_is_noticed():
+    network = make("small", gated=0.25)
+    network.add_task()
+    passes, x = Passes(network), observations(4)
+    before, _ = passes.forward(x, 0)
+    with torch.no_grad():
+        for gain in network.tasks[0].gains[:-1]:
+            gain[:16] = 0.0
+    after, _ = passes.forward(x, 0)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, network(x, 0).detach(), rtol=1e-4, atol=1e-6)
