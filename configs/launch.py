@@ -39,8 +39,8 @@ _NOT_LEARNED_FROM = (
 ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""
 
-PLAIN_DQN = ("--tasks", "single", "--consolidation.kind", "none", "--learner.rehearsal", "0")
-"""What makes any configuration that of a plain DQN: one task and one replay for everything."""
+PLAIN_DQN = ("--tasks", "single", "--consolidation.kind", "none", "--learner.rehearsal", "0", "--learner.gated", "0")
+"""What makes any configuration that of a plain DQN: one task, one replay and the whole network for everything."""
 
 
 def train_parser() -> ArgumentParser:

@@ -111,7 +111,7 @@ def confusion_table(path: Path) -> Table:
     """confusion.csv as a table of shares: in which task the agent played each game."""
     with open(path, newline="") as file:
         head, *lines = csv.reader(file)
-    table = Table(title="In which task each game was played, share of its steps")
+    table = Table(title="In which task each game was played, share of its steps", min_width=60)
     for column in head:
         table.add_column(column, justify="left" if column == "game" else "right")
     for game, *counts in lines:
