@@ -41,13 +41,17 @@ ARCHITECTURES = {
 class TaskParameters(nn.Module):
     """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1.
 
-    `closed`: the units of each layer whose gains start at 0. They stay there, since ReLU passes nothing back at 0.
+    `gated`, `closed`: the share and the numbers of the units of each hidden layer whose gains start at 0. They stay
+    there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start at 1 / sqrt(1 - gated),
+    which makes up for the inputs that are missing.
     """
 
-    def __init__(self, units: list[int], closed: Sequence[Tensor] = ()) -> None:
+    def __init__(self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = ()) -> None:
         super().__init__()
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
+        for gain in list(self.gains)[1:]:
+            gain.data /= math.sqrt(1 - gated)
         for gain, numbers in zip(self.gains, closed, strict=False):
             gain.data[numbers] = 0.0
 
@@ -97,7 +101,7 @@ class QNetwork(nn.Module):
 
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
-        created = TaskParameters(self.units, self._closed(len(self.tasks))).to(self.weights[0].device)
+        created = TaskParameters(self.units, self.gated, self._closed(len(self.tasks))).to(self.weights[0].device)
         self.tasks.append(created)
         return created
 
