@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,35 +48,56 @@ class Job:
 
 
 def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = print) -> list[str]:
-    """Run all jobs that are not done, `processes` at a time with one core each; the names of those that failed."""
+    """Run all jobs that are not done, `processes` at a time with one core each; the names of those that failed.
+
+    Interrupted by Ctrl-C or SIGTERM it stops those that are under way, which save; all that are not done have failed.
+    """
     waiting, failed = [job for job in jobs if not job.done], []
     cores = sorted(os.sched_getaffinity(0))
     running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
     try:
-        while waiting or running:
-            for place in range(processes):
-                if place not in running and waiting:
-                    job = waiting.pop(0)
-                    running[place] = job, _start(job, cores[place % len(cores)])
-                    say(f"{job.name}: started, {len(waiting)} waiting; its output is in {_log(job)}")
-            time.sleep(1.0)
-            for place, (job, process) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[place]
-                if process.returncode == 0:
-                    keep(job.directory, job.kept)
-                    say(f"{job.name}: finished")
-                else:
-                    failed.append(job.name)
-                    how = "was stopped; start this again to resume it" if process.returncode == STOPPED else "failed"
-                    say(f"{job.name}: {how}, see {_log(job)}")
+        with _sigterm_interrupts():
+            while waiting or running:
+                for place in range(processes):
+                    if place not in running and waiting:
+                        job = waiting.pop(0)
+                        running[place] = job, _start(job, cores[place % len(cores)])
+                        say(f"{job.name}: started, {len(waiting)} waiting; its output is in {_log(job)}")
+                time.sleep(1.0)
+                for place, (job, process) in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[place]
+                    if process.returncode == 0:
+                        keep(job.directory, job.kept)
+                        say(f"{job.name}: finished")
+                    else:
+                        failed.append(job.name)
+                        stopped = process.returncode == STOPPED
+                        how = "was stopped; start this again to resume it" if stopped else "failed"
+                        say(f"{job.name}: {how}, see {_log(job)}")
+    except KeyboardInterrupt:
+        failed += [job.name for job in [*(job for job, _ in running.values()), *waiting]]
+        say(f"interrupted; start this again to go on with {', '.join(failed)}")
     finally:
-        for _, process in running.values():  # interrupted: they save and can be resumed
+        for _, process in running.values():
             process.terminate()
         for _, process in running.values():
             process.wait()
     return failed
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does; only the main thread can be told so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep(directory: Path, kept: Path) -> None:

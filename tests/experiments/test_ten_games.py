@@ -1,6 +1,8 @@
 """Agents side by side: what sets them apart, what is kept of them, and that nothing is run twice."""
 
 import json
+import os
+import signal
 from dataclasses import asdict
 from pathlib import Path
 
@@ -117,6 +119,22 @@ def test_one_that_fails_does_not_keep_the_others_from_running(tmp_path: Path, pr
     process.returncode = 1
     jobs = [Job(name, (), tmp_path / name, tmp_path / "kept" / name) for name in "abc"]
     assert run_all(jobs, 2, lambda _: None) == ["a", "b", "c"] and len(process.started) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interruption_stops_what_is_under_way_and_says_how_to_go_on(
+    tmp_path: Path, process: type[Process], number: signal.Signals
+) -> None:
+    ended: list[str] = []
+    process.poll = lambda self: os.kill(os.getpid(), number)  # type: ignore[assignment]
+    process.terminate = lambda self: ended.append("asked")  # type: ignore[attr-defined]
+    process.wait = lambda self: ended.append("waited for")  # type: ignore[attr-defined]
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    said: list[str] = []
+    jobs = [Job(name, (), tmp_path / name, tmp_path / "kept" / name) for name in "abc"]
+    assert run_all(jobs, 2, said.append) == ["a", "b", "c"] and "start this again" in said[-1]
+    assert ended == ["asked", "asked", "waited for", "waited for"]
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
 def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Path) -> None:
