@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -141,8 +141,17 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
     jobs = single_jobs(Path("configs/three_games.yaml"), 2, tmp_path, [])
     assert [job.name for job in jobs] == [f"{game}-{s}" for s in (0, 1) for game in ("road_runner", "boxing", "krull")]
     stream, alone = load("configs/three_games.yaml"), load("configs/single_game.yaml")
-    for part in ("learner", "exploration", "replay", "emulators"):
+    for part in ("exploration", "replay", "emulators"):
         assert getattr(stream, part) == getattr(alone, part)
+    assert replace(stream.learner, network="small", gated=0.0) == alone.learner  # as many units for every game
+
+
+def test_the_other_three_games_are_played_with_the_same_settings() -> None:
+    tuned, others = load("configs/three_games.yaml"), load("configs/three_others.yaml")
+    assert replace(others, stream=tuned.stream) == tuned
+    assert [visit.frames for visit in others.stream.visits] == [visit.frames for visit in tuned.stream.visits]
+    games = ({visit.game for visit in config.stream.visits} for config in (tuned, others))
+    assert set.isdisjoint(*games)
 
 
 def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
