@@ -270,6 +270,7 @@ class ContinualAgent:
                 self.task, self.task_frames[self.task], self.learner.weights, partial(self._fisher, self.task)
             )
             if report:
+                report["units_used"] = self.learner.used_share(self.task)
                 self.reports.append({name: torch.tensor(value) for name, value in report.items()})
         self.consolidation.enter(task)
         self.task, self.visit_frames = task, 0

@@ -228,14 +228,21 @@ class QLearner:
             if momentum is not None:
                 momentum.masked_fill_(mask, 0.0)
 
+    def used_share(self, task: int) -> float:
+        """The share of all hidden units that the task uses."""
+        gains = torch.cat([gain.detach() for gain in self.network.of_task(task).gains][:-1])
+        return float((gains != 0).float().mean())
+
     def loss_gradients(self, batch: Transition, task: int) -> tuple[list[Tensor], list[Tensor]]:
-        """The summed loss's gradients of the shared weights, and the hidden layers' activations [N, U, L] at L
-        positions, in float32 on the minibatch as it is; nothing is changed."""
+        """The summed loss's gradients of the shared weights, and the activations [N, U, L] at L positions of the hidden
+        layers' units that the task uses, in float32 on the minibatch as it is; nothing is changed."""
         batch = batch.to(self.device)
         values, taps = self.network.with_taps(batch.observation, task)
         loss = huber(self._error(values, batch, task)).sum()
         gradients = torch.autograd.grad(loss, self.weights)
-        return list(gradients), self._hidden(taps)
+        gains = self.network.of_task(task).gains
+        used = [activation[:, gain != 0] for activation, gain in zip(self._hidden(taps), gains, strict=False)]
+        return list(gradients), used
 
     def _hidden(self, taps: Sequence[Tap]) -> list[Tensor]:
         """The hidden layers' activations [N, U, L] at L positions."""

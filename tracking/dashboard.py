@@ -47,6 +47,7 @@ _ANCHORS: Charts = {
     ),
     "Distance from every anchor, in its own metric": ("consolidation/distance_task",),
     "Mean Fisher information of the task that was left": ("learning/fisher_mean$",),
+    "Share of hidden units that the task that was left goes on using": ("learning/units_used$",),
     "Its overlap with that of earlier tasks, per layer": ("learning/fisher_overlap_layer",),
 }
 _TASKS: Charts = {

@@ -98,6 +98,9 @@ class Learner:
         self.consolidation = consolidation
         return {}
 
+    def used_share(self, task):
+        return 1.0
+
     def fisher(self, batches, task, estimator, generator, floor):
         self.measured.append((task, estimator, len(list(batches))))
         return [torch.rand(1, generator=generator)]
@@ -422,7 +425,7 @@ def test_a_departure_is_reported_once_before_the_updates():
     step = numbered_step(0, 1)
     reports = [advance(agent, step, step) for _ in range(4)]
     assert [len(each) for each in reports] == [1, 1, 2, 1]
-    assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0}
+    assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0, "units_used": 1.0}
 
 
 def test_the_consolidation_is_handed_to_every_update():
