@@ -278,8 +278,11 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
 
 
 def build(config: Config) -> Parts:
-    """All parts of a resolved configuration; sets torch's number of threads and how memory is freed."""
+    """All parts of a resolved configuration; sets torch's number of threads, how memory is freed, and that numbers too
+    small for a full mantissa are 0: an optimiser's averages decay to them where a weight is no longer used, and a
+    processor takes ten times as long for them."""
     torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
     keep_freed_memory()
     if config.device == "cuda":
         use_cuda(config.deterministic)
