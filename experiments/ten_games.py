@@ -2,10 +2,10 @@
 
     python -m experiments.ten_games [--config configs/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
-The agents differ in an argument or two of train.py (see AGENTS). Beside them every game is learned on its own, with
-`benchmarks.learning`, for as many frames as the stream has of it. What is finished is skipped, what was stopped is
-resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the
-configuration; the report on all of them is written to benchmarks/ten_games/NAME/report (see `experiments.report`).
+The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
+its own, with `benchmarks.learning`, for as many frames as the stream has of it. What is finished is skipped, what was
+stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of
+the configuration; the report on all of them is written to benchmarks/ten_games/NAME/report (see `experiments.report`).
 More arguments are train.py's and go to every run of the stream (then with --results elsewhere).
 """
 
@@ -20,22 +20,12 @@ from pathlib import Path
 from benchmarks.learning import RESULTS as SINGLE
 from benchmarks.learning import single_game
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
 from experiments import report
+from experiments.agents import AGENTS
 from experiments.jobs import ONE_CORE, Job, run_all
-
-AGENTS = {
-    "ewc_inferred": ("--tasks", "inferred", "--consolidation.kind", "ewc"),
-    "ewc_labels": ("--tasks", "true_labels", "--consolidation.kind", "ewc"),
-    "no_penalty": ("--tasks", "inferred", "--consolidation.kind", "none"),
-    "l2": ("--tasks", "inferred", "--consolidation.kind", "l2"),
-    "rehearsal": ("--tasks", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
-    "plain_dqn": PLAIN_DQN,
-}
-"""What sets the agents apart."""
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
 _RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"

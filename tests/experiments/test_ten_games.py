@@ -11,8 +11,9 @@ import pytest
 from configs.launch import flat
 from configs.parse import load
 from experiments import jobs as jobs_module
+from experiments.agents import AGENTS
 from experiments.jobs import Job, keep, run_all
-from experiments.ten_games import AGENTS, jobs_of, main, single_jobs
+from experiments.ten_games import jobs_of, main, single_jobs
 from tests.integration.runs import TOY, write_config
 from tracking.run_directory import RunDirectory
 

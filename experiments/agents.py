@@ -1,0 +1,13 @@
+"""The agents that are compared, each in a few arguments of train.py."""
+
+from configs.launch import PLAIN_DQN
+
+AGENTS = {
+    "ewc_inferred": ("--tasks", "inferred", "--consolidation.kind", "ewc"),
+    "ewc_labels": ("--tasks", "true_labels", "--consolidation.kind", "ewc"),
+    "no_penalty": ("--tasks", "inferred", "--consolidation.kind", "none"),
+    "l2": ("--tasks", "inferred", "--consolidation.kind", "l2"),
+    "rehearsal": ("--tasks", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
+    "plain_dqn": PLAIN_DQN,
+}
+"""What sets the agents apart."""

@@ -1,0 +1,230 @@
+"""A sweep: many runs of train.py that differ in games, agents, seeds and fields of the configuration.
+
+A sweep's file says what is varied; everything else is in the configuration that it names:
+
+    config: configs/ten_games.yaml
+    sets: {count: 10, games: 10, seed: 0}      # or a list of lists of games; without it the configuration's own games
+    agents: [ewc_inferred, no_penalty]         # see experiments.agents
+    seeds: 4                                   # 0, 1, 2, 3; or a list
+    grid: {consolidation.strength: [100, 400]} # any field: every combination is run
+    settings: {frames: 1_000_000}              # any field, in every run
+    cpus: 1                                    # processor cores a run computes on
+    gpus: 0                                    # GPUs or a fraction of one that it takes
+    memory_gib: null                           # what it may need; null: as train.py estimates it
+    retries: 1                                 # how often a run that fails by itself is started again
+
+Names of runs are made of what is varied, and a run's arguments are a function of the file alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.checks import ConfigError
+from configs.parse import load
+from configs.run import numpy_generator
+from configs.schema import Config
+from envs.games import PAPER_POOL
+from experiments.agents import AGENTS
+
+POOLS = {"paper": PAPER_POOL}
+
+
+@dataclass(frozen=True)
+class DrawnSets:
+    """So many sets of so many games, each drawn without repeats from a pool: set k is a function of (seed, k)."""
+
+    count: int
+    games: int = 10
+    seed: int = 0
+    pool: str = "paper"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep's file says; see the module. `name` is that of the file."""
+
+    name: str
+    config: str
+    sets: DrawnSets | tuple[tuple[str, ...], ...] = ()
+    agents: tuple[str, ...] = ("ewc_inferred",)
+    seeds: tuple[int, ...] = (0,)
+    grid: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    cpus: int = 1
+    gpus: float = 0.0
+    memory_gib: float | None = None
+    retries: int = 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run: its name, what sets it apart, and the arguments of train.py but for --run_dir."""
+
+    name: str
+    games: str  # the set's name, "" if there is only the configuration's own
+    agent: str
+    seed: int
+    point: tuple[tuple[str, Any], ...]  # of the grid
+    arguments: tuple[str, ...]
+
+    def config(self) -> Config:
+        """Its configuration; ConfigError with one sentence if it is none."""
+        return load_arguments(self.arguments)
+
+
+def load_arguments(arguments: Sequence[str]) -> Config:
+    """The configuration that train.py would have from arguments that begin with --config FILE."""
+    return load(arguments[1], list(arguments[2:]))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The sweep in a YAML file; ConfigError with one sentence for any mistake in it."""
+    try:
+        found = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"there is no sweep in {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: a sweep is a list of fields such as 'config: configs/ten_games.yaml'")
+    return to_sweep(found, path.stem, str(path))
+
+
+def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
+    """A checked sweep from the fields of its file; `where` is named in what is wrong with them."""
+    known = [each.name for each in fields(Sweep) if each.name != "name"]
+    for key in found:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise ConfigError(f"{where}: unknown field {key}" + (f"; did you mean {near[0]}?" if near else ""))
+    if "config" not in found:
+        raise ConfigError(f"{where}: config: name the configuration that the runs begin with")
+    grid = _mapping(found.get("grid", {}), f"{where}: grid")
+    memory = found.get("memory_gib")
+    sweep = Sweep(
+        name,
+        str(found["config"]),
+        _sets(found.get("sets", ()), where),
+        agents=tuple(_listed(found.get("agents", Sweep.agents), f"{where}: agents", str)),
+        seeds=_seeds(found.get("seeds", Sweep.seeds), where),
+        grid={key: tuple(_listed(values, f"{where}: grid.{key}", object)) for key, values in grid.items()},
+        settings=_mapping(found.get("settings", {}), f"{where}: settings"),
+        cpus=_number(found.get("cpus", Sweep.cpus), f"{where}: cpus", int, 1),
+        gpus=_number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0),
+        memory_gib=None if memory is None else _number(memory, f"{where}: memory_gib", float, 0),
+        retries=_number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0),
+    )
+    for agent in sweep.agents:
+        if agent not in AGENTS:
+            raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    for trial in trials(sweep):
+        try:
+            if trial.config().stream.order == "listed" and trial.games:
+                raise ConfigError("sets need a configuration whose stream.order is rounds or uniform, not listed")
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {trial.name}: {error}") from None
+    return sweep
+
+
+def trials(sweep: Sweep) -> list[Trial]:
+    """All runs: seed by seed, so that a sweep that is cut short has all agents and sets of the first seeds."""
+    found = []
+    sets = game_sets(sweep)
+    points = list(itertools.product(*([(key, value) for value in values] for key, values in sweep.grid.items())))
+    for seed, (games, drawn), agent, point in itertools.product(sweep.seeds, sets.items(), sweep.agents, points):
+        settings = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point]
+        name = "-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]).replace("/", "_")
+        arguments = ["--config", sweep.config, "--seed", str(seed), "--threads", str(sweep.cpus)]
+        arguments += ["--emulators.threads", str(sweep.cpus), *AGENTS[agent]]
+        if drawn:
+            arguments += ["--stream.games", _text(list(drawn))]
+        for key, value in [*sweep.settings.items(), *point]:
+            arguments += [f"--{key}", _text(value)]
+        found.append(Trial(name, games, agent, seed, point, tuple(arguments)))
+    names = [trial.name for trial in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two runs would be called {name}: name every seed, agent and value of the grid once")
+    return found
+
+
+def game_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """{name: games}; one of no name and no games if the configuration's own are played."""
+    if isinstance(sweep.sets, DrawnSets):
+        pool, drawn = POOLS[sweep.sets.pool], []
+        for k in range(sweep.sets.count):
+            rng = numpy_generator(sweep.sets.seed, f"games of set {k}")
+            drawn.append(tuple(pool[i] for i in rng.permutation(len(pool))[: sweep.sets.games]))
+        return {f"set{k}": games for k, games in enumerate(drawn)}
+    return {f"set{k}": games for k, games in enumerate(sweep.sets)} or {"": ()}
+
+
+def as_yaml(sweep: Sweep) -> str:
+    """The sweep as text that `read_sweep` reads back to an equal one, in a file of its name."""
+    found = {key: value for key, value in asdict(sweep).items() if key != "name"}
+    found["sets"] = found["sets"] if isinstance(sweep.sets, DrawnSets) else [list(games) for games in sweep.sets]
+    found |= {"agents": list(sweep.agents), "seeds": list(sweep.seeds)}
+    found["grid"] = {key: list(values) for key, values in sweep.grid.items()}
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+def _text(value: Any) -> str:
+    """As it is given on a command line."""
+    if isinstance(value, str):
+        return value
+    return " ".join(yaml.safe_dump(value, default_flow_style=True, width=10**6).replace("\n...", "").split())
+
+
+def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
+    if isinstance(found, dict):
+        known = [each.name for each in fields(DrawnSets)]
+        if unknown := [key for key in found if key not in known]:
+            raise ConfigError(f"{where}: sets.{unknown[0]}: unknown; there are {', '.join(known)}")
+        if "count" not in found:
+            raise ConfigError(f"{where}: sets.count: say how many sets are drawn")
+        numbers = {
+            key: _number(found.get(key, default), f"{where}: sets.{key}", int, least)
+            for key, default, least in (("count", None, 1), ("games", 10, 1), ("seed", 0, 0))
+        }
+        pool = found.get("pool", "paper")
+        if pool not in POOLS:
+            raise ConfigError(f"{where}: sets.pool: there is no {pool!r}; choose from {', '.join(POOLS)}")
+        if numbers["games"] > len(POOLS[pool]):
+            raise ConfigError(f"{where}: sets.games: the pool {pool} has {len(POOLS[pool])} games")
+        return DrawnSets(**numbers, pool=pool)
+    listed = _listed(found, f"{where}: sets", list, empty=True)
+    return tuple(tuple(_listed(games, f"{where}: sets[{k}]", str)) for k, games in enumerate(listed))
+
+
+def _seeds(found: Any, where: str) -> tuple[int, ...]:
+    if isinstance(found, int) and not isinstance(found, bool):
+        return tuple(range(_number(found, f"{where}: seeds", int, 1)))
+    return tuple(
+        _number(each, f"{where}: seeds[{i}]", int, 0) for i, each in enumerate(_listed(found, f"{where}: seeds", int))
+    )
+
+
+def _listed(found: Any, where: str, kind: type, empty: bool = False) -> list[Any]:
+    if not isinstance(found, (list, tuple)) or not (found or empty) or not all(isinstance(x, kind) for x in found):
+        raise ConfigError(f"{where}: give a list{'' if kind is object else ' of ' + kind.__name__}, is {found!r}")
+    return list(found)
+
+
+def _mapping(found: Any, where: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: give fields by their dotted names, is {found!r}")
+    return {str(key): value for key, value in found.items()}
+
+
+def _number(found: Any, where: str, kind: type[int] | type[float], least: float) -> Any:
+    if isinstance(found, bool) or not isinstance(found, int | kind) or not found >= least:
+        raise ConfigError(f"{where}: must be a number of at least {least}, is {found!r}")
+    return kind(found)
