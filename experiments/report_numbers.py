@@ -210,19 +210,25 @@ def game_rows(material: Material) -> list[Row]:
 
 def agent_rows(material: Material) -> list[Row]:
     """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much it has retained beyond the
-    first agent (mean over games)."""
+    first agent (mean over games), in human-normalised scores and as fractions of what single-game runs reach. The
+    fractions leave out the game that was played last, whose own plasticity stands beside them."""
     rows: list[Row] = []
     reference = measures(material, material.agents[0])["retained"]
+    reference_kept = _but_the_last(material, material.agents[0])
     for agent in material.agents:
         values = measures(material, agent)
         whole = [(normalised(run), run.frames, run.visits) for run in agent.runs]
         nothing = np.zeros(len(material.games))
+        kept = _but_the_last(material, agent)
+        last = np.stack([its[[run.visits[-1][0]]] for its, run in zip(values["plasticity"], agent.runs, strict=True)])
         backward = np.array([[retention.backward_transfer(*each)] for each in whole])
         forward = np.array([[retention.forward_transfer(*each, nothing)] for each in whole])
         every: dict[str, tuple[np.ndarray, Callable[[np.ndarray], Any]]] = {
             "total_clipped": (values["retained"], _totals),
             "retained_iqm": (values["retained"], retention.iqm),
             "learned_iqm": (values["learned"], retention.iqm),
+            "kept_fraction": (kept, _mean_of_known),
+            "last_plasticity": (last, retention.grand_mean),
             "forgetting": (values["forgetting"], retention.grand_mean),
             "plasticity": (values["plasticity"], retention.grand_mean),
             "backward_transfer": (backward, retention.grand_mean),
@@ -234,7 +240,25 @@ def agent_rows(material: Material) -> list[Row]:
             difference = retention.grand_mean(mine) - retention.grand_mean(reference)
             both = retention.difference_interval(mine, reference, generator, count=_RESAMPLES)
             numbers["retained_beyond_first"] = (difference, both)
+            generator, difference = numpy_generator(0, "report"), _mean_of_known(kept) - _mean_of_known(reference_kept)
+            both = retention.difference_interval(kept, reference_kept, generator, _mean_of_known, _RESAMPLES)
+            numbers["kept_beyond_first"] = (difference, both)
         for measure, (mean, (low, high)) in numbers.items():
             row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
             rows.append({**row, "mean": float(mean), "low": float(low), "high": float(high)})
     return rows
+
+
+def _but_the_last(material: Material, agent: Agent) -> np.ndarray:
+    """Retained fractions [S, G], NaN for the game that a run has played last."""
+    found = measures(material, agent)["retained_fraction"].copy()
+    for row, run in zip(found, agent.runs, strict=True):
+        row[run.visits[-1][0]] = NAN
+    return found
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    """[S, G]: the mean over seeds within every game, then over the games that have a number."""
+    means = retention.mean_over_seeds(values)
+    known = means[~np.isnan(means)]
+    return float(known.mean()) if known.size else NAN

@@ -62,6 +62,20 @@ class RunDirectory:
             raise RunDirectoryError(f"there is no run to resume in {self.path}: it has no {self.config.name}")
         self._acquire()
 
+    def busy(self) -> bool:
+        """Whether a process works in it."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def close(self) -> None:
         """Give the lock back."""
         if self._lock is not None:

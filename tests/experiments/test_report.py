@@ -173,6 +173,23 @@ def test_agents_in_single_numbers(material):
     assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_beyond_first"]
 
 
+def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, runs, tmp_path):
+    """toy_catch alone reaches 1; toy_avoid, alone 0.8 in human-normalised scores, is played last."""
+    avoid = make_run(tmp_path / "avoid-1", 1, [[0, 4, 4, 4]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
+    complete = read_material([run.path for agent in material.agents for run in agent.runs], [runs["alone-1"], avoid])
+    last = {agent.name: complete.games[agent.runs[0].visits[-1][0]] for agent in complete.agents}
+    assert last == {"ewc": "toy_avoid", "told": "toy_avoid"}
+    rows = numbers.agent_rows(complete)
+    kept, beyond = (chosen(rows, agent="told", measure=name) for name in ("kept_fraction", "kept_beyond_first"))
+    assert numbers_in(chosen(rows, agent="ewc", measure="kept_fraction")) == (0.65, 0.6, 0.7)
+    assert kept["mean"] == pytest.approx(11 / 30) and np.isnan(kept["low"])  # one seed
+    assert beyond["mean"] == pytest.approx(11 / 30 - 0.65)
+    plastic = numbers.game_rows(complete)
+    for agent in ("ewc", "told"):
+        own = chosen(plastic, agent=agent, game="toy_avoid", measure="plasticity")
+        assert chosen(rows, agent=agent, measure="last_plasticity")["mean"] == pytest.approx(own["mean"])
+
+
 def test_the_total_over_time(material):
     rows = numbers.total_rows(material, NOWHERE)
     assert [row["frames"] for row in rows if row["agent"] == "ewc"] == [50, 100, 150, 200]

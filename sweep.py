@@ -1,0 +1,161 @@
+"""Run a sweep: many runs of train.py, on this machine or on a Ray cluster.
+
+    python sweep.py configs/sweeps/figure3b.yaml [--dir runs/sweeps/mine] [--address auto] [--dry_run]
+    python sweep.py --resume runs/sweeps/figure3b       # go on; what is finished is never run again
+    python sweep.py --status runs/sweeps/figure3b       # one line per run
+    python sweep.py --report runs/sweeps/figure3b       # what came of it, so far
+
+Exit codes: 0 all runs finished, 75 stopped and resumable, 1 some failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from configs.checks import ConfigError
+from experiments import sweep_report
+from experiments.sweep_runs import SweepError, is_finished, place, places, run_all, start_ray
+from experiments.sweep_status import describe, plan_sweep, state, status_table
+from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
+from tracking.files import write_text
+from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
+
+_SECONDS = 5.0  # between lines of progress where there is no terminal to redraw
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__.split("\n")[0])
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("sweep", type=Path, nargs="?", help="the sweep's YAML file (see experiments/sweeps.py)")
+    what.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this directory")
+    what.add_argument("--status", type=Path, metavar="DIR", help="how it stands: one line per run")
+    what.add_argument("--report", type=Path, metavar="DIR", help="write the report on its finished runs")
+    parser.add_argument("--dir", type=Path, help="the directory of a new sweep (default: runs/sweeps/NAME)")
+    parser.add_argument("--address", help="of a Ray cluster, 'auto' for the one on this machine (default: none)")
+    parser.add_argument("--dry_run", action="store_true", help="show the plan and stop")
+    parser.add_argument("--unmeasured", action="store_true", help="plan without measuring the speed, which takes 15 s")
+    options = parser.parse_args(arguments)
+    try:
+        if options.status:
+            Console().print(status_table(trials(_in(options.status)), options.status.absolute()))
+            return FINISHED
+        if options.report:
+            return _report(_in(options.report), options.report.absolute())
+        sweep = _in(options.resume) if options.resume else read_sweep(options.sweep)
+        directory = (options.resume or options.dir or Path("runs/sweeps") / sweep.name).absolute()
+        if options.dry_run:
+            return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=True)
+        with _own(directory, sweep):
+            return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=False)
+    except (ConfigError, SweepError, sweep_report.ReportError) as error:
+        print(f"sweep.py: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _in(directory: Path) -> Sweep:
+    """The sweep that a directory is of."""
+    file = directory / "sweep.yaml"
+    if not file.is_file():
+        raise SweepError(f"there is no sweep in {directory}: it has no sweep.yaml")
+    return read_sweep(file)
+
+
+@contextmanager
+def _own(directory: Path, sweep: Sweep) -> Iterator[None]:
+    """Make the directory this sweep's, and keep other drivers out of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SweepError(f"another sweep.py is working in {directory}") from None
+        file = directory / "sweep.yaml"
+        if file.is_file() and trials(read_sweep(file)) != trials(sweep):
+            raise SweepError(
+                f"{directory} holds another sweep: choose another --dir, or go on with --resume {directory}"
+            )
+        write_text(file, as_yaml(sweep))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _run(sweep: Sweep, directory: Path, address: str | None, measure: bool, dry: bool) -> int:
+    runs = trials(sweep)
+    finished = [trial.name for trial in runs if is_finished(directory, trial.name)]
+    measure = measure and len(finished) < len(runs)
+    planned = plan_sweep(sweep, runs, finished, measure)
+    ray = start_ray(address)
+    try:
+        print(describe(planned, places(planned.needs, ray.nodes())), flush=True)
+        if dry:
+            return FINISHED
+        with _Watch(runs, directory) as watch:
+            codes = run_all(ray, runs, directory, planned.needs, sweep.retries, watch)
+    finally:
+        ray.shutdown()
+    failed = [name for name, code in codes.items() if code not in (FINISHED, STOPPED)]
+    for name in failed:
+        print(f"{name}: failed, see {place(directory, name).log}", file=sys.stderr)
+    if STOPPED in codes.values():
+        print(f"stopped; go on with: python sweep.py --resume {directory}")
+        return STOPPED
+    if any(code == FINISHED for code in codes.values()):
+        _report(sweep, directory)
+    return FAILED if failed else FINISHED
+
+
+def _report(sweep: Sweep, directory: Path) -> int:
+    for line in sweep_report.write_report(sweep, directory):
+        print(line)
+    return FINISHED
+
+
+class _Watch:
+    """Shows how the runs stand: a table that redraws itself, or where there is no terminal a line for every change."""
+
+    def __init__(self, runs: Sequence[Trial], directory: Path) -> None:
+        self.runs = runs
+        self.directory = directory
+        self.console = Console()
+        self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self.shown: dict[str, str] = {}
+        self.moment = 0.0
+
+    def __enter__(self) -> _Watch:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, known: Mapping[str, str]) -> None:
+        """Once a second or so."""
+        if self.live:
+            if time.monotonic() - self.moment > _SECONDS:
+                self.live.update(status_table(self.runs, self.directory, known), refresh=True)
+                self.moment = time.monotonic()
+            return
+        for trial in self.runs:
+            now = state(place(self.directory, trial.name), known.get(trial.name))
+            if now != self.shown.get(trial.name, "waiting"):
+                print(f"{trial.name}: {now}", flush=True)
+                self.shown[trial.name] = now
+
+
+if __name__ == "__main__":
+    sys.exit(main())
