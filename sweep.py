@@ -24,6 +24,7 @@ from rich.live import Live
 
 from configs.checks import ConfigError
 from experiments import sweep_report
+from experiments.report_data import ReportError
 from experiments.sweep_runs import SweepError, is_finished, place, places, run_all, start_ray
 from experiments.sweep_status import describe, plan_sweep, state, status_table
 from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=True)
         with _own(directory, sweep):
             return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=False)
-    except (ConfigError, SweepError, sweep_report.ReportError) as error:
+    except (ConfigError, SweepError, ReportError) as error:
         print(f"sweep.py: {error}", file=sys.stderr)
         return BAD_INPUT
 
@@ -83,9 +84,7 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[None]:
             raise SweepError(f"another sweep.py is working in {directory}") from None
         file = directory / "sweep.yaml"
         if file.is_file() and trials(read_sweep(file)) != trials(sweep):
-            raise SweepError(
-                f"{directory} holds another sweep: choose another --dir, or go on with --resume {directory}"
-            )
+            raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {directory}")
         write_text(file, as_yaml(sweep))
         yield
     finally:

@@ -61,12 +61,12 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     if any(row["agent"] in numbers.PAPER.values() for row in rows):
         caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
     figure = figures.draw_totals(rows, len(games))
-    yield "All games together", _picture(out, "figure_3b", rows, figure, caption)
+    yield "All games together", write_picture(out, "figure_3b", rows, figure, caption)
 
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     write_rows(out / "figure_3a_schedule.csv", schedule)
     figure = figures.draw_scores(schedule, rows, games)
-    yield "Game by game over time", _picture(out, "figure_3a", rows, figure, _schedule_caption(material))
+    yield "Game by game over time", write_picture(out, "figure_3a", rows, figure, _schedule_caption(material))
 
     rows = numbers.own_play_rows(material)
     caption = (
@@ -75,7 +75,7 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
         "Dotted: random play; dashed: a human tester."
     )
     figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
-    yield "Beside single-game runs", _picture(out, "figure_4", rows, figure, caption)
+    yield "Beside single-game runs", write_picture(out, "figure_4", rows, figure, caption)
 
     rows = numbers.game_rows(material)
     write_rows(out / "games.csv", rows)
@@ -100,7 +100,9 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
         ("Learning", "learning", figures.LEARNING, f"Learning {over}", "Nothing was learned yet."),
     ):
         rows = logs.metric_rows(material, list(metrics))
-        shown = _picture(out, name, rows, figures.draw_metrics(rows, metrics), caption) if rows else html.note(nothing)
+        shown = (
+            write_picture(out, name, rows, figures.draw_metrics(rows, metrics), caption) if rows else html.note(nothing)
+        )
         yield heading, shown
     rows = logs.overlap_rows(material)
     caption = (
@@ -109,7 +111,7 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
     )
     if rows:
         figure = figures.draw_overlaps(rows, material.games)
-        yield "Fisher overlap between games", _picture(out, "fisher_overlap", rows, figure, caption)
+        yield "Fisher overlap between games", write_picture(out, "fisher_overlap", rows, figure, caption)
     else:
         yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
 
@@ -155,7 +157,7 @@ def _unused(material: Material) -> str:
     return html.note(f"Not used, because the others do not play their game: {names}.") if names else ""
 
 
-def _picture(out: Path, name: str, rows: Sequence[Row], figure: Figure, caption: str) -> str:
+def write_picture(out: Path, name: str, rows: Sequence[Row], figure: Figure, caption: str) -> str:
     """Write a figure's three files; returns it as HTML."""
     write_rows(out / f"{name}.csv", rows)
     figure.savefig(out / f"{name}.png", dpi=150)

@@ -66,12 +66,12 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
         for i, (agent, its) in enumerate(by(scores, "agent").items()):
             points = [row for row in its if row["game"] == game]
             x, y = [row["frames"] / scale for row in points], [row["score"] for row in points]
-            panel.plot(x, y, **_style(i, len(x)), label=agent)
+            panel.plot(x, y, **line_style(i, len(x)), label=agent)
         panel.set_title(game, loc="left", fontsize=8)
     figure.supylabel("human-normalised score", fontsize=8)
     panels[-1].set_xlabel(unit)
     panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
-    return _finished(figure, [bars, *panels], panels)
+    return finished(figure, [bars, *panels], panels)
 
 
 def draw_totals(rows: Sequence[Row], games: int) -> Figure:
@@ -86,7 +86,7 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
         if name == SINGLE:
             axes.plot(x, y, color="black", linewidth=1, linestyle=(0, (6, 2)), label=name)
         elif name in ours:
-            style = _style(ours.index(name), len(x))
+            style = line_style(ours.index(name), len(x))
             axes.plot(x, y, **style, label=name)
             axes.fill_between(
                 x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
@@ -100,7 +100,7 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
     axes.set_xlim(left=0)
     axes.set_xlabel(unit)
     axes.set_ylabel(f"total clipped human-normalised score\n({games} games, at most {games})", fontsize=8)
-    return _finished(figure, [axes], [axes])
+    return finished(figure, [axes], [axes])
 
 
 def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[float], human: Sequence[float]) -> Figure:
@@ -114,7 +114,7 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
         for name, its in agents.items():
             for run in by([row for row in its if row["game"] == game], "seed").values():
                 x, y = [row["own_frames"] / scale for row in run], [row["raw_fresh"] for row in run]
-                style = {"color": "black", "linewidth": 1} if name == SINGLE else _style(ours.index(name), len(x))
+                style = {"color": "black", "linewidth": 1} if name == SINGLE else line_style(ours.index(name), len(x))
                 panel.plot(x, y, **style, label=name)
                 if name != SINGLE:
                     panel.vlines(x, y, [row["raw_left"] for row in run], color=style["color"], linewidth=0.7, alpha=0.7)
@@ -122,7 +122,7 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
         panel.set_xlim(left=0)
     figure.supxlabel(unit.replace("frames", "frames of the game itself"), fontsize=8)
     figure.supylabel("raw score", fontsize=8)
-    return _finished(figure, panels, panels)
+    return finished(figure, panels, panels)
 
 
 def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> Figure:
@@ -135,7 +135,7 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> 
         title, logarithmic = names[metric]
         for name, points in by(its, "agent").items():
             x = [row["frames"] / scale for row in points]
-            style = _style(agents.index(name), len(x))
+            style = line_style(agents.index(name), len(x))
             panel.plot(x, [row["mean"] for row in points], **style, label=name)
             band = [row["least"] for row in points], [row["most"] for row in points]
             panel.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0)
@@ -144,7 +144,7 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> 
         panel.set_title(title, loc="left", fontsize=8)
         panel.set_xlim(0, 1.01 * max(row["frames"] for row in rows) / scale)
     figure.supxlabel(unit, fontsize=8)
-    return _finished(figure, panels, panels)
+    return finished(figure, panels, panels)
 
 
 def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
@@ -189,7 +189,7 @@ def frame_unit(end: float) -> tuple[float, str]:
     return (1e6, "environment frames [millions]") if end >= 5e4 else (1e3, "environment frames [thousands]")
 
 
-def _style(i: int, points: int) -> dict[str, Any]:
+def line_style(i: int, points: int) -> dict[str, Any]:
     """Of the i-th agent's lines; marked where the points are few."""
     marked = {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 3} if points <= 25 else {}
     turn = i // len(COLOURS) + i
@@ -211,7 +211,7 @@ def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, cells[:count]
 
 
-def _finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) -> Figure:
+def finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) -> Figure:
     """Small numbers at the axes, no frame, and one legend for all panels above them."""
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)

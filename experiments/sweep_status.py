@@ -63,9 +63,8 @@ def describe(planned: SweepPlan, places: int) -> str:
     ]
     if planned.seconds is not None:
         at_once = max(1, min(places, planned.runs - planned.finished))
-        lines.append(
-            f"duration: about {planned.seconds / at_once / 3600:.1f} hours ({planned.seconds / 3600:.1f} one after another)"
-        )
+        hours = planned.seconds / 3600
+        lines.append(f"duration: about {hours / at_once:.1f} hours ({hours:.1f} one after another)")
     return "\n".join(lines)
 
 

@@ -1,0 +1,175 @@
+"""What came of a sweep: the agents over all sets of games and seeds, and a page for every set.
+
+An agent here is what a sweep varies besides games and seeds: an agent of `experiments.agents` at a point of the grid.
+A run's score in a game is its human-normalised score, averaged over the run's last three evaluations; a game in each
+set that it is played in is a task of its own. Written into the sweep's directory, under report/: sweep.html,
+summary.csv, profile.svg, .png and .csv, and SET/report.html for every set (see `experiments.report`).
+
+Axes: S seeds, T tasks, K thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from configs.run import numpy_generator
+from evaluation import aggregates, retention
+from experiments import report
+from experiments import report_figures as figures
+from experiments import report_page as html
+from experiments.report_agents import read_material
+from experiments.report_data import ReportError, Run, read_run
+from experiments.report_numbers import Row, normalised
+from experiments.sweep_runs import is_finished, place
+from experiments.sweeps import Sweep, Trial, game_sets, trials
+from tracking.files import write_text
+
+_RESAMPLES = 2000
+_THRESHOLDS = 101
+NAN = float("nan")
+
+
+def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
+    """Write the report on the runs that are finished; yields lines for the console. ReportError if there is none."""
+    done = [trial for trial in trials(sweep) if is_finished(directory, trial.name)]
+    if not done:
+        raise ReportError(f"no run in {directory} is finished yet")
+    runs = {trial.name: read_run(place(directory, trial.name).run.path) for trial in done}
+    out = directory / "report"
+    out.mkdir(exist_ok=True)
+    tables = score_tables(sweep, done, runs)
+    rows = summary_rows(tables)
+    report.write_rows(out / "summary.csv", rows)
+    profile = profile_rows(tables)
+    picture = report.write_picture(out, "profile", profile, draw_profile(profile), _CAPTION)
+    sections = [
+        ("In single numbers", _summary(rows) + html.note(_WORDS)),
+        ("Performance profiles", picture),
+    ]
+    pages = []
+    for name in game_sets(sweep):
+        several = [runs[trial.name].path for trial in done if trial.games == name]
+        if several and len(runs[next(t.name for t in done if t.games == name)].games) > 1:
+            material = read_material(several, [])
+            pages.append(report.write_report(material, out / (name or "games"), name or sweep.name, report.PAPER))
+    if pages:
+        links = "".join(f'<li><a href="{page.relative_to(out)}">{page.parent.name}</a></li>' for page in pages)
+        sections.append(("Every set of games", f"<ul>{links}</ul>"))
+    page = out / "sweep.html"
+    write_text(page, html.page(f"{sweep.name}: {len(done)} of {len(trials(sweep))} runs", sections))
+    for row in rows:
+        if row["measure"] in ("total", "iqm"):
+            yield f"{row['agent']}: {MEASURES[row['measure']]} {html.with_interval(row)}"
+    yield f"written: {page}"
+
+
+# -- numbers --------------------------------------------------------------------------------------------------------
+
+MEASURES = {
+    "total": "total clipped human-normalised score, mean over sets",
+    "iqm": "interquartile mean of human-normalised scores",
+    "improvement": "probability of improvement over the first agent",
+}
+
+
+def agent_name(trial: Trial) -> str:
+    """Of the agent at its point of the grid."""
+    return ", ".join([trial.agent, *(f"{key.rsplit('.', 1)[-1]} {value}" for key, value in trial.point)])
+
+
+def score_tables(sweep: Sweep, done: Sequence[Trial], runs: dict[str, Run]) -> dict[str, dict[str, np.ndarray]]:
+    """{agent: {set of games: scores [S, T]}}; a seed whose run is not there is a row of NaN."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for trial in done:
+        run = runs[trial.name]
+        scores = dict(zip(run.games, retention.retained(normalised(run)), strict=True))
+        sets = found.setdefault(agent_name(trial), {})
+        table = sets.setdefault(trial.games, np.full((len(sweep.seeds), len(scores)), NAN))
+        table[sweep.seeds.index(trial.seed)] = [scores[game] for game in sorted(scores)]
+    return found
+
+
+def summary_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
+    """agent, seeds, measure, mean, low, high."""
+    rows: list[Row] = []
+    first = next(iter(tables.values()))
+    for agent, sets in tables.items():
+        every = np.hstack(list(sets.values()))
+        totals = np.stack([retention.total_clipped(scores.T) for scores in sets.values()], axis=1)  # [S, sets]
+        shared = [name for name in sets if name in first]
+        numbers = {
+            "total": (float(retention.grand_mean(totals)), *_interval(totals, retention.grand_mean)),
+            "iqm": (retention.iqm(every), *_interval(every, retention.iqm)),
+        }
+        if sets is not first and shared:
+            mine, its = (np.hstack([each[name] for name in shared]) for each in (sets, first))
+            bounds = aggregates.improvement_interval(mine, its, numpy_generator(0, "sweep"), _RESAMPLES)
+            numbers["improvement"] = (aggregates.probability_of_improvement(mine, its), *bounds)
+        seeds = int((~np.isnan(every)).any(1).sum())
+        for measure, (mean, low, high) in numbers.items():
+            rows.append({"agent": agent, "seeds": seeds, "measure": measure, "mean": mean, "low": low, "high": high})
+    return rows
+
+
+def profile_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
+    """agent, threshold, share, low, high."""
+    pooled = {agent: np.hstack(list(sets.values())) for agent, sets in tables.items()}
+    least, most = (float(f([f(scores) for scores in pooled.values()])) for f in (np.nanmin, np.nanmax))
+    thresholds = np.linspace(min(0.0, least), max(1.0, most), _THRESHOLDS)
+    rows: list[Row] = []
+    for agent, scores in pooled.items():
+        shares = aggregates.performance_profile(scores, thresholds)
+        low, high = aggregates.profile_interval(scores, thresholds, numpy_generator(0, "sweep"), _RESAMPLES)
+        for numbers in zip(thresholds.tolist(), shares.tolist(), low.tolist(), high.tolist(), strict=True):
+            rows.append({"agent": agent, **dict(zip(("threshold", "share", "low", "high"), numbers, strict=True))})
+    return rows
+
+
+def _interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[float, float]:
+    low, high = retention.stratified_bootstrap(values, statistic, numpy_generator(0, "sweep"), _RESAMPLES)
+    return float(low), float(high)
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+_CAPTION = (
+    "The share of runs whose human-normalised score in a game is above a threshold, mean over games; the band is the "
+    "95 % interval, seeds resampled within every game."
+)
+_WORDS = (
+    "In brackets 95 % intervals, seeds resampled within every game and set (Agarwal et al. 2021); a single seed has "
+    "none. The total is the paper's: scores clipped at 1 and summed over the games of a set."
+)
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    agents = figures.by(rows, "agent")
+    lines = [
+        [agent, str(its[0]["seeds"]), *(_of(its, measure) for measure in MEASURES)] for agent, its in agents.items()
+    ]
+    return html.table(("agent", "seeds", *MEASURES.values()), lines)
+
+
+def _of(rows: Sequence[Row], measure: str) -> str:
+    return next((html.with_interval(row) for row in rows if row["measure"] == measure), "–")
+
+
+def draw_profile(rows: Sequence[Row]) -> Figure:
+    """A line per agent with its band."""
+    figure = Figure(figsize=(figures.WIDTH, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, (agent, its) in enumerate(figures.by(rows, "agent").items()):
+        style = figures.line_style(i, len(its))
+        x = [row["threshold"] for row in its]
+        axes.plot(x, [row["share"] for row in its], **style, label=agent)
+        axes.fill_between(
+            x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
+        )
+    axes.set_xlabel("human-normalised score")
+    axes.set_ylabel("share of runs above it", fontsize=8)
+    axes.set_ylim(-0.02, 1.02)
+    return figures.finished(figure, [axes], [axes])
