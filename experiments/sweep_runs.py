@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import socket
@@ -33,6 +34,7 @@ _LOCK_SECONDS = 60.0  # that a process which is being killed may still hold the 
 _SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
 _PR_SET_PDEATHSIG = 1
 _GIB = 2**30
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 class SweepError(Exception):
@@ -137,20 +139,19 @@ def run_all(
     {name: "waiting", "running" or "failed"} of what is not finished. Ctrl-C and SIGTERM have all runs save and stop;
     their code is STOPPED.
     """
-    remote = ray.remote(execute).options(
-        num_cpus=needs.cpus, num_gpus=needs.gpus, memory=needs.memory_bytes, max_retries=-1
-    )
+    remote = ray.remote(execute)
+    asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": -1}
 
     def submit(trial: Trial) -> Any:
-        return remote.options(name=trial.name).remote(str(directory), trial.name, trial.arguments)
+        return remote.options(name=trial.name, **asked).remote(str(directory), trial.name, trial.arguments)
 
     codes = {trial.name: FINISHED for trial in trials if is_finished(directory, trial.name)}
     under_way = {submit(trial): trial for trial in trials if trial.name not in codes}
     left = {trial.name: retries for trial in trials}
     stopping = False
-    with _interrupts() as asked:
+    with _interrupts() as signals:
         while under_way:
-            if asked and not stopping:
+            if signals and not stopping:
                 stopping = True
                 for reference in under_way:
                     ray.cancel(reference)
@@ -175,7 +176,7 @@ def start_ray(address: str | None) -> Any:
         raise SweepError("a sweep needs Ray, which is not installed: make sweep installs it") from None
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        ray.init(address=address or "local", include_dashboard=None if address else False, log_to_driver=False)
+        ray.init(address=address or "local", include_dashboard=None if address else False, **_QUIET)
     except ConnectionError as error:
         raise SweepError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
     return ray
