@@ -12,7 +12,7 @@ print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\
 endef
 export LIST
 
-.PHONY: setup train test lint types check clean
+.PHONY: setup train sweep test lint types check clean
 
 setup: $(VENV)/.complete
 
@@ -28,6 +28,11 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 train: setup
 	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
 	else $(BIN)/python train.py --config configs/quick.yaml --run_dir $(RUN_DIR); fi
+
+# Ray, which sweep.py runs on.
+sweep: setup
+	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sweep"]))')
+	@echo 'ready: $(BIN)/python sweep.py configs/sweeps/small.yaml'
 
 test: setup
 	$(BIN)/python -m pytest

@@ -19,15 +19,17 @@ Names of runs are made of what is varied, and a run's arguments are a function o
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from configs.checks import ConfigError
+from configs.launch import ON_CPU
 from configs.parse import load
 from configs.run import numpy_generator
 from configs.schema import Config
@@ -76,13 +78,15 @@ class Trial:
     arguments: tuple[str, ...]
 
     def config(self) -> Config:
-        """Its configuration; ConfigError with one sentence if it is none."""
-        return load_arguments(self.arguments)
+        """Its configuration, without a GPU where there is none; ConfigError with one sentence if it is none."""
+        here = [] if torch.cuda.is_available() else ON_CPU
+        _, preset, _, seed, *others = self.arguments
+        return replace(_loaded(preset, *others, *here), seed=int(seed))
 
 
-def load_arguments(arguments: Sequence[str]) -> Config:
-    """The configuration that train.py would have from arguments that begin with --config FILE."""
-    return load(arguments[1], list(arguments[2:]))
+@functools.cache
+def _loaded(preset: str, *overrides: str) -> Config:
+    return load(preset, list(overrides))
 
 
 def read_sweep(path: Path) -> Sweep:
