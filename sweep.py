@@ -98,7 +98,12 @@ def _run(sweep: Sweep, directory: Path, address: str | None, measure: bool, dry:
     planned = plan_sweep(sweep, runs, finished, measure)
     ray = start_ray(address)
     try:
-        print(describe(planned, places(planned.needs, ray.nodes())), flush=True)
+        try:
+            at_once = places(planned.needs, ray.nodes())
+        except SweepError:
+            print(describe(planned, 0), flush=True)
+            raise
+        print(describe(planned, at_once), flush=True)
         if dry:
             return FINISHED
         with _Watch(runs, directory) as watch:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import difflib
 import functools
 import itertools
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,12 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     for agent in sweep.agents:
         if agent not in AGENTS:
             raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
-    for trial in trials(sweep):
+    runs = trials(sweep)
+    names = Counter(trial.name for trial in runs)
+    for trial in runs:
         try:
+            if names[trial.name] > 1:
+                raise ConfigError("two runs have this name: name every seed, agent and value of the grid once")
             if trial.config().stream.order == "listed" and trial.games:
                 raise ConfigError("sets need a configuration whose stream.order is rounds or uniform, not listed")
         except ConfigError as error:
@@ -153,10 +158,6 @@ def trials(sweep: Sweep) -> list[Trial]:
         for key, value in [*sweep.settings.items(), *point]:
             arguments += [f"--{key}", _text(value)]
         found.append(Trial(name, games, agent, seed, point, tuple(arguments)))
-    names = [trial.name for trial in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"two runs would be called {name}: name every seed, agent and value of the grid once")
     return found
 
 
