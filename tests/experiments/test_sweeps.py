@@ -72,7 +72,10 @@ def test_sets_can_be_listed() -> None:
     assert trials(listed)[0].config().stream.games == ["pong", "boxing"]
 
 
-@pytest.mark.parametrize(
+ROUND_TRIPS = [{}, {"sets": [["pong"], ["krull"]]}, {"sets": None, "seeds": 3, "memory_gib": None}]
+
+
+@pytest.mark.parametrize("changes", ROUND_TRIPS)
     "changes", [{}, {"sets": [["pong"], ["krull"]]}, {"sets": None, "seeds": 3, "memory_gib": None}]
 )
 def test_it_is_written_as_it_was_read(changes: dict[str, object], tmp_path: Path) -> None:
