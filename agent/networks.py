@@ -63,9 +63,9 @@ class QNetwork(nn.Module):
     U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
     type that layers are computed in, except the last, whose values are float32.
 
-    `gated`: a task does without this share of every hidden layer's units, drawn at random from `gate_seed` and the
-    task's number (Masse et al. 2018, context-dependent gating): what one task learns in a unit, a second changes only
-    if both use it.
+    `gated`: a task does without this share of every hidden layer's units (Masse et al. 2018, context-dependent gating):
+    what one task learns in a unit, a second changes only if both use it. It does without those that most earlier tasks
+    use, which of equals is drawn from `gate_seed` and the task's number.
     """
 
     def __init__(
@@ -114,9 +114,17 @@ class QNetwork(nn.Module):
         return own
 
     def _closed(self, task: int) -> list[Tensor]:
-        """The units of each hidden layer that `task` does without."""
+        """The units of each hidden layer that a new `task` does without."""
         generator = torch.Generator().manual_seed(self.gate_seed + task)
-        return [torch.randperm(u, generator=generator)[: round(self.gated * u)] for u in self.units[:-1]]
+        found = []
+        for layer, units in enumerate(self.units[:-1]):
+            order = torch.randperm(units, generator=generator)
+            users = torch.zeros(units)
+            for other in range(task):
+                users += self.of_task(other).gains[layer].detach().cpu() != 0
+            order = order[users[order].argsort(descending=True, stable=True)]
+            found.append(order[: round(self.gated * units)])
+        return found
 
     def connections(self, task: int) -> list[Tensor]:
         """Which weights join units that `task` uses: bool, in the weights' shapes."""

@@ -128,10 +128,23 @@ def test_every_task_does_without_the_stated_share_of_every_hidden_layer():
     assert closed(network, 0) != closed(network, 1) != closed(network, 2)
 
 
-def test_gates_are_a_function_of_the_seed_and_the_tasks_number():
+def test_gates_are_a_function_of_the_seed_and_the_tasks_before():
     one, again, other = gated(tasks=3), gated(tasks=3), gated(tasks=3, gate_seed=4)
     assert [closed(one, t) for t in range(3)] == [closed(again, t) for t in range(3)]
     assert [closed(one, t) for t in range(3)] != [closed(other, t) for t in range(3)]
+
+
+def test_a_task_does_without_the_units_that_most_earlier_tasks_use():
+    network = gated(tasks=1)
+    with torch.no_grad():
+        network.tasks[0].gains[2][:] = (torch.arange(256) < 100).float()  # 28 of its 128 units were closed since
+    network.add_task()
+    network.add_task()
+    first, second, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains] for own in network.tasks)
+    assert [len(units) for units in third] == [16, 32, 128, 18]
+    assert [len(a & b) for a, b in zip(first, second, strict=True)] == [0, 0, 0, 18]  # actions are everybody's
+    unused = set(range(256)) - first[2] - second[2]
+    assert len(unused) == 28 and unused <= third[2]
 
 
 def test_without_gates_every_gain_begins_at_one():
