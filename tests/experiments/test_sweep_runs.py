@@ -1,0 +1,166 @@
+"""Runs of a sweep on Ray: each once, equal to a bare run, whatever dies in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.sweep_runs import Needs, SweepError, place, places, read_attempts
+from experiments.sweep_status import state
+from experiments.sweeps import read_sweep, trials
+from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
+from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
+
+pytest.importorskip("ray", reason="Ray is not installed (make sweep installs it)")
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of two runs of toys."""
+    folder = tmp_path_factory.mktemp("sweep")
+    config = write_config(folder / "toy.yaml", {**TOY, "frames": 4800})
+    found = {"config": str(config), "agents": ["ewc_labels", "no_penalty"], "memory_gib": 0.5}
+    (folder / "toys.yaml").write_text(yaml.safe_dump(found))
+    return folder / "toys.yaml"
+
+
+@pytest.fixture(scope="module")
+def bare(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same runs one by one."""
+    folder = tmp_path_factory.mktemp("bare")
+    for trial in trials(read_sweep(toys)):
+        assert launch(*trial.arguments, "--run_dir", folder / trial.name).code == 0
+    return folder
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "sweep.py", *map(str, arguments), "--unmeasured"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def frames(directory: Path, name: str) -> int:
+    status = place(directory, name).run.read_status()
+    return status["frames"] if status else 0
+
+
+def assert_as_bare(toys: Path, directory: Path, bare: Path) -> None:
+    for trial in trials(read_sweep(toys)):
+        assert state(place(directory, trial.name)) == "finished"
+        assert_same_run(place(directory, trial.name).run.path, bare / trial.name)
+
+
+def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(toys: Path, bare: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    names = [trial.name for trial in trials(read_sweep(toys))]
+    attempts = place(directory, names[0]).attempts
+    first = start(toys, "--dir", directory)
+    wait_for(lambda: frames(directory, names[0]) > 500, first)
+    run = read_attempts(attempts)[0]["pid"]
+    worker = int(Path(f"/proc/{run}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: len(read_attempts(attempts)) > 1, first)
+    assert not Path(f"/proc/{run}").exists() or place(directory, names[0]).run.busy()
+    wait_for(lambda: frames(directory, names[0]) > 1500, first)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 60
+    while any(place(directory, name).run.busy() for name in names):
+        assert time.monotonic() < deadline, "runs have outlived their driver"
+        time.sleep(0.1)
+    code, out, err = finish(start("--resume", directory))
+    assert code == FINISHED, err
+    assert_as_bare(toys, directory, bare)
+    assert (directory / "report" / "sweep.html").is_file()
+    started = [read_attempts(place(directory, name).attempts) for name in names]
+    assert len(started[0]) >= 3 and [each["frames"] for each in started[0]] == sorted(e["frames"] for e in started[0])
+    code, out, err = finish(start(toys, "--dir", directory))
+    assert code == FINISHED and "of which 2 are finished" in out
+    assert [read_attempts(place(directory, name).attempts) for name in names] == started  # nothing was run again
+
+
+def test_an_interruption_saves_and_the_rest_is_done_later(toys: Path, bare: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    names = [trial.name for trial in trials(read_sweep(toys))]
+    first = start(toys, "--dir", directory)
+    wait_for(lambda: frames(directory, names[0]) > 500, first)
+    code, _, err = finish(start(toys, "--dir", directory))
+    assert code == BAD_INPUT and "another sweep.py is working in" in err
+    first.send_signal(signal.SIGINT)
+    code, out, _ = finish(first)
+    assert code == STOPPED and "--resume" in out
+    assert state(place(directory, names[0])) == "stopped"
+    assert finish(start("--resume", directory))[0] == FINISHED
+    assert_as_bare(toys, directory, bare)
+
+
+def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Path, tmp_path: Path) -> None:
+    found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 2, "settings": {"frames": 800}}
+    found["grid"] = {"learner.learning_rate": [0.001, 1e30]}  # which diverges
+    file, directory = tmp_path / "bad.yaml", tmp_path / "sweep"
+    file.write_text(yaml.safe_dump(found))
+    code, _, err = finish(start(file, "--dir", directory))
+    good, bad = (place(directory, trial.name) for trial in trials(read_sweep(file)))
+    assert code == FAILED and state(good) == "finished" and state(bad) == "failed"
+    assert f"{bad.run.path.name}: failed, see" in err
+    assert len(read_attempts(bad.attempts)) == 3 and len(read_attempts(good.attempts)) == 1
+
+
+def test_another_sweep_is_not_mixed_in(toys: Path, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    found = yaml.safe_load(toys.read_text()) | {"seeds": 3}
+    (tmp_path / "sweep" / "sweep.yaml").write_text(yaml.safe_dump(found))
+    code, _, err = finish(start(toys, "--dir", tmp_path / "sweep"))
+    assert code == BAD_INPUT and "holds another sweep" in err and len(err.splitlines()) == 1
+
+
+NODES = [
+    {"Alive": True, "Resources": {"CPU": 4.0, "memory": 8 * 2**30, "GPU": 1.0}},
+    {"Alive": True, "Resources": {"CPU": 2.0, "memory": 2**30}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "memory": 2**40, "GPU": 8.0}},
+]
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        (Needs(1, 0, 2**30), 4 + 1),
+        (Needs(1, 0, 3 * 2**30), 2),
+        (Needs(1, 0.3, 2**30), 3),
+        (Needs(2, 0, 2**29), 2 + 1),
+    ],
+)
+def test_places_are_counted_on_living_nodes(needs: Needs, expected: int) -> None:
+    assert places(needs, NODES) == expected
+
+
+def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
+    with pytest.raises(SweepError) as raised:
+        places(Needs(1, 2, 2**30), NODES)
+    assert "a run needs 1 cores, 2 GPUs, 1.0 GiB, which no node has" in str(raised.value)
+
+
+def test_attempts_are_read_back(tmp_path: Path) -> None:
+    assert read_attempts(tmp_path / "none") == []
+    (tmp_path / "some").write_text(json.dumps({"pid": 1}) + "\n" + json.dumps({"pid": 2}) + "\n")
+    assert [each["pid"] for each in read_attempts(tmp_path / "some")] == [1, 2]
