@@ -89,3 +89,10 @@ def test_scalars_by_name() -> None:
     found = scalars(rows(SCORES), CHANGES, 350)
     assert found == pytest.approx({"retained/krull": 1.5, "retained/pong": 1.5, "retained_mean": 1.0})
     assert scalars(rows(SCORES), CHANGES, 100) == {}
+
+
+def test_logged_fractions_stay_where_a_chart_can_show_them() -> None:
+    for score, shown in ((-40.0, -1.0), (40.0, 2.0)):
+        last = {350: {"krull": score, "pong": 0.4, "boxing": 0.0}}
+        found = scalars(rows({**SCORES, **last}), CHANGES, 350)
+        assert found["retained/krull"] == shown and found["retained/pong"] == pytest.approx(1.0)
