@@ -47,8 +47,8 @@ def mean_retained(fractions: Sequence[float]) -> float:
 
 
 def scalars(evaluations: Sequence[Row], changes: Sequence[Row], frames: int) -> dict[str, float]:
-    """What there is to log of the evaluation at `frames`: retained/GAME, within `SHOWN`, which a chart can show, and their
-    mean as retained_mean."""
+    """What there is to log of the evaluation at `frames`: retained/GAME, within `SHOWN`, which a chart can show, and
+    their mean as retained_mean."""
     fractions = retained(evaluations, changes, frames)
     named = {f"retained/{game}": min(SHOWN[1], max(SHOWN[0], fraction)) for game, fraction in fractions.items()}
     return {**named, "retained_mean": mean_retained([*fractions.values()])} if fractions else {}
