@@ -280,7 +280,7 @@ class ContinualAgent:
             return (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
 
         if self.close_silent:
-            self.learner.close(task, self.learner.silent_units(batches(), task))
+            self.learner.close_units(task, self.learner.silent_units(batches(), task))
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
         return self.learner.fisher(batches(), task, self.fisher_estimator, generator, self.fisher_floor)
 

@@ -217,7 +217,7 @@ class QLearner:
         return silent
 
     @torch.no_grad()
-    def close(self, task: int, units: Sequence[Tensor]) -> None:
+    def close_units(self, task: int, units: Sequence[Tensor]) -> None:
         """Set the task's gains of these units (bool [U] for each hidden layer) to 0, where they stay: whatever other
         tasks make of the units' weights, in this task they are silent for good."""
         for network in (self.network, self.target):

@@ -363,7 +363,7 @@ def test_closing_silent_units_changes_no_value_and_frees_their_weights():
     batches = [make_batch(seed=s) for s in range(3)]
     before = [learner.q_values(b.observation, 1) for b in batches]
     others = [learner.q_values(b.observation, 0) for b in batches]
-    learner.close(1, learner.silent_units(batches, 1))
+    learner.close_units(1, learner.silent_units(batches, 1))
     assert all(torch.equal(learner.q_values(b.observation, 1), q) for b, q in zip(batches, before, strict=True))
     assert all(torch.equal(learner.q_values(b.observation, 0), q) for b, q in zip(batches, others, strict=True))
     g = torch.Generator().manual_seed(5)
@@ -382,7 +382,7 @@ def test_closed_units_stay_closed_however_long_the_task_is_learned(optimiser):
     for seed in range(3):
         learner.learn(make_batch(seed=seed), 1, NONE)  # gains have a momentum now
     closed = [torch.arange(u) % 4 == 0 for u in learner.network.units[:-1]]
-    learner.close(1, closed)
+    learner.close_units(1, closed)
     for seed in range(3, 6):
         learner.learn(make_batch(seed=seed), 1, NONE)
     for network in (learner.network, learner.target):
