@@ -25,7 +25,7 @@ from rich.live import Live
 from configs.checks import ConfigError
 from experiments import sweep_report
 from experiments.report_data import ReportError
-from experiments.sweep_runs import SweepError, is_finished, place, places, run_all, start_ray
+from experiments.sweep_runs import SweepError, place, places, run_all, start_ray
 from experiments.sweep_status import describe, plan_sweep, state, status_table
 from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
 from tracking.files import write_text
@@ -93,7 +93,7 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[None]:
 
 def _run(sweep: Sweep, directory: Path, address: str | None, measure: bool, dry: bool) -> int:
     runs = trials(sweep)
-    finished = [trial.name for trial in runs if is_finished(directory, trial.name)]
+    finished = [trial.name for trial in runs if place(directory, trial.name).run.finished]
     measure = measure and len(finished) < len(runs)
     planned = plan_sweep(sweep, runs, finished, measure)
     ray = start_ray(address)

@@ -43,8 +43,7 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether the kept files are those of a finished run."""
-        status = RunDirectory(self.kept).read_status()
-        return status is not None and status["state"] == "finished"
+        return RunDirectory(self.kept).finished
 
 
 def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = print) -> list[str]:

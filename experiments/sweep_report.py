@@ -24,7 +24,7 @@ from experiments import report_page as html
 from experiments.report_agents import read_material
 from experiments.report_data import ReportError, Run, read_run
 from experiments.report_numbers import Row, normalised
-from experiments.sweep_runs import is_finished, place
+from experiments.sweep_runs import place
 from experiments.sweeps import Sweep, Trial, game_sets, trials
 from tracking.files import write_text
 
@@ -35,7 +35,7 @@ NAN = float("nan")
 
 def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     """Write the report on the runs that are finished; yields lines for the console. ReportError if there is none."""
-    done = [trial for trial in trials(sweep) if is_finished(directory, trial.name)]
+    done = [trial for trial in trials(sweep) if place(directory, trial.name).run.finished]
     if not done:
         raise ReportError(f"no run in {directory} is finished yet")
     runs = {trial.name: read_run(place(directory, trial.name).run.path) for trial in done}

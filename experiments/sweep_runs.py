@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,9 +84,9 @@ def execute(directory: str, name: str, arguments: Sequence[str], node: str = "")
         if time.monotonic() > deadline:
             return BAD_INPUT  # somebody resumed it by hand
         time.sleep(0.2)
-    status = where.run.read_status()
-    if status is not None and status["state"] == "finished":
+    if where.run.finished:
         return FINISHED
+    status = where.run.read_status()
     begun = where.run.config.is_file()
     where.log.parent.mkdir(parents=True, exist_ok=True)
     own = ["--resume", str(where.run.path)] if begun else ["--run_dir", str(where.run.path), *arguments]
@@ -136,7 +136,8 @@ def run_all(
     """Run all trials that are not finished; {name: train.py's last exit code}.
 
     A run that fails by itself is started again up to `retries` times. `watch` is called about once a second with
-    {name: "waiting", "running" or "failed"} of what is not finished. Ctrl-C and SIGTERM have all runs save and stop;
+    {name: "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
+    `experiments.sweep_status.state`). Ctrl-C and SIGTERM have all runs save and stop;
     their code is STOPPED.
     """
     remote = ray.remote(execute)
@@ -145,7 +146,7 @@ def run_all(
     def submit(trial: Trial) -> Any:
         return remote.options(name=trial.name, **asked).remote(str(directory), trial.name, trial.arguments)
 
-    codes = {trial.name: FINISHED for trial in trials if is_finished(directory, trial.name)}
+    codes = {trial.name: FINISHED for trial in trials if place(directory, trial.name).run.finished}
     under_way = {submit(trial): trial for trial in trials if trial.name not in codes}
     left = {trial.name: retries for trial in trials}
     stopping = False
@@ -164,7 +165,7 @@ def run_all(
                     under_way[submit(trial)] = trial
                 else:
                     codes[trial.name] = code
-            watch(_known(under_way.values(), codes, directory))
+            watch(_known(under_way.values(), codes))
     return codes
 
 
@@ -198,11 +199,6 @@ def described(resources: Mapping[str, float]) -> str:
     return f"{resources.get('CPU', 0):g} cores, {gpus}{resources.get('memory', 0) / _GIB:.1f} GiB"
 
 
-def is_finished(directory: Path, name: str) -> bool:
-    status = place(directory, name).run.read_status()
-    return status is not None and status["state"] == "finished"
-
-
 def _code(ray: Any, reference: Any) -> int:
     try:
         return int(ray.get(reference))
@@ -213,8 +209,8 @@ def _code(ray: Any, reference: Any) -> int:
         return 1
 
 
-def _known(under_way: Any, codes: Mapping[str, int], directory: Path) -> dict[str, str]:
-    found = {trial.name: "running" if place(directory, trial.name).run.busy() else "waiting" for trial in under_way}
+def _known(under_way: Iterable[Trial], codes: Mapping[str, int]) -> dict[str, str]:
+    found = {trial.name: "waiting" for trial in under_way}
     return found | {name: "failed" for name, code in codes.items() if code not in (FINISHED, STOPPED)}
 
 

@@ -89,13 +89,13 @@ def status_table(trials: Sequence[Trial], directory: Path, known: Mapping[str, s
 
 def state(where: Place, known: str | None = None) -> str:
     """waiting, running, stopped, failed or finished; "running" of a dead process is what was lost: it waits."""
-    status = where.run.read_status()
-    if status is not None and status["state"] == "finished":
+    if where.run.finished:
         return "finished"
     if where.run.busy():
         return "running"
     if known is not None:
         return known
+    status = where.run.read_status()
     if status is None:
         return "waiting"
     return "waiting" if status["state"] == "running" else str(status["state"])

@@ -109,6 +109,12 @@ class RunDirectory:
         """The last status written, or None."""
         return json.loads(self.status.read_text()) if self.status.is_file() else None
 
+    @property
+    def finished(self) -> bool:
+        """Whether its run has come to its end."""
+        status = self.read_status()
+        return status is not None and status["state"] == "finished"
+
     def write_json(self, path: Path, content: object) -> None:
         """Replace a file (its name in this directory, or a whole path) by JSON, atomically and durably."""
         path = self.path / path
