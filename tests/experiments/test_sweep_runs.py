@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -104,8 +105,6 @@ def test_an_interruption_saves_and_the_rest_is_done_later(toys: Path, bare: Path
     names = [trial.name for trial in trials(read_sweep(toys))]
     first = start(toys, "--dir", directory)
     wait_for(lambda: frames(directory, names[0]) > 500, first)
-    code, _, err = finish(start(toys, "--dir", directory))
-    assert code == BAD_INPUT and "another sweep.py is working in" in err
     first.send_signal(signal.SIGINT)
     code, out, _ = finish(first)
     assert code == STOPPED and "--resume" in out
@@ -124,6 +123,13 @@ def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Pat
     assert code == FAILED and state(good) == "finished" and state(bad) == "failed"
     assert f"{bad.run.path.name}: failed, see" in err
     assert len(read_attempts(bad.attempts)) == 3 and len(read_attempts(good.attempts)) == 1
+
+
+def test_two_drivers_do_not_work_in_one_directory(toys: Path, tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        code, _, err = finish(start(toys, "--dir", tmp_path))
+    assert code == BAD_INPUT and "another sweep.py is working in" in err
 
 
 def test_another_sweep_is_not_mixed_in(toys: Path, tmp_path: Path) -> None:
