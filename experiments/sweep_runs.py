@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from tracking.run_directory import BAD_INPUT, FINISHED, STOPPED, RunDirectory
 ROOT = Path(__file__).resolve().parent.parent
 _LOCK_SECONDS = 60.0  # that a process which is being killed may still hold the lock
 _SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
+_STEP_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 _GIB = 2**30
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -110,10 +111,17 @@ def execute(directory: str, name: str, arguments: Sequence[str], node: str = "")
         with open(where.attempts, "a") as attempts:
             attempts.write(json.dumps(attempt) + "\n")
         try:
-            return process.wait()
+            return _wait(process)
         except KeyboardInterrupt:  # ray.cancel
             process.terminate()
             return process.wait(_SAVE_SECONDS)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code; waits in short steps, for ray.cancel interrupts no system call, only what Python does between."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(_STEP_SECONDS)
 
 
 def _ray_node() -> str:
