@@ -100,6 +100,28 @@ def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(toys: Path,
     assert [read_attempts(place(directory, name).attempts) for name in names] == started  # nothing was run again
 
 
+def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Path, tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    directory = tmp_path / "sweep"
+    names = [trial.name for trial in trials(read_sweep(toys))]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in names]
+        process = start(toys, "--dir", directory, "--address", cluster.address)
+        wait_for(lambda: all(frames(directory, name) > 500 for name in names), process)
+        used = [read_attempts(place(directory, name).attempts)[0]["node"] for name in names]
+        assert sorted(used) == sorted(node.node_id for node in nodes)
+        cluster.remove_node(next(node for node in nodes if node.node_id == used[0]), allow_graceful=False)
+        code, _, err = finish(process)
+    finally:
+        cluster.shutdown()
+    assert code == FINISHED, err
+    assert_as_bare(toys, directory, bare)
+    first, second = (read_attempts(place(directory, name).attempts) for name in names)
+    assert len(second) == 1 and len(first) > 1 and {each["node"] for each in first[1:]} == {used[1]}
+
+
 def test_an_interruption_saves_and_the_rest_is_done_later(toys: Path, bare: Path, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
     names = [trial.name for trial in trials(read_sweep(toys))]
