@@ -23,12 +23,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from agent.fisher import fisher_overlap, normalised
+from agent.fisher import fisher_overlap, normalised, with_floor, without_floor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.instruments import pull_against_loss, stiffness
 
 Weights = Sequence[Tensor]
 Rates = Callable[[], Sequence[Tensor]]
+Measured = Callable[[], list[Tensor]]
 
 
 # -- memories: one Gaussian for all tasks ---------------------------------------------------------------------
@@ -296,8 +297,10 @@ class NoConsolidation:
     def enter(self, task: int) -> None:
         """Nothing changes."""
 
-    def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
-        """The Fisher is not measured."""
+    def leave(
+        self, task: int, frames: int, weights: Weights, fisher: Measured, joined: Measured | None = None
+    ) -> dict[str, float]:
+        """Nothing is measured."""
         return {}
 
     def before_step(self, weights: Weights) -> None:
@@ -328,7 +331,9 @@ class Consolidation:
     strength        lambda (PAPER: 400 at a loss summed over 32)
     start_frames    a task leaves an anchor only after so many frames in it (PAPER: 20 M)
     normalise       divide every Fisher by its mean, so that one strength serves tasks of different scale
-    uniform         stiffness 1 for every weight instead of the Fisher: the L2 penalty (the paper's baseline)
+    floor           share of the mean information over weights between units that the task uses, layer by layer, which
+                    is added to these weights (see `agent.fisher.with_floor`)
+    uniform         every weight as stiff as the mean of all: the L2 penalty (the paper's baseline)
     """
 
     def __init__(
@@ -340,6 +345,7 @@ class Consolidation:
         strength: float,
         start_frames: int = 0,
         normalise: bool = False,
+        floor: float = 0.0,
         uniform: bool = False,
     ) -> None:
         self.memory = memory
@@ -347,6 +353,7 @@ class Consolidation:
         self.strength = strength
         self.start_frames = start_frames
         self.normalise = normalise
+        self.floor = floor
         self.uniform = uniform
         self.merged = DiagonalGaussian.flat(weights)  # overwritten in place, never replaced
         self.rest = 0.0
@@ -357,23 +364,39 @@ class Consolidation:
         self.active = task
         self.rest = self.memory.merge_into(self.merged, task)
 
-    def leave(self, task: int, frames: int, weights: Weights, fisher: Callable[[], list[Tensor]]) -> dict[str, float]:
+    def leave(
+        self, task: int, frames: int, weights: Weights, fisher: Measured, joined: Measured | None = None
+    ) -> dict[str, float]:
         """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging: the mean
-        Fisher information, and its overlap with what has been merged while the task was played, layer by layer.
+        Fisher information, and layer by layer its overlap with that of every other task that has an anchor.
 
-        `fisher` measures the mean Fisher information of the task and is called only if an anchor is left.
+        `fisher` measures the mean Fisher information of the task, and is called only if an anchor is left; after it
+        `joined` tells, bool and in the weights' shapes, which weights join units that the task uses (None: all do).
         """
         if frames < self.start_frames:
             return {}
-        measured = [torch.ones_like(w) for w in weights] if self.uniform else fisher()
-        mean = sum(float(f.double().sum()) for f in measured) / sum(f.numel() for f in measured)
+        measured = fisher()
+        mean = _mean(measured)
         kept = normalised(measured) if self.normalise else measured
-        report = {"fisher_mean": mean}
-        if any(bool(p.any()) for p in self.merged.precision):
-            overlaps = fisher_overlap(kept, self.merged.precision)
-            report |= {f"fisher_overlap_layer{i}": value for i, value in enumerate(overlaps)}
+        if self.uniform:
+            kept = [torch.full_like(f, _mean(kept)) for f in kept]
+        elif self.floor:
+            used = joined() if joined else [torch.ones_like(f, dtype=torch.bool) for f in kept]
+            kept = with_floor(kept, used, self.floor)
+        report = {"fisher_mean": mean} | self._overlaps(task, measured)
         self.memory.store(task, weights, kept)
         return report
+
+    def _overlaps(self, task: int, fisher: Weights) -> dict[str, float]:
+        """Those of the task's Fisher information with the others'; what was spread evenly has none."""
+        found: dict[str, float] = {}
+        here = [f.cpu() for f in fisher]
+        for other in [] if self.uniform else self.memory.tasks:
+            anchor = self.memory.anchor(other)
+            if other != task and anchor is not None:
+                overlaps = fisher_overlap(here, without_floor(anchor.precision, self.floor))
+                found |= {f"fisher_overlap_task{other}_layer{i}": value for i, value in enumerate(overlaps)}
+        return found
 
     @property
     def adds_to_gradients(self) -> bool:
@@ -419,3 +442,8 @@ class Consolidation:
         """Restore what `state_dict` returned."""
         self.memory.load_state_dict({**state["memory"], "segments": state["segments"]})
         self.enter(state["active"])
+
+
+def _mean(values: Weights) -> float:
+    """Over all weights of all layers."""
+    return sum(float(v.double().sum()) for v in values) / sum(v.numel() for v in values)

@@ -87,7 +87,12 @@ class Consolidator(Consolidates, Protocol):
     def enter(self, task: int) -> None: ...
 
     def leave(
-        self, task: int, frames: int, weights: Sequence[Tensor], fisher: Callable[[], list[Tensor]]
+        self,
+        task: int,
+        frames: int,
+        weights: Sequence[Tensor],
+        fisher: Callable[[], list[Tensor]],
+        joined: Callable[[], list[Tensor]],
     ) -> dict[str, float]: ...
 
     def examine(
@@ -129,7 +134,7 @@ class ContinualAgent:
     step behind what is seen.
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
-    the Fisher information `fisher_estimator` with `fisher_floor` under it): at the weights as they were at the first
+    the Fisher information `fisher_estimator`): at the weights as they were at the first
     sign of a change, since nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it
     may be an error of the inference, and the weights then are those of another task, whose anchor they would replace.
 
@@ -155,7 +160,6 @@ class ContinualAgent:
         hold_back: bool = True,
         fisher_estimator: str = "q",
         fisher_batches: int = 100,
-        fisher_floor: float = 0.0,
         close_silent: bool = False,
         min_visit_frames: int = 0,
         rehearsal: float = 0.0,
@@ -178,7 +182,6 @@ class ContinualAgent:
         self.hold_back = hold_back
         self.fisher_estimator = fisher_estimator
         self.fisher_batches = fisher_batches
-        self.fisher_floor = fisher_floor
         self.close_silent = close_silent
         self.min_visit_frames = min_visit_frames
         self.rehearsal = rehearsal
@@ -265,12 +268,17 @@ class ContinualAgent:
 
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
-        if self._learned(self.task) and self.visit_frames >= self.min_visit_frames:
+        left = self.task
+        if self._learned(left) and self.visit_frames >= self.min_visit_frames:
             report = self.consolidation.leave(
-                self.task, self.task_frames[self.task], self.learner.weights, partial(self._fisher, self.task)
+                left,
+                self.task_frames[left],
+                self.learner.weights,
+                partial(self._fisher, left),
+                lambda: self.learner.network.connections(left),
             )
             if report:
-                report["units_used"] = self.learner.used_share(self.task)
+                report["units_used"] = self.learner.used_share(left)
                 self.reports.append({name: torch.tensor(value) for name, value in report.items()})
         self.consolidation.enter(task)
         self.task, self.visit_frames = task, 0
@@ -282,7 +290,7 @@ class ContinualAgent:
         if self.close_silent:
             self.learner.close_units(task, self.learner.silent_units(batches(), task))
         generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
-        return self.learner.fisher(batches(), task, self.fisher_estimator, generator, self.fisher_floor)
+        return self.learner.fisher(batches(), task, self.fisher_estimator, generator)
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)

@@ -188,7 +188,6 @@ class QLearner:
         task: int,
         estimator: str,
         generator: torch.Generator,
-        floor: float = 0.0,
     ) -> list[Tensor]:
         """The Fisher information of the shared weights for `task`, the mean of squared per-sample gradients:
 
@@ -196,15 +195,8 @@ class QLearner:
         q       of Q(s, a), a as replayed: that of a Gaussian likelihood of Q with unit variance
         q_all   the same, averaged over all actions: as many backward passes
         policy  of log softmax(Q)[a], a drawn from it with `generator`
-
-        `floor`: to all weights between units that the task uses, this share of their mean in their layer is added.
-        Where a unit is silent in the task, its weights have no information, and others could wake it up for nothing.
         """
-        found = mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
-        if not floor:
-            return found
-        joined = self.network.connections(task)
-        return [f + floor * f.sum() / uses.sum() * uses for f, uses in zip(found, joined, strict=True)]
+        return mean_over((self._squares(batch, task, estimator, generator), len(batch.action)) for batch in batches)
 
     @torch.no_grad()
     def silent_units(self, batches: Iterable[Transition], task: int) -> list[Tensor]:

@@ -12,7 +12,7 @@ Axes: N samples, A actions or classes, I inputs, O outputs, C channels, M maps, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -122,6 +122,24 @@ def normalised(fisher: Sequence[Tensor]) -> list[Tensor]:
     return [f / mean if mean > 0 else f for f in fisher]
 
 
+def with_floor(fisher: Sequence[Tensor], joined: Sequence[Tensor], floor: float) -> list[Tensor]:
+    """`fisher`, with a share of each layer's mean over the weights in `joined` (bool) added to those.
+
+    Where a unit is silent in a task its weights have no information, and other tasks could wake it up for nothing.
+    """
+    return [f + floor * f.sum() / uses.sum() * uses for f, uses in zip(fisher, joined, strict=True)]
+
+
+def without_floor(raised: Sequence[Tensor], floor: float) -> list[Tensor]:
+    """What `with_floor` made `raised` from, but for rounding."""
+    found = []
+    for f in raised:
+        uses = f > 0  # a floor is above 0 unless there is no information at all
+        added = floor / (1 + floor) * f.sum() / uses.sum().clamp_min(1)
+        found.append((f - added * uses).clamp_min(0))
+    return found
+
+
 def fisher_overlap(one: Sequence[Tensor], other: Sequence[Tensor]) -> list[float]:
     """Per layer, sum_i sqrt(F1_i F2_i) after scaling each layer to trace 1 (PAPER, figure of Fisher overlap).
 
@@ -133,34 +151,3 @@ def fisher_overlap(one: Sequence[Tensor], other: Sequence[Tensor]) -> list[float
         trace = float(x.sum() * y.sum())
         overlaps.append(float((x * y).sqrt().sum()) / trace**0.5 if trace > 0 else 0.0)
     return overlaps
-
-
-# -- perturbations (PAPER, figure 3C) -------------------------------------------------------------------------
-
-Draw = Callable[[Sequence[Tensor], torch.Generator], list[Tensor]]
-
-
-def uniform_noise(fisher: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """Standard normal noise on every weight."""
-    return [torch.randn(f.shape, generator=generator) for f in fisher]
-
-
-def inverse_fisher_noise(fisher: Sequence[Tensor], generator: torch.Generator, floor: float = 1e-8) -> list[Tensor]:
-    """Gaussian noise of variance proportional to 1 / F, with mean variance 1 over all weights.
-
-    `floor`: F is bounded below by this share of its largest value.
-    """
-    largest = max(float(f.max()) for f in fisher)
-    least = floor * largest if largest > 0 else 1.0
-    variances = [1 / f.clamp_min(least) for f in fisher]
-    mean = sum(float(v.double().sum()) for v in variances) / sum(v.numel() for v in variances)
-    return [(v / mean).sqrt() * torch.randn(v.shape, generator=generator) for v in variances]
-
-
-def null_space_noise(fisher: Sequence[Tensor], generator: torch.Generator, threshold: float = 0.0) -> list[Tensor]:
-    """Gaussian noise on the weights whose F is at most `threshold` times the largest, with mean variance 1."""
-    bound = threshold * max(float(f.max()) for f in fisher)
-    masks = [f <= bound for f in fisher]
-    share = sum(int(m.sum()) for m in masks) / sum(m.numel() for m in masks)
-    scale = share**-0.5 if share else 0.0
-    return [scale * m * torch.randn(m.shape, generator=generator) for m in masks]

@@ -243,6 +243,7 @@ def build_consolidation(config: Config, weights: Sequence[Tensor]) -> Consolidat
         strength=c.strength,
         start_frames=c.start_frames,
         normalise=c.normalise,
+        floor=c.floor,
         uniform=c.kind == "l2",
     )
 
@@ -267,7 +268,6 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         hold_back=config.inference.hold_back,
         fisher_estimator=config.consolidation.fisher,
         fisher_batches=config.consolidation.fisher_batches,
-        fisher_floor=config.consolidation.floor,
         close_silent=config.consolidation.close_silent and config.consolidation.strength > 0,
         min_visit_frames=config.consolidation.min_visit_frames,
         rehearsal=c.rehearsal,

@@ -112,8 +112,9 @@ class ConsolidationConfig:
     """What keeps the shared weights from forgetting."""
 
     kind: Literal["none", "ewc", "l2", "online", "latest"] = "ewc"
-    """none; ewc: an anchor per task, merged (PAPER); l2: the same with uniform stiffness (PAPER's baseline); online:
-    one decaying anchor (Schwarz et al. 2018); latest: summed Fishers around the latest weights (Huszár 2018)."""
+    """none; ewc: an anchor per task, merged (PAPER); l2: the same, every weight as stiff as the mean of all (PAPER's
+    baseline); online: one decaying anchor (Schwarz et al. 2018); latest: summed Fishers around the latest weights
+    (Huszár 2018)."""
     strength: float = 400.0
     """Lambda, at a loss summed over the minibatch (PAPER: 400)."""
     fisher: Literal["td", "q", "q_all", "policy"] = "q"

@@ -142,7 +142,9 @@ class Experiment:
         for task in tasks:
             begin = time.perf_counter()
             if task > 0:
-                consolidator.leave(task - 1, 0, network.weights, partial(self.fisher, network, task - 1))
+                measured = partial(self.fisher, network, task - 1)
+                spread = partial(evenly, network.weights)
+                consolidator.leave(task - 1, 0, network.weights, measured if method == "ewc" else spread)
             consolidator.enter(task)
             generator = torch_generator(self.seed, f"batches {task}")
             after_epoch = partial(judge, task) if every_epoch else lambda: None
@@ -159,6 +161,11 @@ class Experiment:
             return NoConsolidation()
         strength = self.settings.strength if method == "ewc" else self.settings.l2
         return Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=strength, uniform=method == "l2")
+
+
+def evenly(weights: Sequence[Tensor]) -> list[Tensor]:
+    """One for every weight: what L2 holds them with."""
+    return [torch.ones_like(w) for w in weights]
 
 
 def random_places(tasks: int, seed: int) -> list[np.ndarray]:

@@ -48,7 +48,7 @@ _ANCHORS: Charts = {
     "Distance from every anchor, in its own metric": ("consolidation/distance_task",),
     "Mean Fisher information of the task that was left": ("learning/fisher_mean$",),
     "Share of hidden units that the task that was left goes on using": ("learning/units_used$",),
-    "Its overlap with that of earlier tasks, per layer": ("learning/fisher_overlap_layer",),
+    "Its overlap with every other task's, per layer": ("learning/fisher_overlap_task",),
 }
 _TASKS: Charts = {
     "Tasks met": ("task/count$",),

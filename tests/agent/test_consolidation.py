@@ -15,7 +15,7 @@ from agent.consolidation import (
     OnlineAnchor,
     SeparateAnchors,
 )
-from agent.fisher import fisher_overlap
+from agent.fisher import fisher_overlap, with_floor
 from agent.gaussian import DiagonalGaussian
 from tests.conformance.alike import assert_alike, difference, through_a_file
 from tracking.checkpoints import Checkpoints
@@ -308,16 +308,25 @@ def test_too_short_a_revisit_keeps_the_old_anchor():
     assert_alike(consolidation.memory.anchor(0), kept)
 
 
-def test_what_is_reported_at_a_departure():
-    consolidation = make(normalise=True)
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+def test_what_is_reported_at_a_departure(floor):
+    """The information as it was measured, whatever is held for it."""
+    consolidation = make(normalise=True, floor=floor)
     assert list(make().leave(0, 0, weights_at(1), lambda: fisher_of(1))) == ["fisher_mean"]  # the first of all
-    left = leave_all(consolidation, [0])
-    consolidation.enter(1)
-    report = consolidation.leave(1, 0, weights_at(2), lambda: [1e-5 * each for each in fisher_of(2)])
+    left = leave_all(consolidation, [0, 2])
+    report = consolidation.leave(2, 0, weights_at(2), lambda: [1e-5 * each for each in fisher_of(2)])
     mean = torch.cat([each.flatten() for each in fisher_of(2)]).mean().item()
-    assert report.pop("fisher_mean") == pytest.approx(1e-5 * mean, rel=1e-5)  # as measured
-    overlaps = fisher_overlap(fisher_of(2), left[0][1])  # with what is merged of the others
-    assert report == pytest.approx({f"fisher_overlap_layer{i}": each for i, each in enumerate(overlaps)})
+    assert report.pop("fisher_mean") == pytest.approx(1e-5 * mean, rel=1e-5)
+    overlaps = fisher_overlap(fisher_of(2), left[0][1])
+    expected = {f"fisher_overlap_task0_layer{i}": each for i, each in enumerate(overlaps)}
+    assert report == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_floor_is_held_as_well():
+    consolidation = make(floor=0.5)
+    joined = [each > 0.5 * each.mean() for each in fisher_of(1)]
+    consolidation.leave(0, 0, weights_at(1), lambda: fisher_of(1), lambda: joined)
+    assert_alike(list(consolidation.memory.anchor(0).precision), with_floor(fisher_of(1), joined, 0.5))
 
 
 def test_normalised_fishers_have_mean_one_whatever_their_scale():
@@ -351,15 +360,15 @@ def test_no_consolidation_pays_nothing_and_does_nothing():
 # -- variants against their equations ------------------------------------------------------------------------------
 
 
-def test_l2_is_a_stiffness_of_one_for_every_weight_and_measures_nothing():
-    """(lambda / 2) sum_c sum_i (theta_i - theta_c,i)^2."""
-    consolidation, thunk = make(uniform=True), Thunk(None)
-    for task in range(3):
-        consolidation.leave(task, 0, weights_at(task), thunk)
+def test_l2_spreads_the_information_evenly():
+    """(lambda / 2) sum_c mean(F_c) sum_i (theta_i - theta_c,i)^2."""
+    consolidation = make(uniform=True)
+    reports = [consolidation.leave(task, 0, weights_at(task), lambda t=task: fisher_of(t)) for task in range(3)]
     consolidation.enter(3)
-    assert thunk.calls == 0
-    ones = [torch.ones(shape) for shape in SHAPES]
-    assert_pays(consolidation, [(weights_at(task), ones) for task in range(3)])
+    means = [torch.cat([each.flatten() for each in fisher_of(task)]).mean() for task in range(3)]
+    even = [[torch.full(shape, float(mean)) for shape in SHAPES] for mean in means]
+    assert_pays(consolidation, [(weights_at(task), even[task]) for task in range(3)])
+    assert [list(each) for each in reports] == [["fisher_mean"]] * 3  # no overlap of what was spread
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.7, 0.0])

@@ -101,7 +101,7 @@ class Learner:
     def used_share(self, task):
         return 1.0
 
-    def fisher(self, batches, task, estimator, generator, floor):
+    def fisher(self, batches, task, estimator, generator):
         self.measured.append((task, estimator, len(list(batches))))
         return [torch.rand(1, generator=generator)]
 
@@ -127,7 +127,7 @@ class Consolidation(NoConsolidation):
     def enter(self, task):
         self.told.append(("enter", task))
 
-    def leave(self, task, frames, weights, fisher):
+    def leave(self, task, frames, weights, fisher, joined):
         self.told.append(("leave", task, frames, weights[0].item()))
         if self.measures:
             self.fishers.append(fisher())

@@ -297,7 +297,7 @@ def test_a_huge_strength_holds_the_weights_where_they_matter(optimiser):
         assert ((w - m).abs()[p > 1e-3] < 1e-5).all()
 
 
-# -- gates and the floor under the Fisher ------------------------------------------------------------------------
+# -- gates and silent units --------------------------------------------------------------------------------------
 
 
 def gated_learner(optimiser="adam"):
@@ -325,16 +325,6 @@ def test_learning_leaves_closed_gates_and_what_joins_closed_units_as_they_were(o
     for before, after in zip(gains, network.tasks[2].gains, strict=True):
         assert torch.equal(after[before == 0], before[before == 0])
         assert not torch.equal(before, after)
-
-
-def test_the_floor_lies_under_all_weights_that_the_task_uses_and_under_no_other():
-    learner = gated_learner()
-    batches = [make_batch(seed=s) for s in range(2)]
-    plain = learner.fisher(batches, 2, "q", torch.Generator())
-    raised = learner.fisher(batches, 2, "q", torch.Generator(), floor=0.5)
-    for f, g, uses in zip(plain, raised, learner.network.connections(2), strict=True):
-        assert float(f[~uses].abs().sum()) == float(g[~uses].abs().sum()) == 0
-        torch.testing.assert_close(g[uses], f[uses] + 0.5 * f[uses].mean(), rtol=1e-5, atol=0)
 
 
 def with_silent_units(learner, task=1):

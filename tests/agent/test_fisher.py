@@ -385,52 +385,19 @@ def test_overlap_is_symmetric_and_within_nought_and_one_layer_by_layer():
         assert overlap[1] == f.fisher_overlap([torch.ones(2), one[1]], [torch.ones(2), other[1]])[1]
 
 
-# -- perturbations -----------------------------------------------------------------------------------------------
-
-DRAWS = 400
+# -- the floor ---------------------------------------------------------------------------------------------------
 
 
-def drawn(noise, fisher, **settings):
-    """The second moment of every weight's noise over many draws, flat."""
-    generator, total = seeded(), None
-    for _ in range(DRAWS):
-        noises = noise(fisher, generator, **settings)
-        assert [n.shape for n in noises] == [each.shape for each in fisher]
-        square = torch.cat([n.flatten() for n in noises]).double().square()
-        total = square if total is None else total + square
-    return total / DRAWS
-
-
-@pytest.mark.parametrize("noise", [f.uniform_noise, f.inverse_fisher_noise])
-def test_noise_has_variance_one_on_average(noise):
-    fisher = [1 + torch.rand(20, 20, generator=seeded()), 1 + torch.rand(300, generator=seeded(1))]
-    assert float(drawn(noise, fisher).mean()) == pytest.approx(1, abs=0.02)
-
-
-def test_uniform_noise_is_the_same_everywhere():
-    moments = drawn(f.uniform_noise, random_fisher(0))
-    assert ((moments - 1).abs() < 5 * (2 / DRAWS) ** 0.5).all()
-
-
-def test_inverse_noise_has_variance_proportional_to_one_over_f():
-    fisher = random_fisher(0)
-    moments = drawn(f.inverse_fisher_noise, fisher)
-    expected = 1 / torch.cat([each.flatten() for each in fisher]).double()
-    ratio = moments / (expected / expected.mean())
-    assert ((ratio - 1).abs() < 5 * (2 / DRAWS) ** 0.5).all()
-
-
-def test_inverse_noise_is_bounded_where_there_is_no_information():
-    moments = drawn(f.inverse_fisher_noise, [torch.tensor([0.0, 1e-9, 1.0])], floor=1e-3)
-    assert moments[:2].tolist() == pytest.approx([1.5, 1.5], rel=0.4)
-    assert moments[2].item() == pytest.approx(1.5e-3, rel=0.4)
-    assert drawn(f.inverse_fisher_noise, [torch.zeros(300)]).mean().item() == pytest.approx(1, abs=0.03)
-
-
-def test_null_space_noise_stays_where_there_is_no_information():
-    fisher = [torch.tensor([0.0, 1e-9, 1.0]), torch.tensor([[0.0, 0.5], [0.0, 2.0]])]
-    for threshold, free in ((0.0, {0, 3, 5}), (1e-8, {0, 1, 3, 5}), (0.25, {0, 1, 3, 4, 5})):
-        moments = drawn(f.null_space_noise, fisher, threshold=threshold)
-        assert {i for i, m in enumerate(moments.tolist()) if m} == free
-        assert float(moments.mean()) == pytest.approx(1, abs=0.2)
-    assert not drawn(f.null_space_noise, [torch.ones(4)]).any()  # nowhere to go
+def test_a_floor_lies_under_the_joined_weights_and_under_no_other_and_can_be_taken_away():
+    fisher, joined = random_fisher(0), [torch.rand(each.shape, generator=seeded(5)) < 0.5 for each in random_fisher(0)]
+    fisher = [each * uses for each, uses in zip(fisher, joined, strict=True)]
+    fisher[0][0] = 0  # joined, but without information
+    raised = f.with_floor(fisher, joined, 0.5)
+    for before, after, uses in zip(fisher, raised, joined, strict=True):
+        assert not after[~uses].any()
+        torch.testing.assert_close(after[uses], before[uses] + 0.5 * before[uses].mean(), rtol=1e-5, atol=0)
+    for before, after in zip(fisher, f.without_floor(raised, 0.5), strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.max()))
+    nothing = [torch.zeros(3)]
+    assert not f.with_floor(nothing, [torch.ones(3, dtype=torch.bool)], 0.5)[0].any()
+    assert not f.without_floor(nothing, 0.5)[0].any()
