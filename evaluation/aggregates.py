@@ -8,6 +8,8 @@ that is missing and does not count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evaluation.retention import mean_over_seeds, percentile_interval, resampled
@@ -32,19 +34,29 @@ def probability_of_improvement(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def profile_interval(
-    scores: np.ndarray, thresholds: np.ndarray, rng: np.random.Generator, count: int = 2000, level: float = 0.95
+    scores: np.ndarray,
+    thresholds: np.ndarray,
+    rng: np.random.Generator,
+    count: int = 2000,
+    level: float = 0.95,
+    strata: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), each [K], at every threshold by itself; seeds resampled within every task."""
+    """(low, high), each [K], at every threshold by itself; runs resampled as in `evaluation.retention.resampled`."""
     return percentile_interval(
-        resampled(scores, lambda sample: performance_profile(sample, thresholds), rng, count), level
+        resampled(scores, lambda sample: performance_profile(sample, thresholds), rng, count, strata), level
     )
 
 
 def improvement_interval(
-    one: np.ndarray, other: np.ndarray, rng: np.random.Generator, count: int = 2000, level: float = 0.95
+    one: np.ndarray,
+    other: np.ndarray,
+    rng: np.random.Generator,
+    count: int = 2000,
+    level: float = 0.95,
+    strata: Sequence[int] | None = None,
 ) -> tuple[float, float]:
-    """(low, high) of the probability of improvement; seeds of both resampled within every task, independently."""
-    first, second = (resampled(each, lambda sample: sample.copy(), rng, count) for each in (one, other))
+    """(low, high) of the probability of improvement; runs of both resampled, independently of each other."""
+    first, second = (resampled(each, lambda sample: sample.copy(), rng, count, strata) for each in (one, other))
     low, high = percentile_interval(
         np.array([probability_of_improvement(a, b) for a, b in zip(first, second, strict=True)]), level
     )

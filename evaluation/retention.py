@@ -50,14 +50,23 @@ def learned(scores: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarra
     return found
 
 
-def retained(scores: np.ndarray, count: int = 3) -> np.ndarray:
-    """[G]: the mean of the run's last `count` evaluations, or of all if there are fewer, visited or not."""
-    return _mean(scores[:, -count:], axis=1, skip=False)
+def retained(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
+    """[G]: the mean of the run's last `count` evaluations, but of none from before the game's own last visit began: of
+    a game that was played last, those within that visit. At least the last evaluation counts."""
+    begun = np.zeros(len(scores), np.int64)
+    for game, start, _ in visits:
+        begun[game] = start
+    found = np.full(len(scores), np.nan)
+    for game, line in enumerate(scores):
+        places = np.flatnonzero(np.asarray(frames) > begun[game])[-count:]
+        if line.size:
+            found[game] = line[places].mean() if places.size else line[-1]
+    return found
 
 
 def forgetting(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
     """[G]: learned - retained; below 0 where other games have helped."""
-    return learned(scores, frames, visits) - retained(scores, count)
+    return learned(scores, frames, visits) - retained(scores, frames, visits, count)
 
 
 def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits) -> float:
@@ -116,18 +125,28 @@ def iqm(scores: np.ndarray) -> float:
     return float(_mean(values[cut : len(values) - cut], axis=0))
 
 
-def resampled(scores: np.ndarray, statistic: Statistic, rng: np.random.Generator, count: int = 2000) -> np.ndarray:
+def resampled(
+    scores: np.ndarray,
+    statistic: Statistic,
+    rng: np.random.Generator,
+    count: int = 2000,
+    strata: Sequence[int] | None = None,
+) -> np.ndarray:
     """`statistic` of `count` resamples of [S, G, ...], stacked as [R, ...].
 
-    Stratified (Agarwal et al. 2021): within every game as many seeds are drawn, with repeats, as it has. A seed with
-    a NaN in a game does not count there, and the rows it leaves empty are NaN in every resample. One seed says
-    nothing about others: a game with fewer than two is NaN altogether.
+    Stratified (Agarwal et al. 2021): within every stratum as many runs are drawn, with repeats, as it has. `strata`
+    numbers the stratum of every game; the games of one stratum were played by the same runs, which are drawn whole,
+    for what one run has in several games is not independent. None: all are of one stratum. A seed with a NaN in a
+    game does not count there, and the rows it leaves empty are NaN in every resample. One seed says nothing about
+    others: a game with fewer than two is NaN altogether.
     """
     scores = np.asarray(scores, np.float64)
     present = ~np.isnan(scores).any(axis=tuple(range(2, scores.ndim)))  # [S, G]
     counts = present.sum(0)
     order = np.argsort(~present, axis=0, kind="stable")  # the seeds that count first
-    drawn = rng.integers(np.maximum(counts, 1), size=(count, *present.shape))
+    numbers = np.zeros(present.shape[1], np.int64) if strata is None else np.asarray(strata, np.int64)
+    share = rng.random((count, len(scores), int(numbers.max(initial=0)) + 1))[:, :, numbers]
+    drawn = (share * np.maximum(counts, 1)).astype(np.int64)
     absent = (np.arange(len(scores))[:, None] >= counts) | (counts < 2)
     games = np.arange(present.shape[1])
     found = []
@@ -151,14 +170,20 @@ def stratified_bootstrap(
     rng: np.random.Generator,
     count: int = 2000,
     level: float = 0.95,
+    strata: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval (low, high) of a statistic of [S, G, ...], seeds resampled within every game."""
-    return percentile_interval(resampled(scores, statistic, rng, count), level)
+    """Percentile interval (low, high) of a statistic of [S, G, ...], runs resampled within every stratum."""
+    return percentile_interval(resampled(scores, statistic, rng, count, strata), level)
+
+
+def whole_iqm(scores: np.ndarray) -> float:
+    """`iqm`, but NaN if a game has no number: so that an interval is of the games that the estimate is of."""
+    return float("nan") if np.isnan(scores).all(0).any() else iqm(scores)
 
 
 def grand_mean(scores: np.ndarray) -> np.ndarray:
     """[S, G, ...] -> [...]: the mean over seeds within every game, then over games."""
-    return mean_over_seeds(scores).mean(0)
+    return _mean(mean_over_seeds(scores), axis=0, skip=False)
 
 
 def difference_interval(

@@ -106,8 +106,8 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
         yield heading, shown
     rows = logs.overlap_rows(material)
     caption = (
-        "Overlap of the Fisher information of a game that was left with what was merged from the others while it was "
-        "played, by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
+        "Overlap of the Fisher information of a game that was left (down) with that of every other game that had been "
+        "left (across), by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
     )
     if rows:
         figure = figures.draw_overlaps(rows, material.games)

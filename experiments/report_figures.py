@@ -148,26 +148,30 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> 
 
 
 def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
-    """Overlap of the Fisher information by game and layer, a panel per agent."""
+    """Overlap of the Fisher information of every game (down) with every other (across), a line of panels, one per
+    layer, for every agent."""
     agents = by(rows, "agent")
     layers = max(row["layer"] for row in rows)
-    height = 0.9 + 0.25 * len(games)
-    figure = Figure(figsize=(WIDTH, 0.3 + height * len(agents)), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(len(agents), 1))
-    for panel, (name, its) in zip(panels, agents.items(), strict=True):
-        values = np.full((len(games), layers), np.nan)
-        for row in its:
-            values[games.index(row["game"]), row["layer"] - 1] = row["overlap"]
-        picture = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
-        panel.set_facecolor("0.9")
-        for (y, x), value in np.ndenumerate(values):
-            text, colour = ("–", "black") if np.isnan(value) else (f"{value:.2f}", "white" if value < 0.6 else "black")
-            panel.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
-        panel.set_yticks(range(len(games)), games, fontsize=7)
-        panel.set_xticks(range(layers), range(1, layers + 1), fontsize=7)
-        panel.set_title(name, loc="left", fontsize=8)
-    panels[-1].set_xlabel("layer", fontsize=8)
-    bar = figure.colorbar(picture, ax=list(panels), shrink=min(1.0, 2 / len(agents)))
+    height = 0.6 + 0.3 * len(games)
+    figure = Figure(figsize=(WIDTH, 0.8 + height * len(agents)), layout="constrained")
+    panels = figure.subplots(len(agents), layers, squeeze=False)
+    for line, (name, its) in zip(panels, agents.items(), strict=True):
+        for layer, panel in enumerate(line, 1):
+            values = np.full((len(games), len(games)), np.nan)
+            for row in its:
+                if row["layer"] == layer:
+                    values[games.index(row["game"]), games.index(row["other"])] = row["overlap"]
+            picture = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+            panel.set_facecolor("0.9")
+            for (y, x), value in np.ndenumerate(values):
+                if len(games) <= 4 and not np.isnan(value):
+                    colour = "white" if value < 0.6 else "black"
+                    panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+            panel.set_yticks(range(len(games)), games if layer == 1 else [""] * len(games), fontsize=7)
+            panel.set_xticks(range(len(games)), games, fontsize=6, rotation=60, ha="right", rotation_mode="anchor")
+            title = f"{name}\nlayer 1" if layer == 1 else f"layer {layer}"
+            panel.set_title(title, loc="left", fontsize=8)
+    bar = figure.colorbar(picture, ax=panels.ravel().tolist(), shrink=min(1.0, 2 / len(agents)))
     bar.set_label("Fisher overlap", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure

@@ -89,33 +89,46 @@ def _binned(series: Series, edges: np.ndarray) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(len(counts), NAN), where=counts > 0)
 
 
-_OVERLAP = re.compile(r"(?:learning|consolidation)/fisher_overlap_layer(\d+)")
+_OVERLAP = re.compile(r"(?:learning|consolidation)/fisher_overlap_task(\d+)_layer(\d+)")
 
 
 def overlap_rows(material: Material) -> list[Row]:
-    """agent, game, layer, overlap, departures: overlap of the Fisher information of a game that was left with what was
-    merged from the others while it was played; mean over its departures in all seeds. Layers count from 1.
+    """agent, game, other, layer, overlap, departures: overlap of the Fisher information of a game that was left with
+    that of another game when that one was left last; mean over departures in all seeds. Layers count from 1.
 
-    The game is the one of the last visit that was over when the overlap was logged; a false switch within a visit
-    therefore counts for the visit before.
+    The game is the one of the last visit that was over when the overlap was logged (a false switch within a visit
+    therefore counts for the visit before), the other one the one that its task was mostly met in.
     """
-    found: dict[tuple[str, int, int], list[float]] = {}
+    found: dict[tuple[str, int, int, int], list[float]] = {}
     for agent in material.agents:
         for run in agent.runs:
+            games = _games_of_tasks(run)
             for name, (frames, values) in run.metrics.items():
                 match = _OVERLAP.fullmatch(name)
-                if match:
-                    for at, value in zip(frames.tolist(), values.tolist(), strict=True):
-                        over = [game for game, _, end in run.visits if end <= at]
-                        if over:
-                            found.setdefault((agent.name, over[-1], int(match[1]) + 1), []).append(value)
+                if not match or int(match[1]) not in games:
+                    continue
+                other, layer = games[int(match[1])], int(match[2]) + 1
+                for at, value in zip(frames.tolist(), values.tolist(), strict=True):
+                    over = [game for game, _, end in run.visits if end <= at]
+                    if over:
+                        found.setdefault((agent.name, over[-1], other, layer), []).append(value)
     return [
         {
             "agent": agent,
             "game": material.games[game],
+            "other": material.games[other],
             "layer": layer,
             "overlap": float(np.mean(values)),
             "departures": len(values),
         }
-        for (agent, game, layer), values in found.items()
+        for (agent, game, other, layer), values in found.items()
     ]
+
+
+def _games_of_tasks(run: Run) -> dict[int, int]:
+    """{task: row of the game that it was met in for most steps}."""
+    most: dict[int, tuple[int, int]] = {}
+    for game, line in run.confusion.items():
+        for task, steps in line.items():
+            most[task] = max(most.get(task, (0, 0)), (steps, run.games.index(game)))
+    return {task: game for task, (_, game) in most.items()}

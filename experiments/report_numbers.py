@@ -1,7 +1,7 @@
 """The numbers of a report: one list of rows per figure or table, from which it is drawn and which its CSV file holds.
 
 Scores are human-normalised unless a column is called raw. What does not exist is NaN. An interval (`low`, `high`) is
-a 95 % percentile interval, seeds resampled within every game; there is none of a single seed.
+a 95 % percentile interval, whole runs resampled; there is none of a single seed.
 
 Axes: S seeds, G games, E evaluations.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from configs.run import numpy_generator
 from envs.games import PAPER_POOL
 from evaluation import retention
+from evaluation.remembered import LEARNED
 from experiments.report_agents import Agent, Material
 from experiments.report_data import ReportError, Run
 
@@ -110,7 +111,7 @@ def total_rows(material: Material, paper: Path) -> list[Row]:
         for at, *values in zip(frames.tolist(), total.tolist(), low.tolist(), high.tolist(), strict=True):
             rows.append(_total_row(agent.name, len(agent.runs), at, *values))
     if len(material.single) == len(material.games):
-        alone = float(retention.total_clipped(single_scores(material)))
+        alone = sum(float(np.minimum(1.0, single_scores(material, game)).mean()) for game in material.games)
         seeds = min(len(runs) for runs in material.single.values())
         rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
     if len(material.games) == 10 and set(material.games) <= set(PAPER_POOL):
@@ -166,30 +167,34 @@ def own_play_rows(material: Material) -> list[Row]:
 # -- the tables -----------------------------------------------------------------------------------------------------
 
 
-def single_scores(material: Material) -> np.ndarray:
-    """Normalised score of the single-game runs of every game, float64 [G]: last evaluations, mean over seeds."""
-    means = [
-        np.mean([retention.retained(normalised(run))[0] for run in material.single[game]])
-        if game in material.single
-        else NAN
-        for game in material.games
-    ]
-    return np.array(means, np.float64)
+def single_scores(material: Material, game: str) -> np.ndarray:
+    """Normalised scores of the single-game runs of a game, float64 [S]: means of their last evaluations."""
+    return np.array(
+        [retention.retained(normalised(run), run.frames, run.visits)[0] for run in material.single.get(game, ())]
+    )
+
+
+def yardstick(material: Material) -> np.ndarray:
+    """What single-game runs reach in every game, float64 [G]: mean over seeds; NaN without such runs, and where they
+    have hardly learned anything, for then a share of it says nothing."""
+    means = [retention.mean_over_seeds(single_scores(material, game)) for game in material.games]
+    return np.where(np.array(means) >= LEARNED, means, NAN)
 
 
 def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
     """{measure: float64 [S, G]} of an agent's runs, each with all of its own evaluations."""
-    single, nothing = single_scores(material), np.zeros(len(material.games))
+    single, nothing = yardstick(material), np.zeros(len(material.games))
     found: dict[str, list[np.ndarray]] = {}
     for run in agent.runs:
-        scores = normalised(run)
-        learned, retained = retention.learned(scores, run.frames, run.visits), retention.retained(scores)
+        matrix = normalised(run), run.frames, run.visits
+        learned, retained = retention.learned(*matrix), retention.retained(*matrix)
+        fraction = retention.retained_fraction(retained, nothing, single)
         for name, values in {
             "learned": learned,
             "retained": retained,
-            "forgetting": learned - retained,
+            "forgetting": retention.forgetting(*matrix),
             "plasticity": retention.plasticity(learned, nothing, single),
-            "retained_fraction": retention.retained_fraction(retained, nothing, single),
+            "retained_fraction": np.where(np.isnan(learned), NAN, fraction),
         }.items():
             found.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in found.items()}
@@ -227,21 +232,25 @@ def agent_rows(material: Material) -> list[Row]:
             "total_clipped": (values["retained"], _totals),
             "retained_iqm": (values["retained"], retention.iqm),
             "learned_iqm": (values["learned"], retention.iqm),
-            "kept_fraction": (kept, _mean_of_known),
+            "kept_fraction": (_known(kept), retention.grand_mean),
             "last_plasticity": (last, retention.grand_mean),
             "forgetting": (values["forgetting"], retention.grand_mean),
             "plasticity": (values["plasticity"], retention.grand_mean),
             "backward_transfer": (backward, retention.grand_mean),
             "forward_transfer": (forward, retention.grand_mean),
         }
-        numbers = {name: (statistic(its), interval(its, statistic)) for name, (its, statistic) in every.items()}
+        numbers = {
+            name: (statistic(its), interval(its, retention.whole_iqm if statistic is retention.iqm else statistic))
+            for name, (its, statistic) in every.items()
+        }
         if agent is not material.agents[0]:
             mine, generator = values["retained"], numpy_generator(0, "report")
             difference = retention.grand_mean(mine) - retention.grand_mean(reference)
             both = retention.difference_interval(mine, reference, generator, count=_RESAMPLES)
             numbers["retained_beyond_first"] = (difference, both)
-            generator, difference = numpy_generator(0, "report"), _mean_of_known(kept) - _mean_of_known(reference_kept)
-            both = retention.difference_interval(kept, reference_kept, generator, _mean_of_known, _RESAMPLES)
+            its, others = _known(kept, reference_kept), _known(reference_kept, kept)
+            generator, difference = numpy_generator(0, "report"), retention.grand_mean(its) - retention.grand_mean(others)
+            both = retention.difference_interval(its, others, generator, count=_RESAMPLES)
             numbers["kept_beyond_first"] = (difference, both)
         for measure, (mean, (low, high)) in numbers.items():
             row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
@@ -257,8 +266,7 @@ def _but_the_last(material: Material, agent: Agent) -> np.ndarray:
     return found
 
 
-def _mean_of_known(values: np.ndarray) -> float:
-    """[S, G]: the mean over seeds within every game, then over the games that have a number."""
-    means = retention.mean_over_seeds(values)
-    known = means[~np.isnan(means)]
-    return float(known.mean()) if known.size else NAN
+def _known(values: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """The columns of [S, G] in which these all have a number."""
+    there = [~np.isnan(each).all(0) for each in (values, *others)]
+    return values[:, np.logical_and.reduce(there)]

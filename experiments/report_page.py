@@ -53,7 +53,8 @@ DEFINITIONS = """
 <li>Scores are human-normalised, (score − random) / (human − random), unless they are called raw. Frames are environment
 frames over all emulators.</li>
 <li><b>Learned</b>: score at the end of the game's own last visit, which is the first evaluation at or after that end.
-<b>Retained</b>: mean of the run's last three evaluations. <b>Forgetting</b>: learned − retained.</li>
+<b>Retained</b>: mean of the run's last three evaluations, of none from before the game's own last visit began.
+<b>Forgetting</b>: learned − retained.</li>
 <li><b>Plasticity</b>: learned, and <b>retained fraction</b>: retained, both as a share of what the single-game runs of
 that game retain, after however many frames those had.</li>
 <li><b>Backward transfer</b>: score at the last evaluation − learned, mean over all games but the one played last.
@@ -61,9 +62,10 @@ that game retain, after however many frames those had.</li>
 played first; random play is 0 (Lopez-Paz and Ranzato 2017).</li>
 <li>The <b>interquartile mean</b> leaves out the lowest and the highest quarter of all games and seeds together
 (Agarwal et al. 2021).</li>
-<li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws seeds anew
-within every game. There is none of a single seed, and few seeds make it too narrow. A dash: there is no such number,
-because a game was never visited, was not evaluated after its visit, or has no single-game run.</li>
+<li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws whole runs
+anew; the mean of the single-game runs is taken as it is. There is no interval of a single seed, and few seeds make it
+too narrow. A dash: there is no such number, because a game was never visited, was not evaluated after its visit, or has
+no single-game run that has learned it (0.05 at least).</li>
 </ul>
 """
 

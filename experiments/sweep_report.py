@@ -86,7 +86,7 @@ def score_tables(sweep: Sweep, done: Sequence[Trial], runs: dict[str, Run]) -> d
     found: dict[str, dict[str, np.ndarray]] = {}
     for trial in done:
         run = runs[trial.name]
-        scores = dict(zip(run.games, retention.retained(normalised(run)), strict=True))
+        scores = dict(zip(run.games, retention.retained(normalised(run), run.frames, run.visits), strict=True))
         sets = found.setdefault(agent_name(trial), {})
         table = sets.setdefault(trial.games, np.full((len(sweep.seeds), len(scores)), NAN))
         table[sweep.seeds.index(trial.seed)] = [scores[game] for game in sorted(scores)]
@@ -98,16 +98,17 @@ def summary_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
     rows: list[Row] = []
     first = next(iter(tables.values()))
     for agent, sets in tables.items():
-        every = np.hstack(list(sets.values()))
+        every, strata = _pooled(sets)
         totals = np.stack([retention.total_clipped(scores.T) for scores in sets.values()], axis=1)  # [S, sets]
         shared = [name for name in sets if name in first]
         numbers = {
-            "total": (float(retention.grand_mean(totals)), *_interval(totals, retention.grand_mean)),
-            "iqm": (retention.iqm(every), *_interval(every, retention.iqm)),
+            "total": (float(retention.grand_mean(totals)), *_interval(totals, retention.grand_mean, range(len(sets)))),
+            "iqm": (retention.iqm(every), *_interval(every, retention.whole_iqm, strata)),
         }
         if sets is not first and shared:
-            mine, its = (np.hstack([each[name] for name in shared]) for each in (sets, first))
-            bounds = aggregates.improvement_interval(mine, its, numpy_generator(0, "sweep"), _RESAMPLES)
+            (mine, common), (its, _) = (_pooled({name: each[name] for name in shared}) for each in (sets, first))
+            generator = numpy_generator(0, "sweep")
+            bounds = aggregates.improvement_interval(mine, its, generator, _RESAMPLES, strata=common)
             numbers["improvement"] = (aggregates.probability_of_improvement(mine, its), *bounds)
         seeds = int((~np.isnan(every)).any(1).sum())
         for measure, (mean, low, high) in numbers.items():
@@ -117,20 +118,27 @@ def summary_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
 
 def profile_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
     """agent, threshold, share, low, high."""
-    pooled = {agent: np.hstack(list(sets.values())) for agent, sets in tables.items()}
-    least, most = (float(f([f(scores) for scores in pooled.values()])) for f in (np.nanmin, np.nanmax))
+    pooled = {agent: _pooled(sets) for agent, sets in tables.items()}
+    least, most = (float(f([f(scores) for scores, _ in pooled.values()])) for f in (np.nanmin, np.nanmax))
     thresholds = np.linspace(min(0.0, least), max(1.0, most), _THRESHOLDS)
     rows: list[Row] = []
-    for agent, scores in pooled.items():
+    for agent, (scores, strata) in pooled.items():
         shares = aggregates.performance_profile(scores, thresholds)
-        low, high = aggregates.profile_interval(scores, thresholds, numpy_generator(0, "sweep"), _RESAMPLES)
+        generator = numpy_generator(0, "sweep")
+        low, high = aggregates.profile_interval(scores, thresholds, generator, _RESAMPLES, strata=strata)
         for numbers in zip(thresholds.tolist(), shares.tolist(), low.tolist(), high.tolist(), strict=True):
             rows.append({"agent": agent, **dict(zip(("threshold", "share", "low", "high"), numbers, strict=True))})
     return rows
 
 
-def _interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[float, float]:
-    low, high = retention.stratified_bootstrap(values, statistic, numpy_generator(0, "sweep"), _RESAMPLES)
+def _pooled(sets: dict[str, np.ndarray]) -> tuple[np.ndarray, list[int]]:
+    """The scores [S, T] of all sets beside each other, and the number of every task's set, whose runs it is of."""
+    return np.hstack([*sets.values()]), [i for i, scores in enumerate(sets.values()) for _ in range(scores.shape[1])]
+
+
+def _interval(values: np.ndarray, statistic: retention.Statistic, strata: Sequence[int]) -> tuple[float, float]:
+    generator = numpy_generator(0, "sweep")
+    low, high = retention.stratified_bootstrap(values, statistic, generator, _RESAMPLES, strata=strata)
     return float(low), float(high)
 
 
@@ -138,11 +146,11 @@ def _interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[float
 
 _CAPTION = (
     "The share of runs whose human-normalised score in a game is above a threshold, mean over games; the band is the "
-    "95 % interval, seeds resampled within every game."
+    "95 % interval, runs resampled within every set of games."
 )
 _WORDS = (
-    "In brackets 95 % intervals, seeds resampled within every game and set (Agarwal et al. 2021); a single seed has "
-    "none. The total is the paper's: scores clipped at 1 and summed over the games of a set."
+    "In brackets 95 % intervals, runs resampled within every set of games (stratified, Agarwal et al. 2021); a single "
+    "seed has none. The total is the paper's: scores clipped at 1 and summed over the games of a set."
 )
 
 

@@ -21,6 +21,7 @@ from evaluation.retention import (
     retained_fraction,
     stratified_bootstrap,
     total_clipped,
+    whole_iqm,
 )
 
 NAN = float("nan")
@@ -76,14 +77,16 @@ def test_a_visit_after_which_nobody_looked_has_no_result():
 
 
 def test_retained_is_the_mean_of_the_last_evaluations():
-    equal(retained(SCORES), [0.4, 0.4, (1.4 + 1.1 + 1.2) / 3])
-    equal(retained(SCORES, count=1), SCORES[:, -1])
-    equal(retained(SCORES, count=100), SCORES.mean(1))
-    equal(retained(np.array([[1.0, NAN, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])), [NAN, 3.0])
+    equal(retained(SCORES, FRAMES, VISITS), [0.55, 0.4, (1.4 + 1.1 + 1.2) / 3])  # game 0: of its last visit, two
+    equal(retained(SCORES, FRAMES, VISITS, count=1), SCORES[:, -1])
+    equal(retained(SCORES, FRAMES, VISITS[:1], count=100), SCORES.mean(1))
+    line = np.array([[1.0, NAN, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
+    equal(retained(line, np.array([1, 2, 3, 4]), [(0, 0, 4)]), [NAN, 3.0])
+    equal(retained(line, np.array([1, 2, 3, 4]), [(1, 0, 4), (0, 4, 9)]), [4.0, 3.0])  # its visit has just begun
 
 
 def test_forgetting_is_what_is_lost():
-    equal(forgetting(SCORES, FRAMES, VISITS), [0.7 - 0.4, 0.9 - 0.4, 1.4 - 3.7 / 3])
+    equal(forgetting(SCORES, FRAMES, VISITS), [0.7 - 0.55, 0.9 - 0.4, 1.4 - 3.7 / 3])
     equal(forgetting(SCORES, FRAMES, VISITS, count=1), [0.0, 0.6, 0.2])
 
 
@@ -115,7 +118,7 @@ def test_one_evaluation():
     scores, frames = np.array([[0.5], [0.2]]), np.array([20])
     visits = [(0, 0, 10), (1, 10, 20)]
     equal(learned(scores, frames, visits), [0.5, 0.2])
-    equal(retained(scores), [0.5, 0.2])
+    equal(retained(scores, frames, visits), [0.5, 0.2])
     equal(forgetting(scores, frames, visits), [0.0, 0.0])
     assert backward_transfer(scores, frames, visits) == 0.0
     assert np.isnan(forward_transfer(scores, frames, visits, np.zeros(2)))  # nobody looked before the visit
@@ -132,7 +135,7 @@ def test_a_game_that_was_never_visited():
 def test_nothing_at_all():
     nothing = np.empty((2, 0))
     equal(learned(SCORES, FRAMES, []), [NAN] * 3)
-    equal(retained(nothing), [NAN, NAN])
+    equal(retained(nothing, np.array([]), []), [NAN, NAN])
     equal(forgetting(nothing, np.array([]), [(0, 0, 10)]), [NAN, NAN])
     for visits in ([], [(0, 0, 10)]):
         assert np.isnan(backward_transfer(nothing, np.array([]), visits))
@@ -151,13 +154,21 @@ def test_the_interquartile_mean_leaves_a_quarter_out_at_both_ends():
     assert np.isnan(iqm(np.array([[NAN]])))
 
 
+def test_the_interval_of_an_iqm_is_of_all_games_or_is_none():
+    assert whole_iqm(np.array([[1.0, 2.0], [NAN, 3.0]])) == 2.0
+    scores = np.array([[0.0, 1.0, 1.0], [0.1, NAN, NAN]])  # the mean is mostly of games that have one seed
+    assert np.isnan(stratified_bootstrap(scores, whole_iqm, rng(), count=50)).all()
+
+
 def test_missing_seeds_are_left_out_of_the_mean():
     equal(mean_over_seeds(np.array([[1.0, NAN, 2.0], [3.0, NAN, NAN]])), [2.0, NAN, 2.0])
 
 
-def test_resamples_draw_seeds_within_every_game():
+def test_resamples_draw_whole_runs_within_every_stratum():
     scores = np.array([[0.0, 10.0], [1.0, 11.0], [2.0, 12.0]])
-    samples = resampled(scores, lambda sample: sample.copy(), rng(), count=4000)
+    together = resampled(scores, lambda sample: sample.copy(), rng(), count=1000)
+    assert (together[..., 1] == together[..., 0] + 10).all() and set(together[..., 0].ravel()) == {0.0, 1.0, 2.0}
+    samples = resampled(scores, lambda sample: sample.copy(), rng(), count=4000, strata=[0, 1])
     assert samples.shape == (4000, 3, 2)
     assert set(samples[..., 0].ravel()) == {0.0, 1.0, 2.0} and set(samples[..., 1].ravel()) == {10.0, 11.0, 12.0}
     # Independently in the two games: all nine pairs of first rows, equally often.
@@ -180,7 +191,7 @@ def test_the_bootstrap_has_the_spread_of_all_possible_resamples():
 
     each = [[np.mean(draw) for draw in itertools.product(column, repeat=3)] for column in scores.T]
     exact = [a + b for a, b in itertools.product(*each)]
-    found = resampled(scores, total, rng(), count=20_000)
+    found = resampled(scores, total, rng(), count=20_000, strata=[0, 1])
     assert found.mean() == pytest.approx(np.mean(exact), abs=5 * np.std(exact) / 20_000**0.5)
     assert found.std() == pytest.approx(np.std(exact), rel=0.03)
     low, high = percentile_interval(found)
