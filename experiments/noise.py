@@ -4,17 +4,19 @@
     inverse_fisher   variance proportional to 1 / max(F, least)
     null_space       the same variance on every weight with F < least, none on the others
 
-All kinds have a mean variance of scale^2 over *all* weights: the expected squared norm of the noise on n weights is
-n scale^2 whatever its shape, and of the uniform noise `scale` is the standard deviation, the axis of the paper's
-figure.
+All kinds have a mean variance of scale^2 over all weights that the task uses: the expected squared norm of the noise on
+n weights is n scale^2 whatever its shape, and of the uniform noise `scale` is the standard deviation, the axis of the
+paper's figure. Weights between units that are closed to the task are in none of this: nothing is computed with them.
 
-`least` is the smallest informative value: the smallest F above a given quantile of F over all weights, hence always
+`least` is the smallest informative value: the smallest F above a given quantile of F over these weights, hence always
 above zero. A weight below it got its F from next to no sample, or from none: 1 / F would be infinite there, or the
 noise of the estimate. It counts as `least` in the inverse, and is in the null space. Where more weights than the
 quantile have no F at all, `least` is next to nothing and the inverse's noise nearly all in the null space, as in the
 paper's figure, whose two curves coincide; a larger quantile tells them apart.
 
-`agent.fisher` draws the same noise straight from F. A play draws at every step: here the deviations are computed once.
+A play draws at every step; the deviations are computed once.
+
+`fisher` and `used` are lists of tensors in the weights' shapes, F and whether the task uses the weight (bool).
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ from torch import Tensor
 KINDS = ("uniform", "inverse_fisher", "null_space")
 
 
-def least_informative(fisher: Sequence[Tensor], quantile: float) -> float:
-    """The smallest F above the `quantile` (in [0, 1)) of F over all weights; ValueError if there is none."""
-    flat = torch.cat([f.flatten() for f in fisher])
+def least_informative(fisher: Sequence[Tensor], used: Sequence[Tensor], quantile: float) -> float:
+    """The smallest F above the `quantile` (in [0, 1)) of F over the used weights; ValueError if there is none."""
+    flat = torch.cat([f[here] for f, here in zip(fisher, used, strict=True)])
     rank = int(quantile * flat.numel())
     bound = max(float(flat.kthvalue(rank).values), 0.0) if rank else 0.0
     informative = flat[flat > bound]
@@ -39,8 +41,9 @@ def least_informative(fisher: Sequence[Tensor], quantile: float) -> float:
     return float(informative.min())
 
 
-def deviations(fisher: Sequence[Tensor], kind: str, least: float) -> list[Tensor]:
-    """float32, like `fisher`: every weight's standard deviation at scale 1; their mean square is 1.
+def deviations(fisher: Sequence[Tensor], used: Sequence[Tensor], kind: str, least: float) -> list[Tensor]:
+    """float32, like `fisher`: every weight's standard deviation at scale 1; 0 where it is not used, and of the others
+    the mean square is 1.
 
     ValueError if the null space is empty.
     """
@@ -52,7 +55,8 @@ def deviations(fisher: Sequence[Tensor], kind: str, least: float) -> list[Tensor
         variances = [(f < least).double() for f in fisher]
     else:
         raise ValueError(f"unknown kind of noise {kind!r}: choose one of {', '.join(KINDS)}")
-    mean = sum(float(v.sum()) for v in variances) / sum(v.numel() for v in variances)
+    variances = [v * here for v, here in zip(variances, used, strict=True)]
+    mean = sum(float(v.sum()) for v in variances) / sum(int(here.sum()) for here in used)
     if mean == 0:
         raise ValueError("every weight is informative: the null space is empty; --null_quantile widens it")
     return [(v / mean).sqrt().float() for v in variances]

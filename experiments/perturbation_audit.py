@@ -47,7 +47,7 @@ DRAWS = 8  # of noise, likewise
 class Settings:
     """Everything that is free."""
 
-    scales: Sequence[float]  # root mean square of the noise over all shared weights
+    scales: Sequence[float]  # root mean square of the noise over the shared weights that the task uses
     episodes: int
     emulators: int
     epsilon: float  # exploration while playing
@@ -112,8 +112,9 @@ class Audit:
         if met.task is None:
             raise ValueError(f"{self.kept.path} has never met {self.game}")
         fisher, origin = self.fisher(met.task, recording.memory)
-        least = least_informative(fisher, s.null_quantile)
-        spreads = {kind: deviations(fisher, kind, least) for kind in KINDS}
+        used = self.kept.agent.learner.network.connections(met.task)
+        least = least_informative(fisher, used, s.null_quantile)
+        spreads = {kind: deviations(fisher, used, kind, least) for kind in KINDS}
         states = recording.memory.sample(0, STATES, numpy_generator(s.seed, "states")).observation
         unperturbed = self.play(self.player(), FixedTask(met.task), "scored")
         self.tell(f"unperturbed: {unperturbed.mean:,.1f} ± {unperturbed.standard_error:,.1f}; F from {origin}")
@@ -129,8 +130,10 @@ class Audit:
             "game": self.game,
             "frames": self.kept.frames,
             "task": met.task,
-            "fisher": {"origin": origin, "least": least, **self.shares(fisher, least)},
-            "root_mean_square_weight": root_mean_square(self.kept.agent.learner.weights),
+            "fisher": {"origin": origin, "least": least, **self.shares(fisher, used, least)},
+            "root_mean_square_weight": root_mean_square(
+                [w[here] for w, here in zip(self.kept.agent.learner.weights, used, strict=True)]
+            ),
             "unperturbed": {"mean": unperturbed.mean, "returns": list(unperturbed.returns)},
             "random": random,
             "half_scale": report.halves(points),
@@ -148,14 +151,15 @@ class Audit:
         self.tell(f"{report.NAMES[kind]}, {scale:.3g}: {result.mean:,.1f} ({time.perf_counter() - begin:.0f} s)")
         return result
 
-    def shares(self, fisher: Sequence[Tensor], least: float) -> dict[str, float]:
-        """Numbers of samples and weights, and the shares of weights in the null space and without any F."""
-        weights = sum(f.numel() for f in fisher)
+    def shares(self, fisher: Sequence[Tensor], used: Sequence[Tensor], least: float) -> dict[str, float]:
+        """Numbers of samples and of weights that the task uses, and their shares in the null space and without F."""
+        its = torch.cat([f[here] for f, here in zip(fisher, used, strict=True)])
+        weights = its.numel()
         return {
             "samples": self.settings.fisher_batches * self.kept.config.learner.batch_size,
             "weights": weights,
-            "null_share": sum(int((f < least).sum()) for f in fisher) / weights,
-            "zero_share": sum(int((f == 0).sum()) for f in fisher) / weights,
+            "null_share": int((its < least).sum()) / weights,
+            "zero_share": int((its == 0).sum()) / weights,
         }
 
     def player(self) -> Plays:

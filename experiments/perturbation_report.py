@@ -177,7 +177,7 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -
     panels[1].set_ylim(bottom=FLOOR)
     panels[2].set_xscale("log")
     panels[2].set_ylim(0, 1)
-    panels[2].set_xlabel("root mean square of the noise over all shared weights")
+    panels[2].set_xlabel("root mean square of the noise over the shared weights that the task uses")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     for path in paths:
         figure.savefig(path, dpi=150)

@@ -249,7 +249,8 @@ def agent_rows(material: Material) -> list[Row]:
             both = retention.difference_interval(mine, reference, generator, count=_RESAMPLES)
             numbers["retained_beyond_first"] = (difference, both)
             its, others = _known(kept, reference_kept), _known(reference_kept, kept)
-            generator, difference = numpy_generator(0, "report"), retention.grand_mean(its) - retention.grand_mean(others)
+            difference = retention.grand_mean(its) - retention.grand_mean(others)
+            generator = numpy_generator(0, "report")
             both = retention.difference_interval(its, others, generator, count=_RESAMPLES)
             numbers["kept_beyond_first"] = (difference, both)
         for measure, (mean, (low, high)) in numbers.items():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from agent import fisher as slow
+from agent.fisher import LinearTap, exact_softmax_squares
 from agent.networks import Architecture, QNetwork
 from agent.passes import Passes
 from experiments.noise import (
@@ -32,6 +32,11 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def whole(fisher):
+    """It, and that every weight is used."""
+    return fisher, [torch.ones_like(f, dtype=torch.bool) for f in fisher]
+
+
 def flat(tensors):
     return torch.cat([t.flatten() for t in tensors]).double()
 
@@ -45,16 +50,16 @@ def spread_fisher(seed=0):
 def test_the_smallest_informative_value_is_above_the_quantile_and_above_zero():
     values = [torch.tensor([[5.0, 0.0], [3.0, 1.0]]), torch.tensor([2.0, 4.0, 0.0, 6.0, 7.0, 8.0])]
     for quantile, least in ((0.0, 1.0), (0.1, 1.0), (0.2, 1.0), (0.3, 2.0), (0.5, 4.0), (0.9, 8.0)):
-        assert least_informative(values, quantile) == least
-    assert least_informative([torch.tensor([3.0, 3.0, 9.0, 9.0])], 0.25) == 9.0  # equals stay together
+        assert least_informative(*whole(values), quantile) == least
+    assert least_informative(*whole([torch.tensor([3.0, 3.0, 9.0, 9.0])]), 0.25) == 9.0  # equals stay together
     for nothing in ([torch.zeros(4)], [torch.full((4,), 2.0)]):
         with pytest.raises(ValueError, match="no weight has a Fisher information above"):
-            least_informative(nothing, 0.5)
+            least_informative(*whole(nothing), 0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_covariance_of_the_draws_is_that_of_the_closed_form(kind):
-    spread, generator, scale, draws = deviations(FISHER, kind, LEAST), seeded(), 0.3, 20_000
+    spread, generator, scale, draws = deviations(*whole(FISHER), kind, LEAST), seeded(), 0.3, 20_000
     torch.testing.assert_close(flat(spread).square(), torch.tensor(VARIANCES[kind]).double())
     noise = torch.stack([flat(draw(spread, scale, generator)) for _ in range(draws)])
     expected = torch.tensor(VARIANCES[kind]).double() * scale**2
@@ -66,7 +71,7 @@ def test_the_covariance_of_the_draws_is_that_of_the_closed_form(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_kinds_have_the_same_norm(kind):
     fisher = spread_fisher()
-    spread = deviations(fisher, kind, least_informative(fisher, 0.2))
+    spread = deviations(*whole(fisher), kind, least_informative(*whole(fisher), 0.2))
     assert float(flat(spread).square().mean()) == pytest.approx(1, rel=1e-6)
     generator = seeded(2)
     norms = [float(flat(draw(spread, 0.01, generator)).square().mean()) for _ in range(300)]
@@ -75,10 +80,10 @@ def test_all_kinds_have_the_same_norm(kind):
 
 def test_noise_of_the_null_space_leaves_informative_weights_bit_for_bit():
     fisher = spread_fisher()
-    least = least_informative(fisher, 0.2)
+    least = least_informative(*whole(fisher), 0.2)
     weights = [torch.randn(f.shape, generator=seeded(3)) for f in fisher]
     before = [w.clone() for w in weights]
-    with perturbed(weights, draw(deviations(fisher, "null_space", least), 10.0, seeded(4))):
+    with perturbed(weights, draw(deviations(*whole(fisher), "null_space", least), 10.0, seeded(4))):
         for weight, kept, f in zip(weights, before, fisher, strict=True):
             assert torch.equal(weight[f >= least], kept[f >= least])
             assert (weight[f < least] != kept[f < least]).all() and (f < least).any()
@@ -86,22 +91,21 @@ def test_noise_of_the_null_space_leaves_informative_weights_bit_for_bit():
 
 def test_an_empty_null_space_and_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="the null space is empty"):
-        deviations([torch.tensor([1.0, 2.0])], "null_space", 1.0)
+        deviations(*whole([torch.tensor([1.0, 2.0])]), "null_space", 1.0)
     with pytest.raises(ValueError, match="unknown kind of noise 'pink'"):
-        deviations([torch.tensor([1.0, 2.0])], "pink", 1.0)
+        deviations(*whole([torch.tensor([1.0, 2.0])]), "pink", 1.0)
 
 
-def test_draws_equal_those_made_straight_from_the_fisher_information():
-    fisher = spread_fisher()
-    least, largest = least_informative(fisher, 0.2), max(float(f.max()) for f in fisher)
-    bound = max(float(f[f < least].max()) for f in fisher)
-    twins = {
-        "uniform": slow.uniform_noise(fisher, seeded(5)),
-        "inverse_fisher": slow.inverse_fisher_noise(fisher, seeded(5), floor=least / largest),
-        "null_space": slow.null_space_noise(fisher, seeded(5), threshold=(bound + least) / 2 / largest),
-    }
-    for kind, twin in twins.items():
-        torch.testing.assert_close(draw(deviations(fisher, kind, least), 1.0, seeded(5)), twin)
+def test_weights_that_are_not_used_are_in_no_noise_and_no_norm():
+    used = [torch.tensor([[True, True, False], [True, False, True]]), torch.tensor([True, False])]
+    alone = [torch.cat([f[here] for f, here in zip(FISHER, used, strict=True)])]
+    least = least_informative(FISHER, used, 0.2)
+    assert least == least_informative(*whole(alone), 0.2)
+    for kind in KINDS:
+        spread = deviations(FISHER, used, kind, least)
+        assert not any(d[~here].any() for d, here in zip(spread, used, strict=True))
+        its = torch.cat([d[here] for d, here in zip(spread, used, strict=True)])
+        torch.testing.assert_close(its, deviations(*whole(alone), kind, least)[0])
 
 
 def test_noise_on_a_linear_gaussian_model_costs_what_the_fisher_expects():
@@ -110,14 +114,14 @@ def test_noise_on_a_linear_gaussian_model_costs_what_the_fisher_expects():
     fisher, scale, generator, draws = [inputs.square().mean(0).expand(4, 6).clone()], 0.2, seeded(1), 4000
     costs = {}
     for kind in KINDS:
-        spread = deviations(fisher, kind, least_informative(fisher, 0.2))
+        spread = deviations(*whole(fisher), kind, least_informative(*whole(fisher), 0.2))
         expected = expected_increase(fisher, spread, scale)
         deltas = [draw(spread, scale, generator)[0] for _ in range(draws)]
         increase = torch.stack([(inputs @ delta.T).square().sum(1).mean() / 2 for delta in deltas])
         assert float(increase.mean()) == pytest.approx(expected, abs=5 * float(increase.std()) / draws**0.5)
         costs[kind] = expected
     assert costs["uniform"] == pytest.approx(scale**2 / 2 * float(fisher[0].double().sum()))
-    bounded = fisher[0].clamp_min(least_informative(fisher, 0.2)).double()
+    bounded = fisher[0].clamp_min(least_informative(*whole(fisher), 0.2)).double()
     assert costs["inverse_fisher"] == pytest.approx(
         scale**2 / 2 * 24 * float((fisher[0] / bounded).mean() / (1 / bounded).mean()), rel=1e-5
     )
@@ -128,9 +132,9 @@ def test_noise_on_a_linear_gaussian_model_costs_what_the_fisher_expects():
 def test_small_noise_on_a_softmax_diverges_as_the_fisher_expects(kind):
     inputs, weight = torch.randn(200, 5, generator=seeded()), torch.randn(3, 5, generator=seeded(1)).requires_grad_()
     logits = inputs @ weight.T
-    tap = slow.LinearTap(inputs, logits)
-    fisher = [total / 200 for total in slow.exact_softmax_squares(logits, [tap])]
-    spread, generator = deviations(fisher, kind, least_informative(fisher, 0.3)), seeded(2)
+    tap = LinearTap(inputs, logits)
+    fisher = [total / 200 for total in exact_softmax_squares(logits, [tap])]
+    spread, generator = deviations(*whole(fisher), kind, least_informative(*whole(fisher), 0.3)), seeded(2)
     found = []
     for _ in range(2000):
         with perturbed([weight], draw(spread, 0.01, generator)):
@@ -146,7 +150,7 @@ def test_a_network_plays_with_the_noise_and_then_as_before_whatever_happens():
     pixels = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8, generator=seeded(1))
     weights, passes = list(network.weights), Passes(network)
     kept, before = [w.detach().clone() for w in weights], passes.forward(pixels, 0)[0].clone()
-    noise = draw(deviations([torch.ones_like(w) for w in kept], "uniform", 1.0), 0.05, seeded(2))
+    noise = draw(deviations(*whole([torch.ones_like(w) for w in kept]), "uniform", 1.0), 0.05, seeded(2))
     with pytest.raises(KeyboardInterrupt), perturbed(weights, noise):
         assert torch.equal(weights[0], kept[0] + noise[0])
         after = passes.forward(pixels, 0)[0].clone()

@@ -46,7 +46,8 @@ def make_run(path, seed, scores, *, visits=VISITS, games=GAMES, frames=(50, 100,
 METRICS = (
     {"frame": 40, "config": "words"},
     {"frame": 80, "learning/loss": 0.5, "learning/q": None, "consolidation/cancelled": 0.0, "inference/purity": 1.0},
-    {"frame": 120, "learning/loss": 0.25, "learning/fisher_overlap_task1_layer0": 0.125, "consolidation/cancelled": 0.5},
+    {"frame": 120, "learning/loss": 0.25, "learning/fisher_overlap_task1_layer0": 0.125},
+    {"frame": 121, "consolidation/cancelled": 0.5},
     {"frame": 160, "learning/loss": 0.75, "inference/purity": 0.9375, "inference/delay_median": 3, "task/count": 2},
 )
 
