@@ -66,7 +66,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     """The table, and where each kind of noise halves the score."""
     console.print(report.table(result["points"], title(result)))
     null, zero = (100 * result["fisher"][name] for name in ("null_share", "zero_share"))
-    console.print(f"of the shared weights that the task uses {null:.1f} % are in the null space; F is 0 for {zero:.1f} %")
+    console.print(f"of its shared weights {null:.1f} % are in the null space; F is 0 for {zero:.1f} %")
     for kind, half in result["half_scale"].items():
         found = "not within these scales" if half is None else f"at {half:.2g}"
         paper = result["paper_half_scale"][kind]
