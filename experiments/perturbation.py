@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """The table, and where each kind of noise halves the score."""
-    console.print(report.table(result["points"], title(result)))
+    console.print(report.table(result["points"], report.title(result)))
     null, zero = (100 * result["fisher"][name] for name in ("null_share", "zero_share"))
     console.print(f"of its shared weights {null:.1f} % are in the null space; F is 0 for {zero:.1f} %")
     for kind, half in result["half_scale"].items():
@@ -78,16 +78,11 @@ def show(result: dict[str, Any], console: Console) -> None:
 def write(result: dict[str, Any], out: Path) -> None:
     """The picture twice, the points as CSV, everything as JSON."""
     out.mkdir(parents=True, exist_ok=True)
-    report.draw(result["points"], title(result), [out / "perturbation.png", out / "perturbation.svg"])
-    rows = [{name: value for name, value in point.items() if name != "returns"} for point in result["points"]]
-    report.write_csv(rows, out / "perturbation.csv")
+    picture = report.figure(result["points"], report.title(result))
+    for kind in ("png", "svg"):
+        picture.savefig(out / f"perturbation.{kind}", dpi=150)
+    report.write_csv(report.plain(result["points"]), out / "perturbation.csv")
     (out / "perturbation.json").write_text(json.dumps(result) + "\n")
-
-
-def title(result: dict[str, Any]) -> str:
-    """What was measured, in a line."""
-    estimator, origin = result["settings"]["estimator"], result["fisher"]["origin"]
-    return f"{result['game']} at {result['frames']:,} frames; Fisher information ({estimator}) from {origin}"
 
 
 def chosen_settings(options: argparse.Namespace) -> Settings:

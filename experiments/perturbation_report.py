@@ -17,11 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from evaluation.play import GameResult
@@ -140,6 +137,17 @@ def table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     return shown
 
 
+def plain(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The points without the returns of every episode: rows of a CSV file."""
+    return [{name: value for name, value in point.items() if name != "returns"} for point in points]
+
+
+def title(result: Mapping[str, Any]) -> str:
+    """What was measured, in a line."""
+    estimator, origin = result["settings"]["estimator"], result["fisher"]["origin"]
+    return f"{result['game']} at {result['frames']:,} frames; Fisher information ({estimator}) from {origin}"
+
+
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The rows with empty cells for None."""
     with open(path, "w", newline="") as file:
@@ -148,10 +156,11 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -> None:
+def figure(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Share, divergence and changed actions over the scale; the paper's points are pale and dashed, the divergence
     that F expects is dotted, down to `FLOOR`. Scale 0 has no place on the axis."""
-    figure, panels = plt.subplots(3, 1, figsize=(6.4, 8), sharex=True, height_ratios=(3, 2, 1.4), layout="constrained")
+    picture = Figure(figsize=(6.4, 8), layout="constrained")
+    panels = picture.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.4))
     for kind, colour in zip(KINDS, COLOURS, strict=False):
         look: dict[str, Any] = {"marker": MARKERS[kind], "color": colour, "markersize": 6, "markerfacecolor": "none"}
         mine = [r for r in rows if r["kind"] == kind and r["scale"] > 0]
@@ -178,7 +187,5 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[Path]) -
     panels[2].set_xscale("log")
     panels[2].set_ylim(0, 1)
     panels[2].set_xlabel("root mean square of the noise over the shared weights that the task uses")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    for path in paths:
-        figure.savefig(path, dpi=150)
-    plt.close(figure)
+    picture.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    return picture

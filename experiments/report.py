@@ -1,6 +1,7 @@
 """One page about many runs: figures 3 and 4 of the paper, and what was learned, kept and confused.
 
     python -m experiments.report runs/ewc-1 runs/ewc-2 runs/none-1 [--single runs/krull-1 runs/boxing-1] [--out DIR]
+        [--perturbation runs/perturbation_krull]
 
 Runs of the same configuration but for the seed are one agent, named after the directory of its first run without the
 trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are named, are what the others are measured by.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Any, NoReturn
 import matplotlib
 from matplotlib.figure import Figure
 
+from experiments import perturbation_report
 from experiments import report_figures as figures
 from experiments import report_logs as logs
 from experiments import report_numbers as numbers
@@ -33,20 +36,20 @@ from experiments.report_numbers import Row
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT
 
-PAPER = Path(__file__).resolve().parents[2] / "shared" / "data" / "paper"
 _SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
 _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
 
 
-def write_report(material: Material, out: Path, title: str, paper: Path) -> Path:
-    """Write the page and its files into `out`; returns the page's path."""
+def write_report(material: Material, out: Path, title: str, audits: Sequence[Path] = ()) -> Path:
+    """Write the page and its files into `out`; returns the page's path. `audits`: what `experiments.perturbation` has
+    written, its folders."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    write_text(path, html.page(title, list(_sections(material, out, paper))))
+    write_text(path, html.page(title, list(_sections(material, out, audits))))
     return path
 
 
-def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str, str]]:
+def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
     yield "The runs", html.runs_table(material) + _unequal(material) + _unused(material)
@@ -56,9 +59,9 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     write_rows(out / "agents.csv", rows)
     yield "In single numbers", html.agents_table(rows)
 
-    rows = numbers.total_rows(material, paper)
+    rows = numbers.total_rows(material)
     caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
-    if any(row["agent"] in numbers.PAPER.values() for row in rows):
+    if any(row["agent"] in numbers.PAPER for row in rows):
         caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
     figure = figures.draw_totals(rows, len(games))
     yield "All games together", write_picture(out, "figure_3b", rows, figure, caption)
@@ -67,6 +70,9 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     write_rows(out / "figure_3a_schedule.csv", schedule)
     figure = figures.draw_scores(schedule, rows, games)
     yield "Game by game over time", write_picture(out, "figure_3a", rows, figure, _schedule_caption(material))
+
+    for audit in audits:
+        yield _perturbations(audit, out)
 
     rows = numbers.own_play_rows(material)
     caption = (
@@ -86,7 +92,24 @@ def _sections(material: Material, out: Path, paper: Path) -> Iterator[tuple[str,
     yield "What the numbers mean", html.DEFINITIONS
 
 
+def _perturbations(audit: Path, out: Path) -> tuple[str, str]:
+    """Heading and figure 3C of one audit."""
+    try:
+        result = json.loads((audit / "perturbation.json").read_text())
+        rows, game = perturbation_report.plain(result["points"]), result["game"]
+        figure = perturbation_report.figure(rows, perturbation_report.title(result))
+    except (OSError, ValueError, KeyError) as error:
+        raise ReportError(f"--perturbation {audit}: experiments.perturbation did not write this ({error})") from None
+    caption = (
+        f"Figure 3C in {game}. Noise on the shared weights, drawn anew at every step: alike on all of them, shaped by "
+        "the inverse of their Fisher information, and only where there is next to none; its 95 % intervals are over "
+        "episodes."
+    )
+    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{game}", rows, figure, caption)
+
+
 def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
+    agents = [agent.name for agent in material.agents]
     over = "over frames: mean over seeds, and their range as a band."
     for heading, name, metrics, caption, nothing in (
         (
@@ -100,10 +123,10 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
         ("Learning", "learning", figures.LEARNING, f"Learning {over}", "Nothing was learned yet."),
     ):
         rows = logs.metric_rows(material, list(metrics))
-        shown = (
-            write_picture(out, name, rows, figures.draw_metrics(rows, metrics), caption) if rows else html.note(nothing)
-        )
-        yield heading, shown
+        if rows:
+            yield heading, write_picture(out, name, rows, figures.draw_metrics(rows, metrics, agents), caption)
+        else:
+            yield heading, html.note(nothing)
     rows = logs.overlap_rows(material)
     caption = (
         "Overlap of the Fisher information of a game that was left (down) with that of every other game that had been "
@@ -182,7 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         material = read_material(options.runs, options.single)
-        path = write_report(material, options.out, options.title, options.paper)
+        path = write_report(material, options.out, options.title, options.perturbation)
     except (ReportError, OSError) as error:
         print(f"experiments.report: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -204,10 +227,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
     add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
     add(
-        "--paper",
+        "--perturbation",
         type=Path,
-        default=PAPER,
-        help="folder of the paper's digitised curves (default: ../shared/data/paper)",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="folders that experiments.perturbation wrote, for figure 3C",
     )
     return parser
 

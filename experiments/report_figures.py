@@ -80,7 +80,7 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
     axes = figure.subplots()
     scale, unit = frame_unit(max(row["frames"] for row in rows))
     agents = by(rows, "agent")
-    ours = [name for name in agents if name not in (SINGLE, *PAPER.values())]
+    ours = [name for name in agents if name not in (SINGLE, *PAPER)]
     for name, its in agents.items():
         x, y = [row["frames"] / scale for row in its], [row["total"] for row in its]
         if name == SINGLE:
@@ -92,7 +92,7 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
                 x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
             )
         else:
-            place = list(PAPER.values()).index(name)
+            place = PAPER.index(name)
             axes.plot(
                 x, y, color=("0.3", "0.5", "0.65")[place], linewidth=1, linestyle=_PAPER_STYLES[place], label=name
             )
@@ -125,12 +125,12 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
     return finished(figure, panels, panels)
 
 
-def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]]) -> Figure:
-    """A panel per metric that was logged: mean over seeds, and their range as a band."""
+def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], agents: Sequence[str]) -> Figure:
+    """A panel per metric that was logged: mean over seeds, and their range as a band. `agents` are those of the report,
+    in the order of their colours."""
     logged = by(rows, "metric")
     scale, unit = frame_unit(max(row["frames"] for row in rows))
     figure, panels = _grid(len(logged), 1.5)
-    agents = list(by(rows, "agent"))
     for panel, (metric, its) in zip(panels, logged.items(), strict=True):
         title, logarithmic = names[metric]
         for name, points in by(its, "agent").items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,7 @@ from experiments.report_data import ReportError, Run
 Row = dict[str, Any]
 NAN = float("nan")
 SINGLE = "single-game runs"
-PAPER = {  # file of digitised points of figure 3B: its curve
-    "fig3b_EWC_FMN.csv": "paper: EWC, inferred tasks",
-    "fig3b_EWC_oracle.csv": "paper: EWC, true labels",
-    "fig3b_no_penalty.csv": "paper: no penalty",
-}
+PAPER = ("paper: EWC, inferred tasks", "paper: EWC, true labels", "paper: no penalty")
 _RESAMPLES = 1000
 
 
@@ -100,9 +97,9 @@ def _totals(scores: np.ndarray) -> np.ndarray:
     return retention.mean_over_seeds(np.minimum(1.0, scores)).sum(0)
 
 
-def total_rows(material: Material, paper: Path) -> list[Row]:
-    """Figure 3B: agent, seeds, frames, total, low, high. The paper's curves follow if the folder `paper` holds them
-    and the games are ten of the paper's, and the total of single-game runs, at both ends, if every game has one."""
+def total_rows(material: Material) -> list[Row]:
+    """Figure 3B: agent, seeds, frames, total, low, high. The total of single-game runs follows, at both ends, if every
+    game has one, and the paper's curves up to the same frame if the games are ten of the paper's."""
     rows = []
     end = max(run.end for agent in material.agents for run in agent.runs)
     for agent in material.agents:
@@ -115,17 +112,18 @@ def total_rows(material: Material, paper: Path) -> list[Row]:
         seeds = min(len(runs) for runs in material.single.values())
         rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
     if len(material.games) == 10 and set(material.games) <= set(PAPER_POOL):
-        for file, name in PAPER.items():
-            rows += _paper_rows(paper / file, name)
+        rows += [row for row in paper_totals() if row["frames"] <= end]
     return rows
 
 
-def _paper_rows(path: Path, name: str) -> list[Row]:
-    if not path.is_file():
-        return []
-    with open(path, newline="") as file:
-        points = [(float(row["Mframes"]), float(row["total_clipped_hns"])) for row in csv.DictReader(file)]
-    return [_total_row(name, NAN, round(at * 1e6), total, NAN, NAN) for at, total in points]
+@cache
+def paper_totals() -> tuple[Row, ...]:
+    """The paper's figure 3B, read off it point by point (`paper_totals.csv`), as rows of `total_rows`."""
+    with open(Path(__file__).with_name("paper_totals.csv"), newline="") as file:
+        return tuple(
+            _total_row(f"paper: {line['agent']}", NAN, int(line["frames"]), float(line["total"]), NAN, NAN)
+            for line in csv.DictReader(file)
+        )
 
 
 def _total_row(agent: str, seeds: float, frames: int, total: float, low: float, high: float) -> Row:

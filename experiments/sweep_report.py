@@ -55,7 +55,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
         several = [runs[trial.name].path for trial in done if trial.games == name]
         if several and len(runs[next(t.name for t in done if t.games == name)].games) > 1:
             material = read_material(several, [])
-            pages.append(report.write_report(material, out / (name or "games"), name or sweep.name, report.PAPER))
+            pages.append(report.write_report(material, out / (name or "games"), name or sweep.name))
     if pages:
         links = "".join(f'<li><a href="{page.relative_to(out)}">{page.parent.name}</a></li>' for page in pages)
         sections.append(("Every set of games", f"<ul>{links}</ul>"))

@@ -18,7 +18,6 @@ from experiments.report import main
 from experiments.report_agents import differences, read_material
 from experiments.report_data import ReportError, read_run
 
-NOWHERE = Path("nowhere")
 GAMES = ("toy_catch", "toy_avoid")
 VISITS = (("toy_catch", 0), ("toy_avoid", 100))
 
@@ -195,7 +194,7 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
 
 
 def test_the_total_over_time(material):
-    rows = numbers.total_rows(material, NOWHERE)
+    rows = numbers.total_rows(material)
     assert [row["frames"] for row in rows if row["agent"] == "ewc"] == [50, 100, 150, 200]
     last = chosen(rows, agent="ewc", frames=200)
     assert (last["total"], last["low"], last["high"]) == pytest.approx((1.55, 1.5, 1.6))  # 1.2 is clipped
@@ -205,7 +204,7 @@ def test_the_total_over_time(material):
 def test_the_total_of_single_game_runs_needs_all_of_them(material, runs, tmp_path):
     avoid = make_run(tmp_path / "avoid-1", 1, [[0, 4, 4, 4]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
     complete = read_material([runs["ewc-1"]], [runs["alone-1"], avoid])
-    rows = [row for row in numbers.total_rows(complete, NOWHERE) if row["agent"] == numbers.SINGLE]
+    rows = [row for row in numbers.total_rows(complete) if row["agent"] == numbers.SINGLE]
     assert [(row["frames"], row["total"]) for row in rows] == [(0, pytest.approx(1.4)), (200, pytest.approx(1.4))]
 
 
@@ -223,7 +222,7 @@ def test_scores_over_time_are_averaged_under_one_schedule_only(runs, tmp_path):
     found = read_material([runs["ewc-1"], runs["ewc-2"], other], [])
     assert {name: [run.seed for run in its] for name, its in numbers.shown_runs(found).items()} == {"ewc": [1, 2]}
     assert chosen(numbers.score_rows(found), game="toy_catch", frames=50)["score"] == pytest.approx(0.3)
-    assert chosen(numbers.total_rows(found, NOWHERE), frames=200)["seeds"] == 3
+    assert chosen(numbers.total_rows(found), frames=200)["seeds"] == 3
     assert numbers.schedule_rows(found)[0] == {"game": "toy_catch", "first_frame": 0, "last_frame": 100}
 
 
@@ -269,7 +268,7 @@ def drawn(axes):
 
 
 def test_the_total_is_drawn_as_its_rows_say(material):
-    rows = numbers.total_rows(material, NOWHERE)
+    rows = numbers.total_rows(material)
     (axes,) = figures.draw_totals(rows, 2).axes
     for agent in ("ewc", "told"):
         points = [[row["frames"] / 1e3, row["total"]] for row in rows if row["agent"] == agent]
@@ -349,7 +348,7 @@ def test_the_page(runs, tmp_path, capsys):
         assert b"<svg" in (out / f"{name}.svg").read_bytes()
     with open(out / "figure_3b.csv", newline="") as file:
         stored = list(csv.DictReader(file))
-    rows = numbers.total_rows(read_material([runs[n] for n in ("ewc-1", "ewc-2", "told-1")], []), NOWHERE)
+    rows = numbers.total_rows(read_material([runs[n] for n in ("ewc-1", "ewc-2", "told-1")], []))
     assert [{name: str(value) for name, value in row.items()} for row in rows] == stored
 
     files = {path.name: path.read_bytes() for path in out.glob("*.csv")}
@@ -369,22 +368,46 @@ def test_a_report_of_little(tmp_path, capsys):
     assert page.count("<img") == 3 and "nan" not in words(page)
 
 
-def test_the_papers_curves_stand_beside_ten_of_its_games(tmp_path):
+def test_the_papers_curves_stand_beside_ten_of_its_games_up_to_the_same_frame(tmp_path):
     games = numbers.PAPER_POOL[:10]
-    folder = tmp_path / "paper"
-    folder.mkdir()
-    for i, name in enumerate(numbers.PAPER):
-        (folder / name).write_text(f"Mframes,total_clipped_hns\n1.02,-2.5\n2.01,{i}\n")
-    visits = tuple((game, 20 * i) for i, game in enumerate(games))
-    ten = make_run(tmp_path / "ten-1", 1, [[1, 2, 3, 4]] * 10, games=games, visits=visits)
-    rows = numbers.total_rows(read_material([ten], []), folder)
+    visits = tuple((game, 200_000 * i) for i, game in enumerate(games))
+    frames = (500_000, 1_000_000, 2_000_000, 2_500_000)
+    ten = make_run(tmp_path / "ten-1", 1, [[1, 2, 3, 4]] * 10, games=games, visits=visits, frames=frames)
+    rows = numbers.total_rows(read_material([ten], []))
     beside = [row for row in rows if row["agent"] == "paper: no penalty"]
-    assert [(row["frames"], row["total"]) for row in beside] == [(1_020_000, -2.5), (2_010_000, 2.0)]
+    assert [(row["frames"], row["total"]) for row in beside] == [(1_020_000, -2.495), (2_010_000, -3.225)]
     (axes,) = figures.draw_totals(rows, 10).axes
-    assert set(drawn(axes)) == {"ten", *numbers.PAPER.values()}
-    assert not [row for row in numbers.total_rows(read_material([ten], []), NOWHERE) if row["agent"] != "ten"]
-    nine = make_run(tmp_path / "nine-1", 1, [[1, 2, 3, 4]] * 9, games=games[:9], visits=visits[:9])
-    assert not [row for row in numbers.total_rows(read_material([nine], []), folder) if row["agent"] != "nine"]
+    assert set(drawn(axes)) == {"ten", *numbers.PAPER}
+    nine = make_run(tmp_path / "nine-1", 1, [[1, 2, 3, 4]] * 9, games=games[:9], visits=visits[:9], frames=frames)
+    assert not [row for row in numbers.total_rows(read_material([nine], [])) if row["agent"] != "nine"]
+
+
+def test_the_papers_curves_are_those_of_the_shared_data():
+    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "paper"
+    if not folder.is_dir():
+        pytest.skip("no shared data beside the checkout")
+    files = ("fig3b_EWC_FMN.csv", "fig3b_EWC_oracle.csv", "fig3b_no_penalty.csv")
+    for name, file in zip(numbers.PAPER, files, strict=True):
+        with open(folder / file, newline="") as table:
+            points = [(float(row["Mframes"]) * 1e6, float(row["total_clipped_hns"])) for row in csv.DictReader(table)]
+        mine = [(row["frames"], row["total"]) for row in numbers.paper_totals() if row["agent"] == name]
+        np.testing.assert_allclose(mine, points)
+
+
+def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
+    point = {"kind": "uniform", "scale": 0.1, "share": 0.5, "low": 0.4, "high": 0.6, "returns": [1.0]}
+    point |= {"divergence": 0.01, "expected": 0.02, "changed": 0.25}
+    audit = {"game": "krull", "frames": 1000, "points": [point, {**point, "scale": 0.2, "share": 0.25, "low": 0.2}]}
+    audit |= {"settings": {"estimator": "policy"}, "fisher": {"origin": "replay"}}
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "perturbation.json").write_text(json.dumps(audit))
+    arguments = [str(runs["ewc-1"]), "--out", str(tmp_path / "out"), "--perturbation"]
+    assert main([*arguments, str(tmp_path / "audit")]) == 0
+    assert "Noise on the weights: krull" in (tmp_path / "out" / "report.html").read_text()
+    with open(tmp_path / "out" / "figure_3c_krull.csv", newline="") as table:
+        assert [(row["scale"], row["share"]) for row in csv.DictReader(table)] == [("0.1", "0.5"), ("0.2", "0.25")]
+    assert main([*arguments, str(tmp_path)]) == 2
+    assert "experiments.perturbation did not write" in capsys.readouterr().err
 
 
 # -- mistakes -------------------------------------------------------------------------------------------------------
