@@ -22,7 +22,7 @@ import torch
 from agent.continual import ContinualAgent
 from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN, check_snapshot, hyper_parameters, open_run, read_options
+from configs.launch import PLAIN_DQN, check_reference, check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -324,6 +324,7 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
         "task/game": games.index(label),
         "task/number": agent.task,
         "task/count": agent.tasks.tasks,
+        "task/short_visits": agent.short_visits,
         "learning/updates": agent.updates,
         "replay/gib": memory.nbytes / 2**30,
     }
@@ -371,6 +372,8 @@ def main(arguments: list[str] | None = None) -> int:
         refuse_if_too_large(estimate, Path(options.run_dir or "."), resumed=options.resume is not None)
         if options.dry_run:
             return FINISHED
+        if options.resume is None:
+            check_reference(config)
         if options.init_from:
             check_snapshot(Path(options.init_from), config)
         run, config = open_run(options, config)

@@ -195,6 +195,7 @@ class ContinualAgent:
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.visit_frames = 0  # in the present task since it was entered
+        self.short_visits = 0  # of tasks that were learned: those too short to leave an anchor
         self.samples_owed = 0.0
         self.frames_owed = 0  # of learning in the present task
         self.learning_frames = 0
@@ -280,6 +281,7 @@ class ContinualAgent:
             if report:
                 report["units_used"] = self.learner.used_share(left)
                 self.reports.append({name: torch.tensor(value) for name, value in report.items()})
+        self.short_visits += self._learned(left) and self.visit_frames < self.min_visit_frames
         self.consolidation.enter(task)
         self.task, self.visit_frames = task, 0
 
@@ -339,6 +341,7 @@ class ContinualAgent:
             "pending": self.pending.state_dict(),
             "task_frames": dict(self.task_frames),
             "visit_frames": self.visit_frames,
+            "short_visits": self.short_visits,
             "samples_owed": self.samples_owed,
             "frames_owed": self.frames_owed,
             "learning_frames": self.learning_frames,
@@ -355,7 +358,7 @@ class ContinualAgent:
         self.task, self.time = state["task"], state["time"]
         self.pending.load_state_dict(state["pending"])
         self.task_frames = dict(state["task_frames"])
-        self.visit_frames = state["visit_frames"]
+        self.visit_frames, self.short_visits = state["visit_frames"], state["short_visits"]
         self.samples_owed, self.frames_owed = state["samples_owed"], state["frames_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
         set_generator_state(self.exploration_rng, state["exploration_rng"])

@@ -64,7 +64,7 @@ class QLearner:
     """Online and target network, optimiser, and one update from a minibatch.
 
     The loss is the Huber loss *summed* over the minibatch: every constant (learning rate, epsilon of the
-    optimiser, gradient-norm bound, later the strength of the consolidation) is quoted at that scale.
+    optimiser, gradient-norm bound, strength of the consolidation) is quoted at that scale.
     """
 
     def __init__(
@@ -112,7 +112,8 @@ class QLearner:
     def add_task(self) -> None:
         """Create one more task's biases and gains, in both networks and in the optimiser."""
         created = self.network.add_task()
-        self.target.add_task().requires_grad_(False)
+        behind = self.target.add_task().requires_grad_(False)
+        behind.load_state_dict(created.state_dict())  # the same gates, however far behind it is
         self.optimiser.add_param_group({"params": list(created.parameters())})
 
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:

@@ -114,13 +114,15 @@ class QNetwork(nn.Module):
         return own
 
     def _closed(self, task: int) -> list[Tensor]:
-        """The units of each hidden layer that a new `task` does without."""
+        """The units of each hidden layer that a new `task` does without: those that most others use. One that has not
+        been learned, whose biases are all 0 as at first, uses none: it may be an error of the inference."""
+        learned = [t for t in range(task) if any(bool(bias.any()) for bias in self.of_task(t).biases)]
         generator = torch.Generator().manual_seed(self.gate_seed + task)
         found = []
         for layer, units in enumerate(self.units[:-1]):
             order = torch.randperm(units, generator=generator)
             users = torch.zeros(units)
-            for other in range(task):
+            for other in learned:
                 users += self.of_task(other).gains[layer].detach().cpu() != 0
             order = order[users[order].argsort(descending=True, stable=True)]
             found.append(order[: round(self.gated * units)])

@@ -22,7 +22,8 @@ from configs.run import build_agent, build_memory, resolve
 from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluate import evaluate_games
-from experiments.jobs import ONE_CORE, Job, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, run_all
+from tracking.run_directory import STOPPED
 
 RESULTS = Path(__file__).parent / "learning"
 _PRESET = "configs/single_game.yaml"
@@ -30,7 +31,7 @@ _PRESET = "configs/single_game.yaml"
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--games", default="krull,road_runner,boxing")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--processes", type=int, default=2)
@@ -41,12 +42,16 @@ def main() -> int:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
     options.results.mkdir(parents=True, exist_ok=True)
-    failed = run_all(jobs, options.processes)
+    try:
+        failed = run_all(jobs, options.processes)
+    except Interrupted as stopped:
+        print(stopped)
+        return STOPPED
     for game in games:
         chance = options.results / f"{game}-random.json"
         if not chance.is_file():
             chance.write_text(json.dumps(_random_agent(game), indent=1) + "\n")
-    text = table(options.results, games)
+    text = table(options.results)
     (options.results / "table.md").write_text(text)
     print(text)
     return 1 if failed else 0
@@ -75,18 +80,19 @@ def _random_agent(game: str) -> dict[str, Any]:
     return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
 
 
-def table(results: Path, games: Sequence[str]) -> str:
-    """The table as Markdown, from the result files."""
+def table(results: Path) -> str:
+    """The table of all games with finished runs as Markdown, from the result files."""
     lines = [
         "| game | random agent | human | mean over seeds ± standard error | per seed | human-normalised |",
         "|---|---|---|---|---|---|",
     ]
-    for game in games:
+    for chosen in sorted(results.glob("*-random.json")):
+        game = chosen.name.removesuffix("-random.json")
         runs = [path / "report" / "scores.json" for path in sorted(results.glob(f"{game}-[0-9]*"))]
         means = [json.loads(run.read_text())["games"][0]["mean"] for run in runs if run.is_file()]
         if not means:
             continue
-        chance = json.loads((results / f"{game}-random.json").read_text())
+        chance = json.loads(chosen.read_text())
         error = statistics.stdev(means) / len(means) ** 0.5 if len(means) > 1 else float("nan")
         mean = statistics.fmean(means)
         lines.append(

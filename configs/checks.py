@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from agent.networks import ARCHITECTURES
 from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
@@ -93,14 +94,18 @@ def _problems(config: Config) -> Iterator[str]:
     for name, value in shares.items():
         if not 0 <= value <= 1:
             yield f"{name}: must lie between 0 and 1, is {value}"
+    hidden = [maps for maps, _, _ in ARCHITECTURES[c.learner.network].convolutions]
+    for units in (*hidden, ARCHITECTURES[c.learner.network].hidden):
+        if 0 <= c.learner.gated <= 1 and round(c.learner.gated * units) == units:
+            yield f"learner.gated: {c.learner.gated} leaves no unit of a layer of {units} open"
+    if c.learner.gated and c.learner.recorded:
+        yield "learner.recorded: updates of a network with gates (learner.gated above 0) cannot be recorded"
     if c.emulators.sticky_actions == 1:
         yield "emulators.sticky_actions: must be less than 1, or no action would ever count"
     if c.log.checkpoints_kept < 2:
         yield f"log.checkpoints_kept: at least 2 are kept, is {c.log.checkpoints_kept}"
     if c.learner.shift_pixels > 20:
         yield f"learner.shift_pixels: at most 20 of the 84 pixels, is {c.learner.shift_pixels}"
-    if c.evaluation.reference and not (Path(c.evaluation.reference) / "evaluations.csv").is_file():
-        yield f"evaluation.reference: there is no run in {c.evaluation.reference}, it has no evaluations.csv"
     if c.device == "cuda" and not torch.cuda.is_available():
         yield "device: this torch finds no CUDA device here; use cpu"
     for name, value in (("learner.recorded", c.learner.recorded), ("replay.device_gib", c.replay.device_gib)):

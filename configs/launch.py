@@ -13,12 +13,13 @@ from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
+from evaluation.table import read_evaluations
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
 
 # What may differ between a run and its continuation: its length, and what only watches it.
-_MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
+MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
 _MACHINE_CHOICES: dict[str, Any] = {
     "threads": 0,
     "emulators.threads": 0,
@@ -95,7 +96,7 @@ def _continued(saved: Config, asked: Config) -> Config:
     old, new = flat(asdict(saved)), flat(asdict(asked))
     kept = {name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided}
     new.update(kept)
-    changed = [name for name in new if new[name] != old[name] and not name.startswith(_MAY_CHANGE)]
+    changed = [name for name in new if new[name] != old[name] and not name.startswith(MAY_CHANGE)]
     if changed:
         listing = "; ".join(f"{name}: {old[name]} in the run, {new[name]} asked for" for name in changed)
         raise ConfigError(f"a resumed run keeps its settings, but {listing} (--init_from begins a new run)")
@@ -126,7 +127,7 @@ def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
     """The settings of a resolved configuration that decide what is learned, by dotted name: all that a resume keeps but
     choices of the machine that change no result; the games as one text."""
     settings = {**flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
-    hidden = (*_MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimiser_code")
+    hidden = (*MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimiser_code")
     return {name: value for name, value in settings.items() if not name.startswith(hidden)}
 
 
@@ -140,6 +141,21 @@ def check_snapshot(path: Path, config: Config) -> None:
         raise ConfigError(
             f"--init_from: {path} is not a snapshot of a run with this network and source of tasks"
         ) from None
+
+
+def check_reference(config: Config) -> None:
+    """Raise `ConfigError` unless the run that a new one is to be told beside is there and has played its games."""
+    named = config.evaluation.reference
+    if not named:
+        return
+    reference = RunDirectory(Path(named))
+    for file in (reference.evaluations, reference.tasks):
+        if not file.is_file():
+            raise ConfigError(f"evaluation.reference: there is no run in {named}, it has no {file.name}")
+    games = {row["game"] for row in read_evaluations(reference.evaluations)}
+    missing = [game for game in build_schedule(config).games if game not in games]
+    if missing:
+        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {', '.join(missing)}")
 
 
 def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:

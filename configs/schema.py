@@ -69,8 +69,8 @@ class LearnerConfig:
     """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs; wide: 0.8 M, the
     small one twice as wide, for gates."""
     gated: float = 0.0
-    """Share of every hidden layer's units that a task does without, drawn at random for each task (Masse et al. 2018;
-    PAPER: 0)."""
+    """Share of every hidden layer's units that a task does without, those first that most other tasks use (after
+    context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"

@@ -89,7 +89,8 @@ def _draw_scores(axis: Axes, records: Records, colours: dict[str, str]) -> None:
     for game, colour in colours.items():
         rows = [row for row in records.evaluations if row["game"] == game]
         points = sorted((row["frames"] / 1e6, row["human_normalised"]) for row in rows)
-        axis.plot(*zip(*points, strict=True), "o-", color=colour, label=game, markersize=4)
+        frames, scores = [at for at, _ in points], [score for _, score in points]
+        axis.plot(frames, scores, "o-", color=colour, label=game, markersize=4)
     axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axis.axhline(1, color="grey", linewidth=0.8, linestyle="--")
 

@@ -28,6 +28,7 @@ ONE_CORE = ("--threads", "1", "--emulators.threads", "1")
 
 _METRICS_KEPT = 40  # lines of metrics.jsonl, beside those of departures
 _DEPARTURE = "learning/fisher_mean"  # a scalar that only they have
+_OF_THE_LOOP = "task/count"  # a scalar that every line has but those of evaluations and departures
 _DIGITS = 5
 
 
@@ -46,10 +47,14 @@ class Job:
         return RunDirectory(self.kept).finished
 
 
+class Interrupted(Exception):
+    """Not everything was run; says what is left."""
+
+
 def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = print) -> list[str]:
     """Run all jobs that are not done, `processes` at a time with one core each; the names of those that failed.
 
-    Interrupted by Ctrl-C or SIGTERM it stops those that are under way, which save; all that are not done have failed.
+    Interrupted by Ctrl-C or SIGTERM it stops those that are under way, which save, and raises `Interrupted`.
     """
     waiting, failed = [job for job in jobs if not job.done], []
     cores = sorted(os.sched_getaffinity(0))
@@ -76,8 +81,8 @@ def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = pr
                         how = "was stopped; start this again to resume it" if stopped else "failed"
                         say(f"{job.name}: {how}, see {_log(job)}")
     except KeyboardInterrupt:
-        failed += [job.name for job in [*(job for job, _ in running.values()), *waiting]]
-        say(f"interrupted; start this again to go on with {', '.join(failed)}")
+        left = [job.name for job in [*(job for job, _ in running.values()), *waiting]]
+        raise Interrupted(f"interrupted; start this again to go on with {', '.join(left)}") from None
     finally:
         for _, process in running.values():
             process.terminate()
@@ -115,7 +120,10 @@ def keep(directory: Path, kept: Path) -> None:
             shutil.copyfile(source, target)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     every = max(1, len(lines) // _METRICS_KEPT)
-    thinned = [line for i, line in enumerate(lines) if i % every == every - 1 or _DEPARTURE in line]
+    last = max((i for i, line in enumerate(lines) if _OF_THE_LOOP in line), default=-1)
+    thinned = [
+        line for i, line in enumerate(lines) if i % every == every - 1 or i == last or _DEPARTURE in line
+    ]
     write_text(small.metrics, "".join(json.dumps(_rounded(line)) + "\n" for line in thinned))
     shutil.copyfile(run.status, small.status)
 

@@ -12,17 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from configs.launch import MAY_CHANGE
 from experiments.report_data import ReportError, Run, read_run
 
-# Runs that differ in these alone are runs of one agent: the seed, and what was decided by measuring on the machine.
-_NOT_THE_AGENT = (
-    "seed",
-    "threads",
-    "emulators.threads",
-    "emulators.rom_dir",
-    "learner.precision",
-    "learner.optimiser_code",
-)
+# Runs that differ in settings that begin like this alone are runs of one agent: the seed, what was decided by measuring
+# on the machine, and what a resume may change.
+_NOT_THE_AGENT = ("seed", "threads", "learner.precision", "learner.optimiser_code", *MAY_CHANGE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Agent:
 
 def agent_settings(run: Run) -> dict[str, Any]:
     """The configuration without what may differ between the runs of one agent."""
-    return {name: value for name, value in run.settings.items() if name not in _NOT_THE_AGENT}
+    return {name: value for name, value in run.settings.items() if not name.startswith(_NOT_THE_AGENT)}
 
 
 def group(runs: Sequence[Run]) -> tuple[Agent, ...]:

@@ -3,10 +3,11 @@
     python -m experiments.ten_games [--config configs/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
 The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
-its own, with `benchmarks.learning`, for as many frames as the stream has of it. What is finished is skipped, what was
-stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of
-the configuration; the report on all of them is written to benchmarks/ten_games/NAME/report (see `experiments.report`).
-More arguments are train.py's and go to every run of the stream (then with --results elsewhere).
+its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many, else by
+a plain DQN with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small
+files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the configuration; the report
+on all that are finished is written to benchmarks/ten_games/NAME/report (see `experiments.report`). More arguments are
+train.py's and go to every run of the stream (then with --results elsewhere).
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from pathlib import Path
 from benchmarks.learning import RESULTS as SINGLE
 from benchmarks.learning import single_game
 from configs.checks import ConfigError
+from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
 from experiments import report
 from experiments.agents import AGENTS
-from experiments.jobs import ONE_CORE, Job, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, run_all
+from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
 _RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
@@ -33,7 +36,7 @@ _RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="ten_games", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="ten_games", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=Path("configs/three_games.yaml"))
     parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
     parser.add_argument("--seeds", type=int, default=3, help="of 0, 1, ... so many (default: 3)")
@@ -51,45 +54,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
         if not options.without_single:
-            jobs += single_jobs(options.config, options.seeds, options.runs, overrides)
+            jobs += single_jobs(options.config, options.seeds, options.runs, options.results, overrides)
     except (ConfigError, OSError) as error:
         parser.error(str(error))
-    failed = run_all(jobs, options.processes)
+    try:
+        failed = run_all(jobs, options.processes)
+    except Interrupted as stopped:
+        print(stopped)
+        return STOPPED
     if failed:
         print(f"not finished: {', '.join(failed)}", file=sys.stderr)
-        return 1
-    kept = [str(job.kept) for job in jobs]
-    return report.main([*kept, "--out", str(options.results / options.config.stem / "report")])
+    kept = [str(job.kept) for job in jobs if job.done]
+    code = report.main([*kept, "--out", str(options.results / options.config.stem / "report")]) if kept else FAILED
+    return FAILED if failed else code
 
 
 def jobs_of(
     config: Path, agents: Sequence[str], seeds: int, runs: Path, results: Path, overrides: Sequence[str]
 ) -> list[Job]:
     """A run for every agent and seed; all agents of a seed before the next seed."""
-    load(config, list(overrides))  # what is wrong with it is said before anything runs
-    jobs = []
+    jobs: list[Job] = []
+    known: dict[str, str] = {}
     for seed in range(seeds):
         for agent in agents:
-            name = f"{agent}-{seed}"
-            arguments = ("--config", str(config), "--seed", str(seed), *ONE_CORE, *AGENTS[agent], *overrides)
-            jobs.append(Job(name, arguments, runs / config.stem / name, results / config.stem / name))
+            name, given = f"{agent}-{seed}", ["--seed", str(seed), *AGENTS[agent], *overrides]
+            jobs.append(_job(name, config, given, runs, results))
+            loaded = load(config, given)  # what is wrong with it is said before anything runs
+            if len(build_schedule(loaded).games) < 2:
+                raise ConfigError(f"{config} plays one game only, and there is nothing to remember with one")
+            same = known.setdefault(repr(loaded), name)
+            if same != name:
+                raise ConfigError(f"{name} would be the same run as {same}: what goes to every run undoes what differs")
     return jobs
 
 
-def single_jobs(config: Path, seeds: int, runs: Path, overrides: Sequence[str]) -> list[Job]:
-    """Every game of the stream on its own; ConfigError if the preset for that plays it longer or shorter."""
-    loaded = load(config, list(overrides))
-    frames: Counter[str] = Counter()
-    for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
-        frames[visit.game] += visit.frames
+def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
+    """Every game of the stream on its own, for as many frames."""
     alone = load("configs/single_game.yaml", []).frames
-    for game, count in frames.items():
-        if count != alone:
-            raise ConfigError(
-                f"{config} plays {game} for {count:,} frames and configs/single_game.yaml for {alone:,}: "
-                "they cannot be compared (--without_single leaves it out)"
-            )
-    return [single_game(game, seed, runs / "learning", SINGLE) for seed in range(seeds) for game in frames]
+    jobs = []
+    for seed in range(seeds):
+        loaded = load(config, ["--seed", str(seed), *overrides])
+        frames: Counter[str] = Counter()
+        for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
+            frames[visit.game] += visit.frames
+        for game, count in frames.items():
+            if set(frames.values()) == {alone}:
+                jobs.append(single_game(game, seed, runs / "learning", SINGLE))
+                continue
+            given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
+            given += ["--stream.games", f"[{game}]", "--stream.order", "uniform", "--stream.visit_frames", str(count)]
+            jobs.append(_job(f"single_{game}-{seed}", config, given, runs, results))
+    return jobs
+
+
+def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Path) -> Job:
+    arguments = ("--config", str(config), *ONE_CORE, *given)
+    return Job(name, arguments, runs / config.stem / name, results / config.stem / name)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ _ANCHORS: Charts = {
 }
 _TASKS: Charts = {
     "Tasks met": ("task/count$",),
+    "Visits of a learned task that were too short for an anchor": ("task/short_visits$",),
     "Probability of the task": ("task/posterior$",),
     "Agreement of tasks with games": ("inference/purity$", "inference/coverage$", "inference/ari$"),
     "Delay of the inference at a switch [vector steps]": ("inference/delay_",),

@@ -607,7 +607,8 @@ def test_an_alternating_source_neither_measures_a_fisher_nor_touches_an_anchor()
     """Task 1 is learned and left; later task 0's visit flickers: whatever is left after a step leaves nothing."""
     script = [1] * 40 + [0] * 40 + [1, 0] * 50
     consolidation = Consolidation(measures=True)
-    run(script, consolidation=consolidation, min_visit_frames=80)
+    agent = run(script, consolidation=consolidation, min_visit_frames=80)
+    assert agent.short_visits == 99  # told, for where all visits are like this nothing is consolidated
     left = [each for each in consolidation.told if each[0] == "leave"]
     assert [task for _, task, *_ in left] == [1, 0] and len(consolidation.fishers) == 2
     consolidation = Consolidation(measures=True)

@@ -111,9 +111,10 @@ def test_gradients_reach_only_the_task_that_played():
 
 
 def gated(share=0.5, tasks=2, gate_seed=3):
+    """Every task has been learned when the next one comes."""
     network = make(gated=share, gate_seed=gate_seed)
     for _ in range(tasks):
-        network.add_task()
+        network.add_task().biases[-1].data.fill_(0.1)
     return network
 
 
@@ -138,13 +139,21 @@ def test_a_task_does_without_the_units_that_most_earlier_tasks_use():
     network = gated(tasks=1)
     with torch.no_grad():
         network.tasks[0].gains[2][:] = (torch.arange(256) < 100).float()  # 28 of its 128 units were closed since
-    network.add_task()
+    network.add_task().biases[-1].data.fill_(0.1)
     network.add_task()
     first, second, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains] for own in network.tasks)
     assert [len(units) for units in third] == [16, 32, 128, 18]
     assert [len(a & b) for a, b in zip(first, second, strict=True)] == [0, 0, 0, 18]  # actions are everybody's
     unused = set(range(256)) - first[2] - second[2]
     assert len(unused) == 28 and unused <= third[2]
+
+
+def test_a_task_that_was_never_learned_takes_no_units_from_others():
+    network = gated(tasks=1)
+    network.add_task()  # an error of the inference
+    network.add_task()
+    first, _, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains[:-1]] for own in network.tasks)
+    assert all(not a & b for a, b in zip(first, third, strict=True))
 
 
 def test_without_gates_every_gain_begins_at_one():

@@ -21,7 +21,7 @@ from agent.consolidation import (
 )
 from agent.dqn import FISHERS
 from configs.checks import ConfigError, check
-from configs.launch import read_options, train_parser
+from configs.launch import check_reference, read_options, train_parser
 from configs.parse import dump, load
 from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
 from configs.schema import Config, ConsolidationConfig, InferenceConfig
@@ -214,6 +214,7 @@ IMPOSSIBLE = [
     *[(name, "-1", "not be negative") for name in NOT_NEGATIVE],
     *[(name, value, "between 0 and 1") for name in SHARES for value in ("-0.1", "1.1")],
     *[(name, str(least - 1), f"at least {least}") for name, least in LEAST.items()],
+    ("learner.gated", "0.99", "leaves no unit of a layer of 32 open"),
     ("inference.levels", "257", "256 grey levels at most"),
     ("inference.memory", "-0.1", "at least 0"),
     ("inference.memory", ".inf", "finite"),
@@ -257,16 +258,30 @@ def test_values_that_are_impossible_together(tmp_path: Path) -> None:
     visit = {"game": "krul", "frames": 10}
     said = complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
     assert "stream.visits[0]" in said and "did you mean krull" in said
+    assert "with gates" in complaint("--learner.gated", "0.5", "--learner.recorded", "true")
     assert "lost.csv" in complaint("--stream.order", "listed", "--stream.visits_csv", "lost.csv")
 
 
 def test_the_limits_themselves_are_possible() -> None:
     zeros = [argument for name in NOT_NEGATIVE for argument in (f"--{name}", "0")]
-    ends = [argument for name in SHARES[1:] for argument in (f"--{name}", "1")]
+    ends = [argument for name in SHARES[1:] if name != "learner.gated" for argument in (f"--{name}", "1")]
     read_options([*zeros, *ends, "--learner.shift_pixels", "20", "--log.checkpoints_kept", "2"])
     least = [argument for name, value in LEAST.items() for argument in (f"--{name}", str(value))]
     read_options([*least, "--inference.concentration", "1e-9", "--inference.switch_probability", "0"])
     read_options(["--inference.levels", "256", "--inference.switch_probability", "0.999"])
+
+
+def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
+    """It is asked for when a run begins; one that is gone later keeps nobody from a resume."""
+    config = load("configs/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"])
+    with pytest.raises(ConfigError, match=r"evaluation.reference: there is no run in .*, it has no evaluations.csv"):
+        check_reference(config)
+    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,boxing,1.0\n")
+    (tmp_path / "tasks.csv").write_text("")
+    with pytest.raises(ConfigError, match="was not evaluated in krull"):
+        check_reference(config)
+    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,krull,1.0\n")
+    check_reference(config)
 
 
 def test_every_number_has_been_thought_of() -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from configs.launch import flat
 from configs.parse import load
+from configs.run import build_schedule
+from envs.schedule import timetable
 from experiments import jobs as jobs_module
 from experiments.agents import AGENTS
-from experiments.jobs import Job, keep, run_all
+from experiments.jobs import Interrupted, Job, keep, run_all
 from experiments.ten_games import jobs_of, main, single_jobs
 from tests.integration.runs import TOY, write_config
 from tracking.run_directory import RunDirectory
@@ -66,11 +68,12 @@ def test_what_is_kept_of_metrics_is_thinned_and_has_every_departure(tmp_path: Pa
     run.config.write_text("")
     lines = [{"frames": i, "x": 1 / 3} for i in range(1000)]
     lines[17]["learning/fisher_mean"] = 1e-7 / 3
+    lines[990]["task/count"] = 3  # the last scalars of the loop; evaluations follow
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run.write_status("finished", 1, 1)
     keep(run.path, tmp_path / "kept")
     found = [json.loads(line) for line in RunDirectory(tmp_path / "kept").metrics.read_text().splitlines()]
-    assert len(found) == 41 and found[-1]["frames"] == 999
+    assert len(found) == 42 and [line["frames"] for line in found[-2:]] == [990, 999]
     assert {"frames": 17, "x": 0.33333, "learning/fisher_mean": 3.3333e-08} in found
 
 
@@ -133,13 +136,14 @@ def test_an_interruption_stops_what_is_under_way_and_says_how_to_go_on(
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
     said: list[str] = []
     jobs = [Job(name, (), tmp_path / name, tmp_path / "kept" / name) for name in "abc"]
-    assert run_all(jobs, 2, said.append) == ["a", "b", "c"] and "start this again" in said[-1]
+    with pytest.raises(Interrupted, match="start this again to go on with a, b, c"):
+        run_all(jobs, 2, said.append)
     assert ended == ["asked", "asked", "waited for", "waited for"]
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
 def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Path) -> None:
-    jobs = single_jobs(Path("configs/three_games.yaml"), 2, tmp_path, [])
+    jobs = single_jobs(Path("configs/three_games.yaml"), 2, tmp_path, tmp_path, [])
     assert [job.name for job in jobs] == [f"{game}-{s}" for s in (0, 1) for game in ("road_runner", "boxing", "krull")]
     stream, alone = load("configs/three_games.yaml"), load("configs/single_game.yaml")
     for part in ("exploration", "replay", "emulators"):
@@ -155,6 +159,21 @@ def test_the_other_three_games_are_played_with_the_same_settings() -> None:
     assert set.isdisjoint(*games)
 
 
+def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuration(tmp_path: Path) -> None:
+    jobs = single_jobs(Path("configs/quick.yaml"), 1, tmp_path, tmp_path, ["--log.period", "8000"])
+    assert [job.name for job in jobs] == ["single_road_runner-0", "single_boxing-0", "single_krull-0"]
+    stream = load("configs/quick.yaml")
+    for job, frames in zip(jobs, (208_000, 176_000, 176_000), strict=True):
+        _, file, *given = job.arguments
+        alone = load(file, given)
+        assert (alone.frames, alone.tasks, alone.consolidation.kind) == (frames, "single", "none")
+        assert alone.log.period == 8000
+        schedule = build_schedule(alone)
+        assert schedule.games == (job.name.split("_", 1)[1][:-2],)
+        assert [visit.frames for _, _, visit in timetable(schedule, frames)] == [frames]
+        assert alone.learner == replace(stream.learner, gated=0.0)
+
+
 def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
     jobs = jobs_of(Path("configs/three_games.yaml"), ["l2", "plain_dqn"], 2, tmp_path, tmp_path, [])
     assert [job.name for job in jobs] == ["l2-0", "plain_dqn-0", "l2-1", "plain_dqn-1"]
@@ -167,7 +186,9 @@ def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
         (["--seeds", "0"], "at least 1"),
         (["--config", "configs/none.yaml"], "none.yaml"),
         (["--learner.n_steps", "3"], "n_steps"),
-        (["--config", "configs/quick.yaml"], "cannot be compared"),
+        (["--seed", "5"], "ewc_inferred-1 would be the same run as ewc_inferred-0"),
+        (["--config", "configs/single_game.yaml"], "plays one game only"),
+        (["--consolidation.kind", "ewc"], "no_penalty-0 would be the same run as ewc_inferred-0"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
