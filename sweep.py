@@ -1,6 +1,7 @@
 """Run a sweep: many runs of train.py, on this machine or on a Ray cluster.
 
-    python sweep.py configs/sweeps/figure3b.yaml [--dir runs/sweeps/mine] [--address auto] [--dry_run]
+    python sweep.py configs/sweeps/figure3b.yaml [--dir runs/sweeps/mine] [--address auto]
+    python sweep.py configs/sweeps/figure3b.yaml --dry_run --nodes 8x16,1,128 --speed 1500     # the plan for a cluster
     python sweep.py --resume runs/sweeps/figure3b       # go on; what is finished is never run again
     python sweep.py --status runs/sweeps/figure3b       # one line per run
     python sweep.py --report runs/sweeps/figure3b       # what came of it, so far
@@ -17,7 +18,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -25,13 +28,14 @@ from rich.live import Live
 from configs.checks import ConfigError
 from experiments import sweep_report
 from experiments.report_data import ReportError
-from experiments.sweep_runs import SweepError, place, places, run_all, start_ray
-from experiments.sweep_status import describe, plan_sweep, state, status_table
+from experiments.sweep_runs import SweepError, check_locks, place, places, read_nodes, run_all, start_ray
+from experiments.sweep_status import Speed, SweepPlan, describe, plan_sweep, progress, state, status_table
 from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
-_SECONDS = 5.0  # between lines of progress where there is no terminal to redraw
+_SECONDS = 5.0  # between two pictures on a terminal
+_PROGRESS_SECONDS = 600.0  # between two lines on a run's progress where there is no terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--address", help="of a Ray cluster, 'auto' for the one on this machine (default: none)")
     parser.add_argument("--dry_run", action="store_true", help="show the plan and stop")
     parser.add_argument("--unmeasured", action="store_true", help="plan without measuring the speed, which takes 15 s")
+    parser.add_argument("--speed", type=float, metavar="FRAMES/S", help="of a run, instead of measuring it")
+    parser.add_argument(
+        "--nodes",
+        metavar="NxCPUS,GPUS,GIB",
+        help="with --dry_run: plan for so many nodes of so many cores, GPUs and GiB of memory, such as 8x16,1,128",
+    )
     options = parser.parse_args(arguments)
+    if options.nodes and not options.dry_run:
+        parser.error("--nodes is for --dry_run; what a sweep runs on is what Ray finds")
     try:
         if options.status:
             Console().print(status_table(trials(_in(options.status)), options.status.absolute()))
@@ -55,10 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _report(_in(options.report), options.report.absolute())
         sweep = _in(options.resume) if options.resume else read_sweep(options.sweep)
         directory = (options.resume or options.dir or Path("runs/sweeps") / sweep.name).absolute()
+        speed = Speed(options.speed, measure=not options.unmeasured)
         if options.dry_run:
-            return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=True)
-        with _own(directory, sweep):
-            return _run(sweep, directory, options.address, measure=not options.unmeasured, dry=False)
+            return _plan(sweep, directory, speed, options.nodes, options.address)
+        with _own(directory, sweep) as own:
+            return _run(own, directory, options.address, speed)
     except (ConfigError, SweepError, ReportError) as error:
         print(f"sweep.py: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -73,8 +86,9 @@ def _in(directory: Path) -> Sweep:
 
 
 @contextmanager
-def _own(directory: Path, sweep: Sweep) -> Iterator[None]:
-    """Make the directory this sweep's, and keep other drivers out of it."""
+def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
+    """Make the directory this sweep's, and keep other drivers out of it; yields the sweep with the copy of its
+    configuration that lies there, so that later changes of the original change none of its runs."""
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -82,30 +96,60 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SweepError(f"another sweep.py is working in {directory}") from None
-        file = directory / "sweep.yaml"
-        if file.is_file() and trials(read_sweep(file)) != trials(sweep):
+        file, base = directory / "sweep.yaml", directory / "config.yaml"
+        text = Path(sweep.config).read_text()
+        own = replace(sweep, config=str(base))
+        if not file.is_file():
+            write_text(base, text)
+            write_text(file, as_yaml(replace(own, config=base.name)))
+        elif trials(read_sweep(file)) != trials(own):
             raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {directory}")
-        write_text(file, as_yaml(sweep))
-        yield
+        elif base.read_text() != text:
+            raise SweepError(
+                f"{sweep.config} has changed since the sweep in {directory} began: choose another --dir, or go on with "
+                f"the configuration that it began with, --resume {directory}"
+            )
+        yield own
     finally:
         os.close(descriptor)
 
 
-def _run(sweep: Sweep, directory: Path, address: str | None, measure: bool, dry: bool) -> int:
-    runs = trials(sweep)
-    finished = [trial.name for trial in runs if place(directory, trial.name).run.finished]
-    measure = measure and len(finished) < len(runs)
-    planned = plan_sweep(sweep, runs, finished, measure)
+def _plan(sweep: Sweep, directory: Path, speed: Speed, nodes: str | None, address: str | None) -> int:
+    """Show the plan on these nodes, or on what Ray finds."""
+    planned = _planned(sweep, directory, speed)
+    if nodes:
+        print(describe(planned, places(planned.needs, read_nodes(nodes)), None))
+        return FINISHED
     ray = start_ray(address)
     try:
-        try:
-            at_once = places(planned.needs, ray.nodes())
-        except SweepError:
-            print(describe(planned, 0), flush=True)
-            raise
-        print(describe(planned, at_once), flush=True)
-        if dry:
-            return FINISHED
+        _describe(planned, ray.nodes(), directory)
+    finally:
+        ray.shutdown()
+    return FINISHED
+
+
+def _planned(sweep: Sweep, directory: Path, speed: Speed) -> SweepPlan:
+    runs = trials(sweep)
+    return plan_sweep(sweep, runs, [run.name for run in runs if place(directory, run.name).run.finished], speed)
+
+
+def _describe(planned: SweepPlan, nodes: Sequence[Mapping[str, Any]], directory: Path) -> None:
+    """Print the plan; SweepError after it if no run has room."""
+    try:
+        at_once = places(planned.needs, nodes)
+    except SweepError:
+        print(describe(planned, 0, directory), flush=True)
+        raise
+    print(describe(planned, at_once, directory), flush=True)
+
+
+def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> int:
+    runs = trials(sweep)
+    planned = _planned(sweep, directory, speed)
+    ray = start_ray(address)
+    try:
+        _describe(planned, ray.nodes(), directory)
+        check_locks(ray, directory)
         with _Watch(runs, directory) as watch:
             codes = run_all(ray, runs, directory, planned.needs, sweep.retries, watch)
     finally:
@@ -136,7 +180,7 @@ class _Watch:
         self.console = Console()
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
         self.shown: dict[str, str] = {}
-        self.moment = 0.0
+        self.moment = time.monotonic()
 
     def __enter__(self) -> _Watch:
         if self.live:
@@ -151,14 +195,19 @@ class _Watch:
         """Once a second or so."""
         if self.live:
             if time.monotonic() - self.moment > _SECONDS:
-                self.live.update(status_table(self.runs, self.directory, known), refresh=True)
+                rows = self.console.height - 6
+                self.live.update(status_table(self.runs, self.directory, known, rows), refresh=True)
                 self.moment = time.monotonic()
             return
+        tell = time.monotonic() - self.moment > _PROGRESS_SECONDS
         for trial in self.runs:
-            now = state(place(self.directory, trial.name), known.get(trial.name))
-            if now != self.shown.get(trial.name, "waiting"):
-                print(f"{trial.name}: {now}", flush=True)
+            where = place(self.directory, trial.name)
+            now = state(where, known.get(trial.name))
+            if now != self.shown.get(trial.name, "waiting") or (tell and now == "running"):
+                print(f"{trial.name}: {' '.join([now, *progress(where)])}", flush=True)
                 self.shown[trial.name] = now
+        if tell:
+            self.moment = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import ctypes
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,14 +28,18 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sweeps import Trial
-from tracking.run_directory import BAD_INPUT, FINISHED, STOPPED, RunDirectory
+from tracking.run_directory import FAILED, FINISHED, STOPPED, RunDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
-_LOCK_SECONDS = 60.0  # that a process which is being killed may still hold the lock
+_LOCK_SECONDS = 600.0  # that a process which was killed, or whose node is gone, may still hold the lock
 _SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
 _STEP_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
+_SAME_FRAME = 5  # so many starts without coming any further, whatever has ended them, are enough
+_LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
+WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
+_OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
@@ -67,31 +72,40 @@ def place(directory: Path, name: str) -> Place:
 
 
 def read_attempts(path: Path) -> list[dict[str, Any]]:
-    """Every start of a run, in order: time, host, node (Ray's name of it), pid, frames it went on from."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Every start of a run, in order: time, host, node (Ray's name of it), pid, frames it went on from. A line that a
+    crash has cut short is left out."""
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 # -- on a node ------------------------------------------------------------------------------------------------------
 
 
-def execute(directory: str, name: str, arguments: Sequence[str], node: str = "") -> int:
-    """Run or resume one run to its end in a process that dies with this one; train.py's exit code.
+def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0, node: str = "") -> int:
+    """Run or resume one run to its end in a process that dies with this one; train.py's exit code, or `_LOCKED`.
 
-    A run that is finished is left alone. An interruption makes the run save and stop.
+    A run that is finished is left alone. An interruption makes the run save and stop. One that has begun at the same
+    frame too often, after the first `known` starts that were before the driver's time, has failed.
     """
     where = place(Path(directory), name)
     deadline = time.monotonic() + _LOCK_SECONDS
     while where.run.busy():
         if time.monotonic() > deadline:
-            return BAD_INPUT  # somebody resumed it by hand
+            return _LOCKED
         time.sleep(0.2)
     if where.run.finished:
         return FINISHED
     status = where.run.read_status()
-    begun = where.run.config.is_file()
+    frames = status["frames"] if status else 0
+    before = [attempt["frames"] for attempt in read_attempts(where.attempts)[known:]]
+    if before[-_SAME_FRAME:] == [frames] * _SAME_FRAME:
+        return FAILED
     where.log.parent.mkdir(parents=True, exist_ok=True)
+    begun = where.run.config.is_file()
     own = ["--resume", str(where.run.path)] if begun else ["--run_dir", str(where.run.path), *arguments]
-    libc = ctypes.CDLL(None)
     with open(where.log, "a") as log:
         process = subprocess.Popen(
             [sys.executable, "train.py", *own],
@@ -99,22 +113,44 @@ def execute(directory: str, name: str, arguments: Sequence[str], node: str = "")
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+            preexec_fn=_dies_with(os.getpid()),
         )
-        attempt = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "host": socket.gethostname(),
-            "node": node or _ray_node(),
-            "pid": process.pid,
-            "frames": status["frames"] if status else 0,
-        }
-        with open(where.attempts, "a") as attempts:
-            attempts.write(json.dumps(attempt) + "\n")
-        try:
-            return _wait(process)
-        except KeyboardInterrupt:  # ray.cancel
-            process.terminate()
-            return process.wait(_SAVE_SECONDS)
+    try:
+        _note(where.attempts, process.pid, frames, node or _ray_node())
+        return _wait(process)
+    except KeyboardInterrupt:  # ray.cancel
+        process.terminate()
+        process.wait(_SAVE_SECONDS)
+        return FINISHED if where.run.finished else STOPPED
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _dies_with(parent: int) -> Callable[[], None]:
+    """To be called in a new process: it is killed when its parent dies, or at once if that is dead."""
+    libc = ctypes.CDLL(None)
+
+    def promise() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(FAILED)
+
+    return promise
+
+
+def _note(attempts: Path, pid: int, frames: int, node: str) -> None:
+    """Write a start down; a run does not fail for that."""
+    attempt = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "node": node,
+        "pid": pid,
+        "frames": frames,
+    }
+    with suppress(OSError), open(attempts, "a") as file:
+        file.write(json.dumps(attempt) + "\n")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -143,20 +179,22 @@ def run_all(
 ) -> dict[str, int]:
     """Run all trials that are not finished; {name: train.py's last exit code}.
 
-    A run that fails by itself is started again up to `retries` times. `watch` is called about once a second with
-    {name: "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
-    `experiments.sweep_status.state`). Ctrl-C and SIGTERM have all runs save and stop;
-    their code is STOPPED.
+    A run that fails by itself is started again, until `retries` times in a row it has not come any further. One that
+    something else has stopped or holds is asked for again, whatever the number. `watch` is called about once a second
+    with {name: "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
+    `experiments.sweep_status.state`). Ctrl-C and SIGTERM have all runs save and stop; their code is STOPPED.
     """
     remote = ray.remote(execute)
     asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": -1}
 
     def submit(trial: Trial) -> Any:
-        return remote.options(name=trial.name, **asked).remote(str(directory), trial.name, trial.arguments)
+        known = starts[trial.name]
+        return remote.options(name=trial.name, **asked).remote(str(directory), trial.name, trial.arguments, known)
 
+    starts = {trial.name: len(read_attempts(place(directory, trial.name).attempts)) for trial in trials}
     codes = {trial.name: FINISHED for trial in trials if place(directory, trial.name).run.finished}
     under_way = {submit(trial): trial for trial in trials if trial.name not in codes}
-    left = {trial.name: retries for trial in trials}
+    failures: dict[str, tuple[int, int]] = {}  # how often in a row, and at which frame
     stopping = False
     with _interrupts() as signals:
         while under_way:
@@ -168,13 +206,27 @@ def run_all(
             for reference in ready:
                 trial = under_way.pop(reference)
                 code = _code(ray, reference)
-                if code not in (FINISHED, BAD_INPUT) and left[trial.name] > 0 and not stopping:
-                    left[trial.name] -= 1
+                if code in (STOPPED, _LOCKED):
+                    again = not stopping
+                elif code != FINISHED:
+                    times, frame = failures.get(trial.name, (0, -1))
+                    now = _frames(directory, trial)
+                    failures[trial.name] = (times + 1 if now == frame else 1, now)
+                    again = not stopping and failures[trial.name][0] <= retries
+                else:
+                    again = False
+                if again:
                     under_way[submit(trial)] = trial
                 else:
-                    codes[trial.name] = code
-            watch(_known(under_way.values(), codes))
+                    codes[trial.name] = STOPPED if code == _LOCKED else code
+            with suppress(OSError, ValueError):  # a file that another node is replacing; it is looked at again
+                watch(_known(under_way.values(), codes))
     return codes
+
+
+def _frames(directory: Path, trial: Trial) -> int:
+    status = place(directory, trial.name).run.read_status()
+    return int(status["frames"]) if status else 0
 
 
 def start_ray(address: str | None) -> Any:
@@ -183,23 +235,67 @@ def start_ray(address: str | None) -> Any:
         import ray
     except ImportError:
         raise SweepError("a sweep needs Ray, which is not installed: make sweep installs it") from None
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    own: dict[str, Any] = {}
+    if not address:
+        # Ray's watch over memory sees its workers, which the runs are children of, and would end several for one.
+        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+        own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
     try:
-        ray.init(address=address or "local", include_dashboard=None if address else False, **_QUIET)
-    except ConnectionError as error:
-        raise SweepError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+        ray.init(address=address or "local", **own, **_QUIET)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0]
+        raise SweepError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
     return ray
+
+
+def check_locks(ray: Any, directory: Path) -> None:
+    """SweepError if a node does not see that the sweep's directory is locked by this process: two nodes could then
+    work in one run."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    remote = ray.remote(_sees_lock)
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            there = remote.options(num_cpus=0, scheduling_strategy=here)
+            asked[node["NodeManagerHostname"]] = there.remote(str(directory))
+    for host, reference in asked.items():
+        if not ray.get(reference):
+            raise SweepError(
+                f"{host} does not see the lock in {directory}: the directory must lie on storage that all nodes share, "
+                "with locks that hold between nodes"
+            )
+
+
+def _sees_lock(directory: str) -> bool:
+    return RunDirectory(Path(directory)).busy()
 
 
 def places(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
     """How many runs the living nodes have room for at a time; SweepError if not for one."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
-    count = sum(min(int(has.get(name, 0) / amount + 1e-9) for name, amount in asked.items() if amount) for has in alive)
+    count = sum(min(_room(has.get(name, 0), amount) for name, amount in asked.items() if amount) for has in alive)
     if not count:
         offered = "; ".join(described(has) for has in alive) or "none"
         raise SweepError(f"a run needs {described(asked)}, which no node has (nodes: {offered})")
     return count
+
+
+def _room(has: float, amount: float) -> int:
+    """How often `amount` is there; a fraction is of one unit."""
+    return int(has) * int(1 / amount + 1e-9) if amount < 1 else int(has / amount + 1e-9)
+
+
+def read_nodes(text: str) -> list[dict[str, Any]]:
+    """Nodes as Ray would tell of them, from text such as 8x16,1,128: so many of so many cores, GPUs and GiB."""
+    found = re.fullmatch(r"(\d+)x(\d+),(\d+),([\d.]+)", text)
+    if not found:
+        raise SweepError(f"--nodes {text}: write NODESxCORES,GPUS,GIB, such as 8x16,1,128")
+    count, cores, gpus, gib = found.groups()
+    resources = {"CPU": float(cores), "GPU": float(gpus), "memory": float(gib) * _GIB}
+    return [{"Alive": True, "Resources": resources}] * int(count)
 
 
 def described(resources: Mapping[str, float]) -> str:
@@ -212,9 +308,9 @@ def _code(ray: Any, reference: Any) -> int:
         return int(ray.get(reference))
     except (ray.exceptions.TaskCancelledError, KeyboardInterrupt):
         return STOPPED
-    except ray.exceptions.RayTaskError as error:
-        print(f"sweep.py: {str(error).splitlines()[-1]}", file=sys.stderr)
-        return 1
+    except ray.exceptions.RayError as error:
+        print(f"sweep.py: {(str(error).splitlines() or [repr(error)])[-1]}", file=sys.stderr)
+        return FAILED
 
 
 def _known(under_way: Iterable[Trial], codes: Mapping[str, int]) -> dict[str, str]:

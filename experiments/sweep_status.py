@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
+import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,7 @@ from rich.table import Table
 
 from configs.plan import Plan, plan
 from evaluation.play import clipped_total
-from experiments.sweep_runs import Needs, Place, place, read_attempts
+from experiments.sweep_runs import WORKER_BYTES, Needs, Place, place, read_attempts
 from experiments.sweeps import Sweep, Trial
 
 _GIB = 2**30
@@ -20,71 +23,103 @@ _MARGIN = 1.15  # on the estimated memory of a run
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a whole sweep needs; `seconds` of all runs one after another, None if nothing was measured."""
+    """What a whole sweep needs. `run_seconds`: of a run that is not finished, on average; None if the speed is not
+    known. `note`: what is to be known about that."""
 
     runs: int
     finished: int
     frames: int
     needs: Needs
     disk_bytes: int
-    seconds: float | None
+    run_seconds: float | None
+    note: str = ""
 
 
-def plan_sweep(sweep: Sweep, trials: Sequence[Trial], finished: Sequence[str], measure: bool) -> SweepPlan:
+@dataclass(frozen=True)
+class Speed:
+    """Frames per second of a run, if they are given; else whether they are to be measured."""
+
+    given: float | None = None
+    measure: bool = True
+
+
+def plan_sweep(sweep: Sweep, trials: Sequence[Trial], finished: Sequence[str], speed: Speed) -> SweepPlan:
     """The plan of all trials; those that are `finished` cost no time any more. The speed is measured for the first
     configuration and taken for all."""
     configs = {trial.name: trial.config() for trial in trials}
     estimates: dict[str, Plan] = {name: plan(config, measure=False) for name, config in configs.items()}
     memory = max(estimate.memory_bytes for estimate in estimates.values()) * _MARGIN
-    seconds = None
-    if measure:
-        measured = plan(configs[trials[0].name], measure=True).seconds
+    left = [config.frames for name, config in configs.items() if name not in finished]
+    rate, note = speed.given, "at the speed given"
+    if rate is None and speed.measure and left:
+        first = configs[trials[0].name]
+        measured = plan(first, measure=True).seconds
         assert measured is not None
-        speed = measured / configs[trials[0].name].frames
-        seconds = sum(speed * config.frames for name, config in configs.items() if name not in finished)
+        rate = first.frames / measured
+        note = f"at {rate:,.0f} frames/s, measured here for one run alone"
+        if sweep.gpus and first.device == "cpu":
+            note += ", without the GPU that the runs will have"
     return SweepPlan(
         len(trials),
         len(finished),
         sum(config.frames for config in configs.values()),
-        Needs(sweep.cpus, sweep.gpus, int(sweep.memory_gib * _GIB if sweep.memory_gib else memory)),
+        Needs(sweep.cpus, sweep.gpus, int(sweep.memory_gib * _GIB if sweep.memory_gib else memory) + WORKER_BYTES),
         sum(estimate.disk_bytes for estimate in estimates.values()),
-        seconds,
+        sum(left) / len(left) / rate if rate and left else None,
+        note,
     )
 
 
-def describe(planned: SweepPlan, places: int) -> str:
-    """The plan as text; `places`: runs at a time."""
+def describe(planned: SweepPlan, places: int, directory: Path | None) -> str:
+    """The plan as text; `places`: runs at a time; `directory`: where the sweep will lie, None if that is elsewhere."""
     needs = planned.needs
     lines = [
         f"runs: {planned.runs:,}, of which {planned.finished:,} are finished; {planned.frames:,} frames in all",
         f"each needs {needs.cpus:g} cores, {needs.gpus:g} GPUs and {needs.memory_bytes / _GIB:.1f} GiB of memory: "
-        f"{places} at a time here",
-        f"storage: {planned.disk_bytes / _GIB:.1f} GiB",
+        f"{places} at a time",
+        f"storage: {planned.disk_bytes / _GIB:,.1f} GiB" + (_free(directory) if directory else ""),
     ]
-    if planned.seconds is not None:
-        at_once = max(1, min(places, planned.runs - planned.finished))
-        hours = planned.seconds / 3600
-        lines.append(f"duration: about {hours / at_once:.1f} hours ({hours:.1f} one after another)")
+    if planned.run_seconds is not None and places:
+        left = planned.runs - planned.finished
+        hours, rounds = planned.run_seconds / 3600, math.ceil(left / places)
+        lines.append(
+            f"duration: about {hours * rounds:,.1f} hours, {rounds} runs one after another in every place "
+            f"({hours:,.1f} hours a run, {planned.note})"
+        )
     return "\n".join(lines)
 
 
-def status_table(trials: Sequence[Trial], directory: Path, known: Mapping[str, str] | None = None) -> Table:
-    """One line per run; `known` is what a driver that is under way knows (see `sweep_runs.run_all`)."""
+def _free(directory: Path) -> str:
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return f" ({shutil.disk_usage(existing).free / _GIB:,.1f} GiB are free)"
+
+
+def status_table(
+    trials: Sequence[Trial], directory: Path, known: Mapping[str, str] | None = None, most: int | None = None
+) -> Table:
+    """One line per run, at most `most` of them, those under way first; `known` is what a driver that is under way knows
+    (see `sweep_runs.run_all`)."""
     table = Table(title=str(directory))
     for column in ("run", "state", "progress", "score", "starts", "on"):
         table.add_column(column, justify="right" if column in ("progress", "score", "starts") else "left")
-    for trial in trials:
-        where = place(directory, trial.name)
+    states = {trial.name: state(place(directory, trial.name), (known or {}).get(trial.name)) for trial in trials}
+    names = [trial.name for trial in trials]
+    if most is not None and len(names) > most:
+        names = sorted(names, key=lambda name: _FIRST.index(states[name]))[: max(1, most - 1)]
+    for name in names:
+        where = place(directory, name)
         attempts = read_attempts(where.attempts)
-        table.add_row(
-            trial.name,
-            state(where, (known or {}).get(trial.name)),
-            _progress(where),
-            _score(where),
-            str(len(attempts)),
-            f"{attempts[-1]['host']} {attempts[-1]['node'][:8]}" if attempts else "",
-        )
+        on = f"{attempts[-1]['host']} {attempts[-1]['node'][:8]}" if attempts else ""
+        table.add_row(name, states[name], *progress(where), str(len(attempts)), on)
+    if len(names) < len(trials):
+        counts = Counter(states[trial.name] for trial in trials if trial.name not in names)
+        table.add_row(f"and {len(trials) - len(names)} more", ", ".join(f"{n} {what}" for what, n in counts.items()))
     return table
+
+
+_FIRST = ("running", "failed", "stopped", "waiting", "finished")
 
 
 def state(where: Place, known: str | None = None) -> str:
@@ -101,13 +136,13 @@ def state(where: Place, known: str | None = None) -> str:
     return "waiting" if status["state"] == "running" else str(status["state"])
 
 
-def _progress(where: Place) -> str:
+def progress(where: Place) -> tuple[str, str]:
+    """Share of the frames, and the clipped total of the last evaluation; empty if there is none."""
     status = where.run.read_status()
-    return f"{status['frames'] / status['total_frames']:.1%}" if status else ""
+    return f"{status['frames'] / status['total_frames']:.1%}" if status else "", _score(where)
 
 
 def _score(where: Place) -> str:
-    """The clipped total of the last evaluation."""
     if not where.run.evaluations.is_file():
         return ""
     with open(where.run.evaluations, newline="") as file:

@@ -11,7 +11,8 @@ A sweep's file says what is varied; everything else is in the configuration that
     cpus: 1                                    # processor cores a run computes on
     gpus: 0                                    # GPUs or a fraction of one that it takes
     memory_gib: null                           # what it may need; null: as train.py estimates it
-    retries: 1                                 # how often a run that fails by itself is started again
+    retries: 1                                 # how often in a row a run that fails by itself is started again
+    name: figure3b                             # what it is called; without it as its file
 
 Names of runs are made of what is varied, and a run's arguments are a function of the file alone.
 """
@@ -20,7 +21,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import itertools
+import math
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -38,6 +42,8 @@ from envs.games import PAPER_POOL
 from experiments.agents import AGENTS
 
 POOLS = {"paper": PAPER_POOL}
+_OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
+_LONGEST = 120  # characters of a run's name
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class DrawnSets:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep's file says; see the module. `name` is that of the file."""
+    """What a sweep's file says; see the module."""
 
     name: str
     config: str
@@ -100,12 +106,15 @@ def read_sweep(path: Path) -> Sweep:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: a sweep is a list of fields such as 'config: configs/ten_games.yaml'")
+    beside = path.absolute().parent / str(found.get("config"))
+    if beside.is_file():
+        found["config"] = str(beside)
     return to_sweep(found, path.stem, str(path))
 
 
 def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     """A checked sweep from the fields of its file; `where` is named in what is wrong with them."""
-    known = [each.name for each in fields(Sweep) if each.name != "name"]
+    known = [each.name for each in fields(Sweep)]
     for key in found:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
@@ -115,7 +124,7 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     grid = _mapping(found.get("grid", {}), f"{where}: grid")
     memory = found.get("memory_gib")
     sweep = Sweep(
-        name,
+        str(found.get("name", name)),
         str(found["config"]),
         _sets(found.get("sets", ()), where),
         agents=tuple(_listed(found.get("agents", Sweep.agents), f"{where}: agents", str)),
@@ -130,17 +139,41 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     for agent in sweep.agents:
         if agent not in AGENTS:
             raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    for part, fixed in (("settings", sweep.settings), ("grid", sweep.grid)):
+        for key in fixed:
+            if key in _OWNED or (key == "stream.games" and sweep.sets):
+                raise ConfigError(f"{where}: {part}.{key}: the sweep itself decides this (see seeds, cpus, sets)")
+    _check_trials(sweep, where)
+    return sweep
+
+
+def _check_trials(sweep: Sweep, where: str) -> None:
+    """Every run is one that can be, and no two are the same."""
     runs = trials(sweep)
     names = Counter(trial.name for trial in runs)
+    seen: dict[str, str] = {}
     for trial in runs:
         try:
             if names[trial.name] > 1:
                 raise ConfigError("two runs have this name: name every seed, agent and value of the grid once")
-            if trial.config().stream.order == "listed" and trial.games:
+            config = trial.config()
+            same = seen.setdefault(repr(config), trial.name)
+            if same != trial.name:
+                raise ConfigError(f"would be the same run as {same}")
+            if config.stream.order == "listed" and trial.games:
                 raise ConfigError("sets need a configuration whose stream.order is rounds or uniform, not listed")
+            device = _asked_device(sweep, trial)
+            if (device == "cuda") != (sweep.gpus > 0):
+                needed = "needs gpus, a number or a fraction above 0" if device == "cuda" else "needs gpus: 0"
+                raise ConfigError(f"device {device} {needed}, is {sweep.gpus:g}")
         except ConfigError as error:
             raise ConfigError(f"{where}: {trial.name}: {error}") from None
-    return sweep
+
+
+def _asked_device(sweep: Sweep, trial: Trial) -> str:
+    """The run's device, whether this machine has it or not."""
+    base = yaml.safe_load(Path(sweep.config).read_text()) or {}
+    return str(dict(trial.point).get("device", sweep.settings.get("device", base.get("device", Config().device))))
 
 
 def trials(sweep: Sweep) -> list[Trial]:
@@ -150,7 +183,7 @@ def trials(sweep: Sweep) -> list[Trial]:
     points = list(itertools.product(*([(key, value) for value in values] for key, values in sweep.grid.items())))
     for seed, (games, drawn), agent, point in itertools.product(sweep.seeds, sets.items(), sweep.agents, points):
         settings = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point]
-        name = "-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]).replace("/", "_")
+        name = _file_name("-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]))
         arguments = ["--config", sweep.config, "--seed", str(seed), "--threads", str(sweep.cpus)]
         arguments += ["--emulators.threads", str(sweep.cpus), *AGENTS[agent]]
         if drawn:
@@ -173,12 +206,20 @@ def game_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
 
 
 def as_yaml(sweep: Sweep) -> str:
-    """The sweep as text that `read_sweep` reads back to an equal one, in a file of its name."""
-    found = {key: value for key, value in asdict(sweep).items() if key != "name"}
+    """The sweep as text that `read_sweep` reads back to an equal one."""
+    found = asdict(sweep)
     found["sets"] = found["sets"] if isinstance(sweep.sets, DrawnSets) else [list(games) for games in sweep.sets]
     found |= {"agents": list(sweep.agents), "seeds": list(sweep.seeds)}
     found["grid"] = {key: list(values) for key, values in sweep.grid.items()}
     return yaml.safe_dump(found, sort_keys=False)
+
+
+def _file_name(name: str) -> str:
+    """What can be a file's name on any system, different for different names."""
+    plain = re.sub(r"[^\w.=+-]", "_", name, flags=re.ASCII)
+    if plain == name and len(name) <= _LONGEST:
+        return name
+    return f"{plain[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _text(value: Any) -> str:
@@ -230,6 +271,6 @@ def _mapping(found: Any, where: str) -> dict[str, Any]:
 
 
 def _number(found: Any, where: str, kind: type[int] | type[float], least: float) -> Any:
-    if isinstance(found, bool) or not isinstance(found, int | kind) or not found >= least:
+    if isinstance(found, bool) or not isinstance(found, int | kind) or not least <= found < math.inf:
         raise ConfigError(f"{where}: must be a number of at least {least}, is {found!r}")
     return kind(found)

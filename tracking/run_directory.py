@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,7 +128,9 @@ class RunDirectory:
         self.write_json(self.versions, [*entries, {**versions(), **(more or {})}])
 
     def _refuse_contents(self) -> None:
-        if self.path.is_dir() and any(entry.name != "lock" for entry in self.path.iterdir()):
+        if self.path.is_dir() and any(
+            entry.name != "lock" and not entry.name.startswith(".tmp-") for entry in self.path.iterdir()
+        ):
             advice = f"go on with --resume {self.path}, or choose" if self.config.is_file() else "choose"
             held = "a run" if self.config.is_file() else "something"
             raise RunDirectoryError(f"there is already {held} in {self.path}: {advice} another directory")
@@ -136,7 +139,7 @@ class RunDirectory:
         """Take the lock, which the kernel gives back when the process ends, however it ends."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take(descriptor)
         except BlockingIOError:
             pid = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -147,6 +150,18 @@ class RunDirectory:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._lock = descriptor
+
+    @staticmethod
+    def _take(descriptor: int) -> None:
+        """Lock it, or raise BlockingIOError after a second: whoever asks whether the run is `busy` holds it shortly."""
+        deadline = time.monotonic() + 1.0
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
 
 def _now() -> str:

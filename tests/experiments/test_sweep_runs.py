@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from experiments.sweep_runs import Needs, SweepError, place, places, read_attempts
-from experiments.sweep_status import state
+from experiments.sweep_runs import Needs, SweepError, execute, place, places, read_attempts, read_nodes
+from experiments.sweep_status import Speed, describe, plan_sweep, state, status_table
 from experiments.sweeps import read_sweep, trials
+from sweep import _own
 from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
@@ -162,6 +164,18 @@ def test_another_sweep_is_not_mixed_in(toys: Path, tmp_path: Path) -> None:
     assert code == BAD_INPUT and "holds another sweep" in err and len(err.splitlines()) == 1
 
 
+def test_a_configuration_that_has_changed_since_is_refused(toys: Path, tmp_path: Path) -> None:
+    found = yaml.safe_load(toys.read_text())
+    base = Path(found["config"]).read_text()
+    (tmp_path / "base.yaml").write_text(base)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(found | {"config": str(tmp_path / "base.yaml")}))
+    with _own(tmp_path / "sweep", read_sweep(tmp_path / "mine.yaml")) as own:
+        assert Path(own.config).read_text() == base and Path(own.config).parent == tmp_path / "sweep"
+    (tmp_path / "base.yaml").write_text(base + "\n# and more")
+    code, _, err = finish(start(tmp_path / "mine.yaml", "--dir", tmp_path / "sweep"))
+    assert code == BAD_INPUT and "has changed since the sweep" in err and len(err.splitlines()) == 1
+
+
 NODES = [
     {"Alive": True, "Resources": {"CPU": 4.0, "memory": 8 * 2**30, "GPU": 1.0}},
     {"Alive": True, "Resources": {"CPU": 2.0, "memory": 2**30}},
@@ -175,11 +189,50 @@ NODES = [
         (Needs(1, 0, 2**30), 4 + 1),
         (Needs(1, 0, 3 * 2**30), 2),
         (Needs(1, 0.3, 2**30), 3),
+        (Needs(1, 0.6, 2**30), 1),
         (Needs(2, 0, 2**29), 2 + 1),
     ],
 )
 def test_places_are_counted_on_living_nodes(needs: Needs, expected: int) -> None:
     assert places(needs, NODES) == expected
+
+
+def test_a_part_of_a_gpu_is_of_one_gpu() -> None:
+    nodes = read_nodes("2x64,8,512")
+    assert [places(Needs(1, gpus, 2**30), nodes) for gpus in (0.25, 0.3, 0.6, 1, 2)] == [64, 48, 16, 16, 8]
+    with pytest.raises(SweepError, match="write NODESxCORES,GPUS,GIB"):
+        read_nodes("8")
+
+
+def test_the_plan_counts_whole_rounds(toys: Path) -> None:
+    found = replace(read_sweep(toys), seeds=tuple(range(60)))
+    planned = plan_sweep(found, trials(found), ["ewc_labels-seed0"], Speed(given=4800 / 3600))
+    assert planned.run_seconds == pytest.approx(3600) and planned.frames == 120 * 4800
+    told = describe(planned, 100, toys.parent)
+    assert "duration: about 2.0 hours, 2 runs one after another in every place (1.0 hours a run" in told
+    assert "120, of which 1 are finished" in told and "GiB are free" in told
+
+
+def test_a_long_sweep_shows_what_is_under_way(toys: Path, tmp_path: Path) -> None:
+    found = trials(replace(read_sweep(toys), seeds=tuple(range(10))))
+    for trial, how in ((found[7], "failed"), (found[3], "finished"), (found[5], "stopped")):
+        run = place(tmp_path, trial.name).run
+        run.path.mkdir(parents=True)
+        run.write_status(how, 100, 400)
+    table = status_table(found, tmp_path, {}, most=4)
+    names, states, shares = (list(column.cells) for column in table.columns[:3])
+    assert names == [found[7].name, found[5].name, found[0].name, "and 17 more"]
+    assert states == ["failed", "stopped", "waiting", "16 waiting, 1 finished"] and shares[0] == "25.0%"
+
+
+def test_a_run_that_comes_no_further_is_not_begun_for_ever(toys: Path, tmp_path: Path) -> None:
+    trial = trials(read_sweep(toys))[0]
+    where = place(tmp_path, trial.name)
+    where.attempts.parent.mkdir(parents=True)
+    where.attempts.write_text(5 * (json.dumps({"frames": 0}) + "\n"))
+    assert execute(str(tmp_path), trial.name, ("--frames", "0")) == FAILED and not where.log.exists()
+    known = 1  # of the starts before the driver's time
+    assert execute(str(tmp_path), trial.name, ("--frames", "0"), known, node="here") == BAD_INPUT
 
 
 def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
@@ -190,5 +243,5 @@ def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
 
 def test_attempts_are_read_back(tmp_path: Path) -> None:
     assert read_attempts(tmp_path / "none") == []
-    (tmp_path / "some").write_text(json.dumps({"pid": 1}) + "\n" + json.dumps({"pid": 2}) + "\n")
+    (tmp_path / "some").write_text(json.dumps({"pid": 1}) + "\n" + json.dumps({"pid": 2}) + "\n" + '{"pid": 3, "no')
     assert [each["pid"] for each in read_attempts(tmp_path / "some")] == [1, 2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,6 @@ WHOLE = {
     "grid": {"consolidation.strength": [100, 400.5], "learner.n_step": [1, 3]},
     "settings": {"frames": 16_000_000, "learner.gated": 0.25},
     "cpus": 2,
-    "gpus": 0.5,
     "memory_gib": 3,
     "retries": 2,
 }
@@ -77,8 +78,22 @@ def test_sets_can_be_listed() -> None:
 )
 def test_it_is_written_as_it_was_read(changes: dict[str, object], tmp_path: Path) -> None:
     one = sweep(**changes)
-    (tmp_path / "mine.yaml").write_text(as_yaml(one))
-    assert read_sweep(tmp_path / "mine.yaml") == one
+    (tmp_path / "other.yaml").write_text(as_yaml(one))
+    assert read_sweep(tmp_path / "other.yaml") == one and one.name == "mine"
+
+
+def test_a_configuration_beside_the_sweeps_file_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text(Path("configs/ten_games.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(as_yaml(replace(sweep(), config="here.yaml")))
+    assert read_sweep(tmp_path / "mine.yaml").config == str(tmp_path / "here.yaml")
+
+
+def test_names_are_those_of_files_and_differ() -> None:
+    values = [[{"game": "krull", "frames": n}, {"game": "pong", "frames": 80_000 + n}] * 4 for n in (80_000, 160_000)]
+    changes = {"sets": None, "grid": {"stream.visits": values}, "seeds": 1, "agents": ["ewc_inferred"]}
+    found = trials(sweep(**changes, settings={"stream.order": "listed", "frames": 160_000}))
+    assert len({run.name for run in found}) == 2
+    assert all(len(run.name) <= 120 and re.fullmatch(r"[\w.=+-]+", run.name, re.ASCII) for run in found)
 
 
 def test_the_papers_experiment_is_120_runs() -> None:
@@ -107,6 +122,13 @@ MISTAKES = [
     ({"sets": {"count": 2, "size": 3}}, "sets.size: unknown"),
     ({"sets": [["brekout"]]}, "did you mean breakout?"),
     ({"cpus": 0}, "cpus: must be a number of at least 1, is 0"),
+    ({"settings": {"seed": 5}}, "settings.seed: the sweep itself decides this"),
+    ({"grid": {"threads": [1, 2]}}, "grid.threads: the sweep itself decides this"),
+    ({"settings": {"stream.games": ["pong", "krull"]}}, "settings.stream.games: the sweep itself decides this"),
+    ({"grid": {"consolidation.kind": ["ewc", "none"]}, "agents": ["ewc_inferred", "no_penalty"]}, "the same run as"),
+    ({"memory_gib": float("inf")}, "memory_gib: must be a number of at least 0, is inf"),
+    ({"gpus": 0.5}, "device cpu needs gpus: 0, is 0.5"),
+    ({"settings": {"device": "cuda"}}, "device cuda needs gpus, a number or a fraction above 0"),
     ({"gpus": "one"}, "gpus: must be a number of at least 0, is 'one'"),
     ({"retries": 1.5}, "retries: must be a number of at least 0, is 1.5"),
 ]
