@@ -29,12 +29,14 @@ train: setup
 	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
 	else $(BIN)/python train.py --config configs/quick.yaml --run_dir $(RUN_DIR); fi
 
-# Ray, which sweep.py runs on.
-sweep: setup
-	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sweep"]))')
-	@echo 'ready: $(BIN)/python sweep.py configs/sweeps/small.yaml'
+# Ray, which sweep.py and its tests run on; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
+sweep: $(VENV)/.sweep
 
-test: setup
+$(VENV)/.sweep: $(VENV)/.complete
+	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sweep"]))')
+	touch $@
+
+test: sweep
 	$(BIN)/python -m pytest
 
 lint: setup
