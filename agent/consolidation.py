@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from agent.fisher import fisher_overlap, normalised, with_floor, without_floor
+from agent.fisher import fisher_overlap, mean_information, normalised, with_floor, without_floor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.instruments import pull_against_loss, stiffness
 
@@ -376,10 +376,10 @@ class Consolidation:
         if frames < self.start_frames:
             return {}
         measured = fisher()
-        mean = _mean(measured)
+        mean = mean_information(measured)
         kept = normalised(measured) if self.normalise else measured
         if self.uniform:
-            kept = [torch.full_like(f, _mean(kept)) for f in kept]
+            kept = [torch.full_like(f, mean_information(kept)) for f in kept]
         elif self.floor:
             used = joined() if joined else [torch.ones_like(f, dtype=torch.bool) for f in kept]
             kept = with_floor(kept, used, self.floor)
@@ -442,8 +442,3 @@ class Consolidation:
         """Restore what `state_dict` returned."""
         self.memory.load_state_dict({**state["memory"], "segments": state["segments"]})
         self.enter(state["active"])
-
-
-def _mean(values: Weights) -> float:
-    """Over all weights of all layers."""
-    return sum(float(v.double().sum()) for v in values) / sum(v.numel() for v in values)

@@ -118,8 +118,13 @@ def mean_over(batches: Iterable[tuple[list[Tensor], int]]) -> list[Tensor]:
 
 def normalised(fisher: Sequence[Tensor]) -> list[Tensor]:
     """`fisher` divided by its mean over all weights, so that one strength serves tasks of different scale."""
-    mean = sum(float(f.double().sum()) for f in fisher) / sum(f.numel() for f in fisher)
+    mean = mean_information(fisher)
     return [f / mean if mean > 0 else f for f in fisher]
+
+
+def mean_information(fisher: Sequence[Tensor]) -> float:
+    """Over all weights of all layers."""
+    return sum(float(f.double().sum()) for f in fisher) / sum(f.numel() for f in fisher)
 
 
 def with_floor(fisher: Sequence[Tensor], joined: Sequence[Tensor], floor: float) -> list[Tensor]:
