@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.table import Table
 
-from evaluation.remembered import retained
+from evaluation.remembered import kept as kept_fractions
 from evaluation.table import read_evaluations
 from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory
@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 @dataclass(frozen=True)
 class Fate:
     """One game's scores, raw: at the last evaluation within each visit (None if there was none) and at the end; and the
-    retained fraction (see `evaluation.remembered`), None where it is not told."""
+    kept fraction (see `evaluation.remembered`), None where it is not told."""
 
     random: float
     human: float
@@ -59,7 +59,7 @@ def fates(records: Records) -> dict[str, Fate]:
     """{game: what became of it by the last evaluation}, in the order of the evaluations' rows."""
     end = records.frames
     played = visits(records.changes, end)
-    kept = retained(records.evaluations, records.changes, end)
+    kept = kept_fractions(records.evaluations, records.changes, end)
     found = {}
     for last in records.evaluations:
         if last["frames"] != end:

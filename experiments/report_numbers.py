@@ -230,7 +230,7 @@ def agent_rows(material: Material) -> list[Row]:
             "total_clipped": (values["retained"], _totals),
             "retained_iqm": (values["retained"], retention.iqm),
             "learned_iqm": (values["learned"], retention.iqm),
-            "kept_fraction": (_known(kept), retention.grand_mean),
+            "single_fraction": (_known(kept), retention.grand_mean),
             "last_plasticity": (last, retention.grand_mean),
             "forgetting": (values["forgetting"], retention.grand_mean),
             "plasticity": (values["plasticity"], retention.grand_mean),
@@ -250,7 +250,7 @@ def agent_rows(material: Material) -> list[Row]:
             difference = retention.grand_mean(its) - retention.grand_mean(others)
             generator = numpy_generator(0, "report")
             both = retention.difference_interval(its, others, generator, count=_RESAMPLES)
-            numbers["kept_beyond_first"] = (difference, both)
+            numbers["single_fraction_beyond_first"] = (difference, both)
         for measure, (mean, (low, high)) in numbers.items():
             row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
             rows.append({**row, "mean": float(mean), "low": float(low), "high": float(high)})

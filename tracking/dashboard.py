@@ -21,7 +21,7 @@ LEFT_OUT = ("learning/updates$",)  # grows with the frames and says no more than
 
 _OVERVIEW: Charts = {
     "Human-normalised total of all games, each clipped at 1": ("evaluation/clipped_total$",),
-    "Retained fraction, mean over the games that were left": ("evaluation/retained_mean$",),
+    "Kept fraction, mean over the games that were left": ("evaluation/kept_mean$",),
     "Human-normalised return of the game on screen": ("score/[^/]+/human_normalised$",),
     "Number of the game on screen and of the task it is taken for": ("task/game$", "task/number$"),
     "Loss and TD error": ("learning/loss$", "learning/td_error$"),
@@ -33,7 +33,7 @@ _GAMES: Charts = {
     "Length of an episode [frames]": ("score/[^/]+/episode_frames$",),
 }
 _RETENTION: Charts = {
-    "Retained fraction of every game that was left": ("evaluation/retained/",),
+    "Kept fraction of every game that was left": ("evaluation/kept/",),
     "Share of dormant units per layer": ("consolidation/dormant_layer",),
 }
 _ANCHORS: Charts = {

@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (  # type: ignore[import
 # The results by the names of their scalars, of which the tab shows the latest: at the end, that of the last evaluation.
 RESULTS = {
     "evaluation/clipped_total": "human-normalised total, each game clipped at 1",
-    "evaluation/retained_mean": "mean retained fraction",
+    "evaluation/kept_mean": "mean kept fraction",
 }
 
 Values = Mapping[str, bool | float | str]

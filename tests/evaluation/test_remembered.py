@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.remembered import LEARNED, mean_retained, retained, scalars
+from evaluation.remembered import LEARNED, kept, mean_kept, scalars
 from evaluation.tasks import visits
 
 # krull 0-100 (in two tasks), pong 100-200, krull 200-260, krull again 260-300, boxing 300-
@@ -58,36 +58,36 @@ def test_visits_are_stretches_of_one_game() -> None:
     ],
 )
 def test_a_game_is_measured_by_the_end_of_its_latest_visit(frames: int, expected: dict[str, float]) -> None:
-    assert retained(rows(SCORES), CHANGES, frames) == pytest.approx(expected)
+    assert kept(rows(SCORES), CHANGES, frames) == pytest.approx(expected)
 
 
 def test_what_is_logged_later_changes_nothing() -> None:
     """An evaluation in the background is recorded when the next game is already being played."""
     early = [row for row in rows(SCORES) if row["frames"] <= 150]
-    assert retained(early, CHANGES[:3], 150) == retained(rows(SCORES), CHANGES, 150)
+    assert kept(early, CHANGES[:3], 150) == kept(rows(SCORES), CHANGES, 150)
 
 
 def test_what_was_hardly_learned_cannot_be_lost() -> None:
     for reference, told in ((LEARNED, {"krull": 1.0}), (LEARNED / 2, {}), (-1.0, {})):
         scores = rows({100: {"krull": reference, "pong": 0.0}, 150: {"krull": reference, "pong": 0.0}})
-        assert retained(scores, CHANGES, 150) == told
+        assert kept(scores, CHANGES, 150) == told
 
 
 def test_a_visit_without_an_evaluation_is_no_measure() -> None:
-    assert retained(rows({150: {"krull": 0.5, "pong": 0.1}}), CHANGES, 150) == {}
+    assert kept(rows({150: {"krull": 0.5, "pong": 0.1}}), CHANGES, 150) == {}
     # Nor is the visit before: krull was played since.
-    assert retained(rows({100: {"krull": 0.5}, 350: {"krull": 0.5}}), CHANGES, 350) == {}
+    assert kept(rows({100: {"krull": 0.5}, 350: {"krull": 0.5}}), CHANGES, 350) == {}
 
 
 def test_the_mean_clips_every_game() -> None:
-    assert mean_retained([1.5, -0.2, 0.5]) == pytest.approx((1 + 0 + 0.5) / 3)
+    assert mean_kept([1.5, -0.2, 0.5]) == pytest.approx((1 + 0 + 0.5) / 3)
     with pytest.raises(ValueError, match="no game"):
-        mean_retained([])
+        mean_kept([])
 
 
 def test_scalars_by_name() -> None:
     found = scalars(rows(SCORES), CHANGES, 350)
-    assert found == pytest.approx({"retained/krull": 1.5, "retained/pong": 1.5, "retained_mean": 1.0})
+    assert found == pytest.approx({"kept/krull": 1.5, "kept/pong": 1.5, "kept_mean": 1.0})
     assert scalars(rows(SCORES), CHANGES, 100) == {}
 
 
@@ -95,4 +95,4 @@ def test_logged_fractions_stay_where_a_chart_can_show_them() -> None:
     for score, shown in ((-40.0, -1.0), (40.0, 2.0)):
         last = {350: {"krull": score, "pong": 0.4, "boxing": 0.0}}
         found = scalars(rows({**SCORES, **last}), CHANGES, 350)
-        assert found["retained/krull"] == shown and found["retained/pong"] == pytest.approx(1.0)
+        assert found["kept/krull"] == shown and found["kept/pong"] == pytest.approx(1.0)

@@ -183,8 +183,9 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
     last = {agent.name: complete.games[agent.runs[0].visits[-1][0]] for agent in complete.agents}
     assert last == {"ewc": "toy_avoid", "told": "toy_avoid"}
     rows = numbers.agent_rows(complete)
-    kept, beyond = (chosen(rows, agent="told", measure=name) for name in ("kept_fraction", "kept_beyond_first"))
-    assert numbers_in(chosen(rows, agent="ewc", measure="kept_fraction")) == (0.65, 0.6, 0.7)
+    kept = chosen(rows, agent="told", measure="single_fraction")
+    beyond = chosen(rows, agent="told", measure="single_fraction_beyond_first")
+    assert numbers_in(chosen(rows, agent="ewc", measure="single_fraction")) == (0.65, 0.6, 0.7)
     assert kept["mean"] == pytest.approx(11 / 30) and np.isnan(kept["low"])  # one seed
     assert beyond["mean"] == pytest.approx(11 / 30 - 0.65)
     plastic = numbers.game_rows(complete)

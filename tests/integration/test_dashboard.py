@@ -102,17 +102,17 @@ def test_every_scalar_is_in_a_chart_or_known_to_be_left_out(run: Path, charts: d
     assert written - {*shown(patterns, written)} == {*shown(LEFT_OUT, written)} and len(written) > 50
 
 
-def test_retained_fractions_are_those_of_the_files(run: Path) -> None:
+def test_kept_fractions_are_those_of_the_files(run: Path) -> None:
     """Logged live, they are what evaluations.csv and tasks.csv give afterwards."""
     logged = {line["frame"]: line for line in metrics(run) if "evaluation/clipped_total" in line}
     told = 0
     for frames, line in logged.items():
         found = scalars(read_evaluations(run / "evaluations.csv"), read_changes(run / "tasks.csv"), frames)
-        assert {name: line[name] for name in line if name.startswith("evaluation/retained")} == {
+        assert {name: line[name] for name in line if name.startswith("evaluation/kept")} == {
             f"evaluation/{name}": value for name, value in found.items()
         }
         told += bool(found)
-    assert told >= 2 and not any("retained" in name for name in logged[VISIT // 2])
+    assert told >= 2 and not any("kept" in name for name in logged[VISIT // 2])
 
 
 def test_the_row_of_the_run_has_its_settings_and_its_results(run: Path, board: TBContext) -> None:

@@ -54,7 +54,7 @@ def test_without_anchors_there_is_nothing_to_show_of_them() -> None:
     without = pages(["krull"], anchors=False)
     patterns = [pattern for charts in without.values() for each in charts.values() for pattern in each]
     assert shown(patterns, ["consolidation/penalty", "consolidation/ratio", "learning/fisher_mean"]) == []
-    assert shown(patterns, ["evaluation/retained/krull"]) == ["evaluation/retained/krull"]
+    assert shown(patterns, ["evaluation/kept/krull"]) == ["evaluation/kept/krull"]
 
 
 def test_patterns_match_from_the_start_of_a_name() -> None:
