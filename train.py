@@ -22,7 +22,7 @@ import torch
 from agent.continual import ContinualAgent
 from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN, check_reference, check_snapshot, hyper_parameters, open_run, read_options
+from configs.launch import PLAIN_DQN, check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -33,7 +33,7 @@ from evaluate import evaluate_snapshot, scheduled_evaluation
 from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
-from evaluation.figure import write_report
+from evaluation.figure import check_reference, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
 from tracking import dashboard, hparams

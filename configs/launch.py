@@ -13,7 +13,6 @@ from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
-from evaluation.table import read_evaluations
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
@@ -141,21 +140,6 @@ def check_snapshot(path: Path, config: Config) -> None:
         raise ConfigError(
             f"--init_from: {path} is not a snapshot of a run with this network and source of tasks"
         ) from None
-
-
-def check_reference(config: Config) -> None:
-    """Raise `ConfigError` unless the run that a new one is to be told beside is there and has played its games."""
-    named = config.evaluation.reference
-    if not named:
-        return
-    reference = RunDirectory(Path(named))
-    for file in (reference.evaluations, reference.tasks):
-        if not file.is_file():
-            raise ConfigError(f"evaluation.reference: there is no run in {named}, it has no {file.name}")
-    games = {row["game"] for row in read_evaluations(reference.evaluations)}
-    missing = [game for game in build_schedule(config).games if game not in games]
-    if missing:
-        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {', '.join(missing)}")
 
 
 def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:

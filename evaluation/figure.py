@@ -12,13 +12,14 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from rich.console import Console, RenderableType
 
+from configs.checks import ConfigError
 from configs.run import build_schedule
 from configs.schema import Config
 from envs.schedule import timetable
 from evaluation import story
 from evaluation.play import clipped_total
 from evaluation.story import Records
-from evaluation.table import console_table
+from evaluation.table import console_table, read_evaluations
 from evaluation.tasks import COLOURS, draw_timeline, read_changes
 from tracking.run_directory import RunDirectory
 
@@ -46,6 +47,21 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
     yield _text(story.story_table(own, reference))
     yield _text(story.confusion_table(run.confusion))
     yield f"written: {', '.join(str(run.report / name) for name in ('scores.json', 'scores.png', 'tasks.png'))}"
+
+
+def check_reference(config: Config) -> None:
+    """Raise `ConfigError` unless the run that a new one is to be told beside is there and has played its games."""
+    named = config.evaluation.reference
+    if not named:
+        return
+    reference = RunDirectory(Path(named))
+    for file in (reference.evaluations, reference.tasks):
+        if not file.is_file():
+            raise ConfigError(f"evaluation.reference: there is no run in {named}, it has no {file.name}")
+    games = {row["game"] for row in read_evaluations(reference.evaluations)}
+    missing = [game for game in build_schedule(config).games if game not in games]
+    if missing:
+        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {', '.join(missing)}")
 
 
 def draw(told: list[Records], config: Config, path: Path) -> None:

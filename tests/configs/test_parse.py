@@ -21,7 +21,7 @@ from agent.consolidation import (
 )
 from agent.dqn import FISHERS
 from configs.checks import ConfigError, check
-from configs.launch import check_reference, read_options, train_parser
+from configs.launch import read_options, train_parser
 from configs.parse import dump, load
 from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
 from configs.schema import Config, ConsolidationConfig, InferenceConfig
@@ -269,19 +269,6 @@ def test_the_limits_themselves_are_possible() -> None:
     least = [argument for name, value in LEAST.items() for argument in (f"--{name}", str(value))]
     read_options([*least, "--inference.concentration", "1e-9", "--inference.switch_probability", "0"])
     read_options(["--inference.levels", "256", "--inference.switch_probability", "0.999"])
-
-
-def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
-    """It is asked for when a run begins; one that is gone later keeps nobody from a resume."""
-    config = load("configs/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"])
-    with pytest.raises(ConfigError, match=r"evaluation.reference: there is no run in .*, it has no evaluations.csv"):
-        check_reference(config)
-    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,boxing,1.0\n")
-    (tmp_path / "tasks.csv").write_text("")
-    with pytest.raises(ConfigError, match="was not evaluated in krull"):
-        check_reference(config)
-    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,krull,1.0\n")
-    check_reference(config)
 
 
 def test_every_number_has_been_thought_of() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from configs.checks import ConfigError
+from configs.parse import load
 from envs.games import game
 from evaluation import story, table
 from evaluation import tasks as task_log
+from evaluation.figure import check_reference
 from evaluation.play import GameResult
 
 VISITS = [(0, "pong", 0), (100, "boxing", 1), (200, "pong", 0), (300, "boxing", 1)]  # from frame, game, task
@@ -80,3 +84,16 @@ def test_confusion_is_told_in_shares_of_each_games_steps(tmp_path):
     boxing = next(line for line in lines if "boxing" in line)
     assert "75.0%" in pong and "25.0%" in pong
     assert "100.0%" in boxing and "75.0%" not in boxing
+
+
+def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
+    """It is asked for when a run begins; one that is gone later keeps nobody from a resume."""
+    config = load("configs/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"])
+    with pytest.raises(ConfigError, match=r"evaluation.reference: there is no run in .*, it has no evaluations.csv"):
+        check_reference(config)
+    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,boxing,1.0\n")
+    (tmp_path / "tasks.csv").write_text("")
+    with pytest.raises(ConfigError, match="was not evaluated in krull"):
+        check_reference(config)
+    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,krull,1.0\n")
+    check_reference(config)
