@@ -93,10 +93,10 @@ def table(results: Path) -> str:
         if not means:
             continue
         chance = json.loads(chosen.read_text())
-        error = statistics.stdev(means) / len(means) ** 0.5 if len(means) > 1 else float("nan")
+        error = f"{statistics.stdev(means) / len(means) ** 0.5:,.1f}" if len(means) > 1 else "–"
         mean = statistics.fmean(means)
         lines.append(
-            f"| {game} | {chance['mean']:,.1f} | {find_game(game).human:,.1f} | {mean:,.1f} ± {error:,.1f} "
+            f"| {game} | {chance['mean']:,.1f} | {find_game(game).human:,.1f} | {mean:,.1f} ± {error} "
             f"| {', '.join(f'{m:,.1f}' for m in means)} | {human_normalised(game, mean):.2f} |"
         )
     return "\n".join(lines) + "\n"
