@@ -134,9 +134,9 @@ class ContinualAgent:
     step behind what is seen.
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
-    the Fisher information `fisher_estimator`): at the weights as they were at the first
-    sign of a change, since nothing is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it
-    may be an error of the inference, and the weights then are those of another task, whose anchor they would replace.
+    the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since nothing
+    is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it may be an error of the inference,
+    and the weights then are those of another task, whose anchor they would replace.
 
     `rehearsal` is the share of updates that replay another task instead, the others in turn: an upper bound to what
     can be remembered, at the same amount of learning.
@@ -270,7 +270,9 @@ class ContinualAgent:
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
         left = self.task
-        if self._learned(left) and self.visit_frames >= self.min_visit_frames:
+        if self._learned(left) and self.visit_frames < self.min_visit_frames:
+            self.short_visits += 1
+        elif self._learned(left):
             report = self.consolidation.leave(
                 left,
                 self.task_frames[left],
@@ -281,7 +283,6 @@ class ContinualAgent:
             if report:
                 report["units_used"] = self.learner.used_share(left)
                 self.reports.append({name: torch.tensor(value) for name, value in report.items()})
-        self.short_visits += self._learned(left) and self.visit_frames < self.min_visit_frames
         self.consolidation.enter(task)
         self.task, self.visit_frames = task, 0
 

@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ class Sweeping:
     file: Path
     directory: Path
 
-    @property
+    @cached_property
     def runs(self) -> list[Trial]:
-        """All of them."""
+        """All of them; read and checked once, for this is asked twice a second."""
         return trials(read_sweep(self.file))
 
     def start(self, *more: str) -> subprocess.Popen[bytes]:
@@ -67,8 +68,7 @@ class Sweeping:
 
     def frames(self, name: str) -> int:
         """How far a run has come."""
-        status = place(self.directory, name).run.read_status()
-        return int(status["frames"]) if status else 0
+        return place(self.directory, name).run.frames
 
     def attempts(self, name: str) -> list[dict[str, Any]]:
         """Its starts."""
@@ -219,7 +219,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{directory} is there already: choose another --directory")
     sweep = Sweeping(options.sweep or Path(_DEFAULT[options.what]), directory)
     try:
-        read_sweep(sweep.file)  # what is wrong with it is said before anything runs
         found = MEASURES[options.what](sweep)
     except (ConfigError, RuntimeError) as error:
         print(f"benchmarks.sweeps: {error}", file=sys.stderr)

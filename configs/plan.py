@@ -164,15 +164,20 @@ def refuse_if_too_large(estimate: Plan, directory: Path, resumed: bool = False) 
         )
     if resumed:
         return
-    existing = directory.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    free = shutil.disk_usage(existing).free
+    existing, free = free_disk(directory)
     if estimate.disk_bytes > free:
         raise ConfigError(
             f"the run needs {estimate.disk_bytes / _GIB:.1f} GiB of disk and {free / _GIB:.1f} GiB are free in "
             f"{existing}: free some space, lower replay.capacity, or choose another --run_dir"
         )
+
+
+def free_disk(directory: Path) -> tuple[Path, int]:
+    """The part of the path that is there already, and the bytes free on its disk."""
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return existing, shutil.disk_usage(existing).free
 
 
 def available_memory() -> int:

@@ -121,9 +121,7 @@ def keep(directory: Path, kept: Path) -> None:
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     every = max(1, len(lines) // _METRICS_KEPT)
     last = max((i for i, line in enumerate(lines) if _OF_THE_LOOP in line), default=-1)
-    thinned = [
-        line for i, line in enumerate(lines) if i % every == every - 1 or i == last or _DEPARTURE in line
-    ]
+    thinned = [line for i, line in enumerate(lines) if i % every == every - 1 or i == last or _DEPARTURE in line]
     write_text(small.metrics, "".join(json.dumps(_rounded(line)) + "\n" for line in thinned))
     shutil.copyfile(run.status, small.status)
 

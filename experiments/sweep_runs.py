@@ -98,8 +98,7 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
         time.sleep(0.2)
     if where.run.finished:
         return FINISHED
-    status = where.run.read_status()
-    frames = status["frames"] if status else 0
+    frames = where.run.frames
     before = [attempt["frames"] for attempt in read_attempts(where.attempts)[known:]]
     if before[-_SAME_FRAME:] == [frames] * _SAME_FRAME:
         return FAILED
@@ -210,7 +209,7 @@ def run_all(
                     again = not stopping
                 elif code != FINISHED:
                     times, frame = failures.get(trial.name, (0, -1))
-                    now = _frames(directory, trial)
+                    now = place(directory, trial.name).run.frames
                     failures[trial.name] = (times + 1 if now == frame else 1, now)
                     again = not stopping and failures[trial.name][0] <= retries
                 else:
@@ -222,11 +221,6 @@ def run_all(
             with suppress(OSError, ValueError):  # a file that another node is replacing; it is looked at again
                 watch(_known(under_way.values(), codes))
     return codes
-
-
-def _frames(directory: Path, trial: Trial) -> int:
-    status = place(directory, trial.name).run.read_status()
-    return int(status["frames"]) if status else 0
 
 
 def start_ray(address: str | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from configs.plan import Plan, plan
+from configs.plan import Plan, free_disk, plan
 from evaluation.play import clipped_total
 from experiments.sweep_runs import WORKER_BYTES, Needs, Place, place, read_attempts
 from experiments.sweeps import Sweep, Trial
@@ -77,7 +76,7 @@ def describe(planned: SweepPlan, places: int, directory: Path | None) -> str:
         f"runs: {planned.runs:,}, of which {planned.finished:,} are finished; {planned.frames:,} frames in all",
         f"each needs {needs.cpus:g} cores, {needs.gpus:g} GPUs and {needs.memory_bytes / _GIB:.1f} GiB of memory: "
         f"{places} at a time",
-        f"storage: {planned.disk_bytes / _GIB:,.1f} GiB" + (_free(directory) if directory else ""),
+        f"storage: {planned.disk_bytes / _GIB:,.1f} GiB" + _free(directory),
     ]
     if planned.run_seconds is not None and places:
         left = planned.runs - planned.finished
@@ -89,11 +88,8 @@ def describe(planned: SweepPlan, places: int, directory: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _free(directory: Path) -> str:
-    existing = directory.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    return f" ({shutil.disk_usage(existing).free / _GIB:,.1f} GiB are free)"
+def _free(directory: Path | None) -> str:
+    return f" ({free_disk(directory)[1] / _GIB:,.1f} GiB are free)" if directory else ""
 
 
 def status_table(

@@ -152,6 +152,7 @@ def _check_trials(sweep: Sweep, where: str) -> None:
     runs = trials(sweep)
     names = Counter(trial.name for trial in runs)
     seen: dict[str, str] = {}
+    base: dict[str, Any] | None = None
     for trial in runs:
         try:
             if names[trial.name] > 1:
@@ -162,18 +163,15 @@ def _check_trials(sweep: Sweep, where: str) -> None:
                 raise ConfigError(f"would be the same run as {same}")
             if config.stream.order == "listed" and trial.games:
                 raise ConfigError("sets need a configuration whose stream.order is rounds or uniform, not listed")
-            device = _asked_device(sweep, trial)
+            if base is None:
+                base = yaml.safe_load(Path(sweep.config).read_text()) or {}
+            asked = {**base, **sweep.settings, **dict(trial.point)}  # the device asked for: this machine may lack it
+            device = asked.get("device", Config().device)
             if (device == "cuda") != (sweep.gpus > 0):
                 needed = "needs gpus, a number or a fraction above 0" if device == "cuda" else "needs gpus: 0"
                 raise ConfigError(f"device {device} {needed}, is {sweep.gpus:g}")
         except ConfigError as error:
             raise ConfigError(f"{where}: {trial.name}: {error}") from None
-
-
-def _asked_device(sweep: Sweep, trial: Trial) -> str:
-    """The run's device, whether this machine has it or not."""
-    base = yaml.safe_load(Path(sweep.config).read_text()) or {}
-    return str(dict(trial.point).get("device", sweep.settings.get("device", base.get("device", Config().device))))
 
 
 def trials(sweep: Sweep) -> list[Trial]:

@@ -111,6 +111,12 @@ class RunDirectory:
         return json.loads(self.status.read_text()) if self.status.is_file() else None
 
     @property
+    def frames(self) -> int:
+        """The frame at which its run last said that it stands; 0 before it has said anything."""
+        status = self.read_status()
+        return int(status["frames"]) if status else 0
+
+    @property
     def finished(self) -> bool:
         """Whether its run has come to its end."""
         status = self.read_status()

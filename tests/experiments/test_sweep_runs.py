@@ -63,8 +63,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
 
 
 def frames(directory: Path, name: str) -> int:
-    status = place(directory, name).run.read_status()
-    return status["frames"] if status else 0
+    return place(directory, name).run.frames
 
 
 def assert_as_bare(toys: Path, directory: Path, bare: Path) -> None:
