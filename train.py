@@ -194,7 +194,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 recent = [*recent[-19:], score]
                 window.add(_episode_scalars(label, score, length))
             if stream.visit != visit:
-                if stream.label != label:
+                if stream.label != label and stream.frames < config.frames:
                     progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
                 _save_snapshot(run, parts, label)
                 write_text(run.confusion, task_log.confusion_csv(inference.table))
