@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ from evaluation.play import GameResult, Recognises, game_seed, play_game
 from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
 from evaluation.tasks import own_tasks, read_changes
 from evaluation.video import Recorder
+from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory
@@ -155,6 +157,26 @@ def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent,
     return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
 
 
+def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any]) -> Path:
+    """The folder for the results of these settings: the one named or the run's evaluation, evaluation-2, ..., whichever
+    holds none of other settings."""
+    if named is not None:
+        if not _free_for(named, settings):
+            raise ValueError(f"--output: {named} holds the results of other settings; name another folder")
+        return named
+    numbered = (run_dir / f"evaluation-{k}" for k in itertools.count(2))
+    return next(folder for folder in itertools.chain([run_dir / "evaluation"], numbered) if _free_for(folder, settings))
+
+
+def _free_for(folder: Path, settings: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads((folder / "scores.json").read_text())["settings"] == settings)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -175,9 +197,15 @@ def _run(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")
     if not 0 <= options.epsilon <= 1:
         raise ValueError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be at least 0, is {options.seed}")
     games = options.games.split(",") if options.games else list(build_schedule(config).games)
-    games = [find_game(name).name for name in games]
-    output = options.output or run_dir / "evaluation"
+    games = list(dict.fromkeys(find_game(name.strip()).name for name in games))
+    settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
+    settings["tasks"] = options.tasks or config.tasks
+    settings |= {"games": games, "moments": [path.stem for path in snapshots]}
+    output = choose_output(options.output, run_dir, settings)
+    command.check_writable(output)
     reports, lines = [], []
     for path in snapshots:
         snapshot = load_file(path)
@@ -203,9 +231,6 @@ def _run(options: argparse.Namespace) -> int:
         Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
         reports.append(table.report(frames, rows, results))
         lines += rows
-    output.mkdir(parents=True, exist_ok=True)
-    settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
-    settings["tasks"] = options.tasks or config.tasks
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
     with open(output / "scores.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, (*table.COLUMNS, *recognition.columns))
@@ -216,7 +241,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="evaluate.py", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="evaluate.py", description=__doc__.split("\n")[0])
     parser.add_argument("path", type=Path, help="a run directory, or a file of its snapshots folder")
     parser.add_argument("--games", help="comma-separated ROM ids (default: every game of the run's schedule)")
     parser.add_argument("--at", default="latest", help="a kept moment in frames, latest, or all (default: latest)")
@@ -238,9 +263,13 @@ def _parser() -> argparse.ArgumentParser:
         "configured)",
     )
     parser.add_argument("--video", action="store_true", help="write an mp4 of the first episode of each game")
-    parser.add_argument("--output", type=Path, help="folder for the results (default: RUN/evaluation)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder for the results (default: RUN/evaluation, or if that holds others RUN/evaluation-2, ...)",
+    )
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -11,8 +11,8 @@ Exit codes: 0 all runs finished, 75 stopped and resumable, 1 some failed, 2 bad 
 
 from __future__ import annotations
 
-import argparse
 import fcntl
+import math
 import os
 import sys
 import time
@@ -31,6 +31,7 @@ from experiments.report_data import ReportError
 from experiments.sweep_runs import SweepError, check_locks, place, places, read_nodes, run_all, start_ray
 from experiments.sweep_status import Speed, SweepPlan, describe, plan_sweep, progress, state, status_table
 from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
+from tracking import command
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
@@ -40,7 +41,7 @@ _PROGRESS_SECONDS = 600.0  # between two lines on a run's progress where there i
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="sweep.py", description=__doc__.split("\n")[0])
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("sweep", type=Path, nargs="?", help="the sweep's YAML file (see experiments/sweeps.py)")
     what.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this directory")
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.nodes and not options.dry_run:
         parser.error("--nodes is for --dry_run; what a sweep runs on is what Ray finds")
+    if options.speed is not None and not 0 < options.speed < math.inf:
+        parser.error(f"--speed must be above 0 and finite, is {options.speed:g}")
     try:
         if options.status:
             Console().print(status_table(trials(_in(options.status)), options.status.absolute()))
@@ -211,4 +214,4 @@ class _Watch:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

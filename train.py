@@ -22,7 +22,7 @@ import torch
 from agent.continual import ContinualAgent
 from agent.instruments import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN, check_snapshot, hyper_parameters, open_run, read_options
+from configs.launch import PLAIN_DQN, begin_anew, check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large
 from configs.run import Parts, build
 from configs.schema import Config
@@ -36,8 +36,8 @@ from evaluation.background import EvaluationWorker, WorkerFailed
 from evaluation.figure import check_reference, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
-from tracking import dashboard, hparams
-from tracking.checkpoints import CheckpointError, Checkpoints, Stateful, load_file, save_file
+from tracking import command, dashboard, hparams
+from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, Stateful, load_file, save_file
 from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
@@ -390,6 +390,13 @@ def main(arguments: list[str] | None = None) -> int:
                 raise
             message = _failure(error, run)
             print(f"train.py: {message}", file=sys.stderr)
+        except KeyboardInterrupt:  # a second Ctrl-C, while the first was being obeyed
+            run.write_status("stopped", run.frames, config.frames, "Ctrl-C twice")
+            print(
+                f"stopped at once; what came after the last checkpoint is done again by: --resume {run.path}",
+                file=sys.stderr,
+            )
+            return STOPPED
         except BaseException as error:
             _report_failure(run, config, f"an unexpected error: {error!r}")
             raise
@@ -413,6 +420,8 @@ def _compare(run: RunDirectory, config: Config) -> int:
 
 
 def _failure(error: Exception, run: RunDirectory) -> str:
+    if isinstance(error, NoneIntactError):
+        return f"{error}; {begin_anew(run)}"
     kept = Checkpoints(run.checkpoints).available()
     resume = (
         f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})"
@@ -436,4 +445,4 @@ def _report_failure(run: RunDirectory, config: Config, message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -8,12 +8,10 @@ time is the median. `read_us` is the time to read the merged precision and mean 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +25,7 @@ from benchmarks.stand_ins import minibatch
 from configs.machine import keep_freed_memory
 from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
+from tracking import command
 
 _TASKS = (1, 10, 100)
 _BATCH = 32
@@ -34,7 +33,7 @@ _BATCH = 32
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
     parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -111,4 +110,4 @@ def _clock(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

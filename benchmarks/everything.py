@@ -9,9 +9,7 @@ number types, and as a plain agent.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ import torch
 from benchmarks import roofline
 from configs.run import resolve
 from configs.schema import Config
+from tracking import command
 
 _COLUMNS = ("frames_per_s", "update_ms", "update_floor_ms", "act_ms", "learn_ms", "emulate_ms", "emulate_alone_ms")
 _NETWORKS = ("small", "nature", "paper")
@@ -68,7 +67,7 @@ def run(case: Case, seconds: float, emulators: int) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="everything", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="everything", description=__doc__.split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case, in steady state (default: 10)")
     parser.add_argument("--emulators", type=int, default=None, help="default: 64 with a GPU, 8 without")
@@ -89,4 +88,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -30,7 +30,8 @@ import numpy as np
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
-from taskid.report import chosen_games
+from taskid.report import chosen_games, chosen_inference
+from tracking import command
 
 _RESULTS = Path(__file__).parent / "inference"
 _CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
@@ -50,7 +51,7 @@ _COLUMNS = (
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m benchmarks.inference", description=__doc__.split("\n")[0])
     parser.add_argument("--groups", default="figure3,pool,thirty", help="as in taskid.report --games")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--emulators", type=int, default=8)
@@ -63,7 +64,19 @@ def main() -> int:
     parser.add_argument("--cost", action="store_true", help="measure time and memory by number of contexts instead")
     parser.add_argument("--changed", metavar="GROUP", help="recognise changed openings instead")
     options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
+    try:
+        seeds, groups = command.whole_numbers("--seeds", options.seeds), options.groups.split(",")
+        for group in groups:
+            chosen_games(group)
+        chosen_inference(options.source, options.set)
+        if options.set and not options.variant:
+            raise ValueError("--set: name its results with --variant")
+        for seed in seeds:
+            for group in groups:
+                _check_kept(_kept(group, seed, options), options)
+    except ValueError as error:
+        parser.error(str(error))
+    command.check_writable(options.results)
     if options.cost:
         costs = {name: cost(settings) for name, settings in (("default", DEFAULT), ("paper", PAPER))}
         (options.results / "cost.json").write_text(json.dumps(costs, indent=1))
@@ -74,18 +87,29 @@ def main() -> int:
         (options.results / f"changed-{options.emulators}.json").write_text(json.dumps(answers, indent=1))
         print(json.dumps({name: dict(Counter(each.values())) for name, each in answers.items()}))
         return 0
-    for seed in options.seeds.split(","):
-        for group in options.groups.split(","):
-            _measure(group, int(seed), options)
+    for seed in seeds:
+        for group in groups:
+            _measure(group, seed, options)
     text = table(options.results)
     (options.results / "table.md").write_text(text)
     print(text)
     return 0
 
 
+def _kept(group: str, seed: int, options: argparse.Namespace) -> Path:
+    return options.results / f"{group}-{options.emulators}-{options.variant or options.source}-{seed}.json"
+
+
+def _check_kept(path: Path, options: argparse.Namespace) -> None:
+    """ValueError if what was measured is something else, which would be taken for what is asked for."""
+    there = json.loads(path.read_text()) if path.is_file() else {}
+    for name in ("visits", "vector_steps"):
+        if there.get(name, asked := getattr(options, name)) != asked:
+            raise ValueError(f"{path} is of {there[name]} {name}, not {asked}; keep both, with another --results")
+
+
 def _measure(group: str, seed: int, options: argparse.Namespace) -> None:
-    variant = options.variant or options.source
-    path = options.results / f"{group}-{options.emulators}-{variant}-{seed}.json"
+    variant, path = options.variant or options.source, _kept(group, seed, options)
     if path.is_file():
         return
     arguments = ["--games", group, "--seed", str(seed), "--source", options.source, "--json"]
@@ -93,8 +117,8 @@ def _measure(group: str, seed: int, options: argparse.Namespace) -> None:
         arguments += [f"--{name}", str(getattr(options, name))]
     arguments += [word for change in options.set for word in ("--set", change)]
     figure = options.results / f"{group}-{options.emulators}-{variant}.png" if seed == 0 else Path("runs/taskid.png")
-    command = [sys.executable, "-m", "taskid.report", *arguments, "--figure", str(figure)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    call = [sys.executable, "-m", "taskid.report", *arguments, "--figure", str(figure)]
+    output = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
     result = {
         "group": group,
         "emulators": options.emulators,
@@ -202,4 +226,4 @@ def cost(settings: ForgetMeNotSettings, emulators: int = 8, steps: int = 64) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -4,15 +4,14 @@
 
 Every run is an ordinary `train.py --config configs/single_game.yaml`, on one core each. What is done is skipped,
 what was stopped is resumed. Every run's small files are kept in benchmarks/learning/, beside table.md. More
-arguments are train.py's and go to every run (then with --results elsewhere).
+arguments are train.py's and go to every run (then with --runs and --results elsewhere: what is there with other
+settings is refused).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from configs.run import build_agent, build_memory, resolve
 from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluate import evaluate_games
-from experiments.jobs import ONE_CORE, Interrupted, Job, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from tracking import command
 from tracking.run_directory import STOPPED
 
 RESULTS = Path(__file__).parent / "learning"
@@ -31,17 +31,23 @@ _PRESET = "configs/single_game.yaml"
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = command.Parser(
+        prog="python -m benchmarks.learning", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("--games", default="krull,road_runner,boxing")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options, overrides = parser.parse_known_args()
-    games = [find_game(name).name for name in options.games.split(",")]
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
-    options.results.mkdir(parents=True, exist_ok=True)
+    try:
+        games = [find_game(name.strip()).name for name in options.games.split(",")]
+        seeds = command.whole_numbers("--seeds", options.seeds)
+        jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
+        check_settings(jobs)
+    except ValueError as error:
+        parser.error(str(error))
+    command.check_writable(options.results)
     try:
         failed = run_all(jobs, options.processes)
     except Interrupted as stopped:
@@ -103,4 +109,4 @@ def table(results: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -42,6 +42,7 @@ from configs.plan import plan, refuse_if_too_large
 from configs.run import FRAME_SKIP, Parts, build, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from taskid.report import chosen_games
+from tracking import command
 from tracking.checkpoints import Checkpoints, Stateful
 from tracking.files import tree_bytes
 from tracking.run_directory import BAD_INPUT
@@ -315,4 +316,4 @@ def _parser() -> OneLineParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -18,6 +18,7 @@ import torch
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, TimeStep
 from replay.buffer import FrameRing
+from tracking import command
 
 FORMS = {"raw": False, "lz4": True}
 BATCH = 32
@@ -67,7 +68,7 @@ def _sampling_times(ring: FrameRing, minibatches: int, rng: np.random.Generator)
 def main() -> None:
     """Measure, print a table, and with --json the means."""
     raw_help = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw_help)
+    parser = command.Parser(description=__doc__, formatter_class=raw_help)
     parser.add_argument("--games", default="krull,boxing,pong", help="names, separated by commas")
     parser.add_argument("--transitions", type=int, default=50_000, help="stored per game")
     parser.add_argument("--emulators", type=int, default=8)
@@ -95,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

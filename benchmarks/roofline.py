@@ -26,6 +26,7 @@ from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
 from configs.run import build_consolidation, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from tracking import command
 
 _SIDE = 2048  # of the matrices
 _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
@@ -43,7 +44,7 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The options; see the module."""
-    p = argparse.ArgumentParser(prog="roofline", description=__doc__.split("\n")[0])
+    p = command.Parser(prog="roofline", description=__doc__.split("\n")[0])
     p.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
     p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     p.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
@@ -187,4 +188,4 @@ def milliseconds(work: Callable[[], object], config: Config, rounds: int = 20) -
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

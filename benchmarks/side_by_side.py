@@ -39,6 +39,7 @@ from configs.run import resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import game as find_game
 from envs.roms import find_rom
+from tracking import command
 
 _EMULATORS = 8
 _OTHERS = ("plain", "sb3", "single")
@@ -227,4 +228,4 @@ def _parser() -> OneLineParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

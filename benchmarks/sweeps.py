@@ -18,7 +18,6 @@ The directory must not hold an earlier sweep. With --json the last line is one J
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -35,6 +34,7 @@ from typing import Any
 from configs.checks import ConfigError
 from experiments.sweep_runs import place, read_attempts
 from experiments.sweeps import Trial, read_sweep, trials
+from tracking import command
 from tracking.compare import run_hashes
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, RunDirectory
 
@@ -208,7 +208,7 @@ MEASURES: dict[str, Callable[[Sweeping], dict[str, Any]]] = {"deaths": deaths, "
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweeps", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m benchmarks.sweeps", description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=MEASURES)
     parser.add_argument("--sweep", type=Path, help="its file (default: configs/sweeps/small.yaml or overhead.yaml)")
     parser.add_argument("--directory", type=Path, help="of the sweep (default: runs/sweeps/WHAT)")
@@ -232,4 +232,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -8,17 +8,17 @@ Runs act, emulate and learn on one real game in steady state, without logging, e
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from configs.plan import measure_rates
 from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from tracking import command
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=("paper", "nature", "small"), default="paper")
     parser.add_argument("--emulators", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0, help="measured in steady state")
@@ -60,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -13,7 +13,7 @@ from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
-from tracking.checkpoints import CheckpointError, load_file
+from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
 
@@ -87,18 +87,19 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     if not saved_file.is_file():
         raise ConfigError(f"there is no run to resume in {options.resume}: it has no {saved_file.name}")
     options = parse(parser, ["--config", str(saved_file), *arguments])
-    return options, _continued(load(saved_file), to_config(parser, options))
+    saved, asked = load(saved_file), to_config(parser, options)
+    frames = RunDirectory(options.resume).frames
+    if asked.frames < min(frames, saved.frames):
+        raise ConfigError(f"frames: the run has come to {frames:,} already, which is more than {asked.frames:,}")
+    return options, _continued(saved, asked)
 
 
 def _continued(saved: Config, asked: Config) -> Config:
     """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
+    if changed := differences(saved, asked, MAY_CHANGE):
+        raise ConfigError(f"a resumed run keeps its settings, but {'; '.join(changed)} (--init_from begins a new run)")
     old, new = flat(asdict(saved)), flat(asdict(asked))
-    kept = {name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided}
-    new.update(kept)
-    changed = [name for name in new if new[name] != old[name] and not name.startswith(MAY_CHANGE)]
-    if changed:
-        listing = "; ".join(f"{name}: {old[name]} in the run, {new[name]} asked for" for name in changed)
-        raise ConfigError(f"a resumed run keeps its settings, but {listing} (--init_from begins a new run)")
+    new.update({name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided})
     return replace(
         asked,
         threads=new["threads"],
@@ -109,6 +110,35 @@ def _continued(saved: Config, asked: Config) -> Config:
             optimiser_code=new["learner.optimiser_code"],
         ),
     )
+
+
+def differences(saved: Config, asked: Config, but: tuple[str, ...]) -> list[str]:
+    """A phrase for every setting in which they differ, but those whose names begin with one of `but` and what `asked`
+    leaves to the machine."""
+    old, new = flat(asdict(saved)), flat(asdict(asked))
+    undecided = [name for name, value in _MACHINE_CHOICES.items() if new[name] == value]
+    return [
+        f"{name}: {old[name]} in the run, {new[name]} asked for"
+        for name in new
+        if new[name] != old[name] and name not in undecided and not name.startswith(but)
+    ]
+
+
+def _check_complete(run: RunDirectory) -> None:
+    """Raise `ConfigError` if a run lacks what it had: going on would begin it anew, over what is still there."""
+    if run.frames > 0 and not Checkpoints(run.checkpoints).available():
+        raise ConfigError(
+            f"{run.path} has come to {run.frames:,} frames, but {run.checkpoints} holds no checkpoint to go on with; "
+            f"put it back, or {begin_anew(run)}"
+        )
+    if run.frames > 0 and not run.tasks.is_file():
+        raise ConfigError(f"{run.tasks} is gone, without which the run's story cannot be told; put it back")
+
+
+def begin_anew(run: RunDirectory) -> str:
+    """The advice for a run that cannot go on."""
+    kept = sorted(run.snapshots.glob("[0-9]*.pt"))
+    return f"begin a new run{f' with its weights, --init_from {kept[-1]}' if kept else ''}"
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -138,8 +168,21 @@ def check_snapshot(path: Path, config: Config) -> None:
         raise ConfigError(f"--init_from: {error}") from None
     except (KeyError, TypeError, RuntimeError):
         raise ConfigError(
-            f"--init_from: {path} is not a snapshot of a run with this network and source of tasks"
+            f"--init_from: {path} is not a snapshot of a run with {_kind(config)}{_other(path)}"
         ) from None
+
+
+def _kind(config: Config) -> str:
+    gates = f" with gates ({config.learner.gated:g})" if config.learner.gated else ""
+    return f"network {config.learner.network}{gates} and tasks {config.tasks}"
+
+
+def _other(path: Path) -> str:
+    """What a snapshot is of instead, as far as the run around it tells."""
+    try:
+        return f", but of one with {_kind(load(path.absolute().parent.parent / 'config.yaml', ON_CPU))}"
+    except ConfigError:
+        return ""
 
 
 def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:
@@ -147,6 +190,11 @@ def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:
     if options.resume is not None:
         run = RunDirectory(options.resume)
         run.resume()
+        try:
+            _check_complete(run)
+        except ConfigError:
+            run.close()
+            raise
     else:
         preset = Path(str(options.config[-1])).stem if options.config else "run"
         run = RunDirectory(options.run_dir or f"runs/{preset}-seed{config.seed}")

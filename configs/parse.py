@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from argparse import ArgumentError
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
+from configs.files import read_mapping
 from configs.schema import Config, Visit
 from envs.schedule import load_schedule_csv
 
@@ -29,6 +31,13 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
 
 def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespace:
     """Parsed options; raises `ConfigError` with one sentence for any mistake of the user's."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for here, after in zip(given, [*given[1:], ""], strict=True):
+        if here == "--config" or here.startswith("--config="):
+            file = Path(here.partition("=")[2] or after)
+            for name, value in read_mapping(file, "frames: 400_000").items() if file.is_file() else ():
+                if value is None and is_dataclass(getattr(Config(), str(name), None)):
+                    raise ConfigError(f"{file}: {name} is empty; it should hold fields, or be left out")
     try:
         return parser.parse_args(arguments)
     except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:

@@ -75,12 +75,16 @@ def resolve(config: Config) -> Config:
         on_cpu = config.device == "cpu"
         code = fastest_optimiser_code(config.learner.optimiser, config.learner.network, threads) if on_cpu else "eager"
     return replace(
-        config,
+        spelt_out(config),
         threads=threads,
         emulators=replace(config.emulators, threads=emulator_threads),
         learner=replace(config.learner, precision=precision, optimiser_code=code),
-        inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))),
     )
+
+
+def spelt_out(config: Config) -> Config:
+    """`config` with all settings of the inference, which else follow from the model that it names."""
+    return replace(config, inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))))
 
 
 def numpy_generator(seed: int, name: str) -> np.random.Generator:

@@ -20,12 +20,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.checks import ConfigError
+from configs.launch import differences, read_options
+from configs.parse import load
+from configs.run import spelt_out
 from tracking.files import write_text
 from tracking.run_directory import STOPPED, RunDirectory
 
 ONE_CORE = ("--threads", "1", "--emulators.threads", "1")
 """Arguments for runs beside one another."""
 
+_MAY_DIFFER = (
+    "threads",
+    "emulators.threads",
+    "emulators.rom_dir",
+    "log.",
+    "evaluation.reference",
+    "evaluation.background",
+    "evaluation.threads",
+    "evaluation.report_after",
+)
 _METRICS_KEPT = 40  # lines of metrics.jsonl, beside those of departures
 _DEPARTURE = "learning/fisher_mean"  # a scalar that only they have
 _OF_THE_LOOP = "task/count"  # a scalar that every line has but those of evaluations and departures
@@ -45,6 +59,18 @@ class Job:
     def done(self) -> bool:
         """Whether the kept files are those of a finished run."""
         return RunDirectory(self.kept).finished
+
+
+def check_settings(jobs: Sequence[Job]) -> None:
+    """Raise `ConfigError` where a run that is done, or under way, is not what its job asks for: it would be taken for
+    that."""
+    for job in jobs:
+        there = next((path for path in (job.kept, job.directory) if RunDirectory(path).config.is_file()), None)
+        asked = spelt_out(read_options(list(job.arguments))[1])
+        if there and (changed := differences(load(RunDirectory(there).config), asked, _MAY_DIFFER)):
+            raise ConfigError(
+                f"{there} is of other settings, {'; '.join(changed)}; keep both, with another --runs and --results"
+            )
 
 
 class Interrupted(Exception):

@@ -13,7 +13,8 @@ from configs.parse import load
 from configs.run import build_agent, build_memory
 from configs.schema import Config
 from replay.per_task import PerTaskReplay
-from tracking.checkpoints import Checkpoints, load_file
+from tracking.checkpoints import CheckpointError, Checkpoints, load_file
+from tracking.manifest import DamageError, verify
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class KeptAgent:
 
 
 def find(path: Path) -> tuple[Path, Path]:
-    """The run directory and the checkpoint or snapshot that `path` names: of a run its newest checkpoint, which has a
-    replay, else its newest snapshot. ValueError with one sentence if there is none."""
+    """The run directory and the checkpoint or snapshot that `path` names: of a run its newest intact checkpoint, which
+    has a replay, else its newest snapshot. ValueError with one sentence if there is none."""
     if not path.exists():
         raise ValueError(f"there is no {path}")
     if path.is_file() or (path / "manifest.json").is_file():
@@ -56,10 +57,18 @@ def find(path: Path) -> tuple[Path, Path]:
 def _newest(run: Path) -> Path:
     checkpoints = run / "checkpoints"
     kept = [checkpoints / f"{frames:012d}" for frames in Checkpoints(checkpoints).available()]
-    kept = kept or sorted((run / "snapshots").glob("[0-9]*.pt"))
+    kept = [path for path in kept if _intact(path)] or sorted((run / "snapshots").glob("[0-9]*.pt"))
     if not kept:
         raise ValueError(f"{run} holds neither checkpoints nor snapshots")
     return kept[-1]
+
+
+def _intact(checkpoint: Path) -> bool:
+    try:
+        verify(checkpoint)
+    except DamageError:
+        return False
+    return True
 
 
 def load_kept(path: Path, game: str) -> KeptAgent:
@@ -79,9 +88,12 @@ def load_kept(path: Path, game: str) -> KeptAgent:
             agent.load_snapshot(snapshot["agent"])
             frames = snapshot["frames"]
         else:
+            verify(kept)
             agent.load_state_dict(load_file(kept / "agent.pt"))
             agent.tasks.restart()
             frames = int(kept.name)
+    except DamageError as damage:
+        raise CheckpointError(f"the checkpoint {kept} is damaged: {damage}") from None
     except (KeyError, TypeError, RuntimeError):
         raise ValueError(f"{kept} is not of the run in {run}") from None
     if not agent.learner.tasks:

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import matplotlib
 
@@ -41,6 +41,7 @@ from configs.run import numpy_generator, torch_generator
 from evaluation.tasks import COLOURS
 from experiments.classifier import Classifier, Consolidator, Descent, Estimator, Samples, learn, subset
 from experiments.mnist import PIXELS, Mnist, load, patch_permutation, permutation
+from tracking import command
 from tracking.run_directory import BAD_INPUT
 
 
@@ -351,14 +352,8 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
     return replace(DEFAULTS[options.figure], **chosen)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """A mistake is one line."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments.permuted_mnist", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m experiments.permuted_mnist", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--figure", choices=("a", "b", "c"), required=True)
     add("--data", type=Path, help="folder of MNIST's IDX files, or an .npz file (default: cache, else a download)")
@@ -388,4 +383,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

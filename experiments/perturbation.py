@@ -24,7 +24,7 @@ import time
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.console import Console
 
@@ -33,6 +33,7 @@ from envs.games import game as find_game
 from experiments import perturbation_report as report
 from experiments.kept_agent import load_kept
 from experiments.perturbation_audit import Audit, Settings
+from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.run_directory import BAD_INPUT
 
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = chosen_settings(options)
         game = find_game(options.game).name
+        out = options.out or Path("runs") / f"perturbation_{game}"
+        command.check_writable(out)
         tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
         result = Audit(load_kept(options.checkpoint, game), game, settings, tell).run()
     except (ValueError, CheckpointError) as error:
@@ -54,7 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     result["seconds"] = round(time.perf_counter() - begin)
     show(result, console)
-    out = options.out or Path("runs") / f"perturbation_{game}"
     write(result, out)
     console.print(f"{result['seconds']} s; written: {out}/perturbation.png, .svg, .csv, .json", soft_wrap=True)
     if options.json:
@@ -103,14 +105,8 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
     return Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """A mistake is one line."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments.perturbation", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m experiments.perturbation", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("checkpoint", type=Path, help="a run directory, one of its checkpoints or a file of its snapshots folder")
     add("--game", required=True, help="ROM id of the game to play, such as breakout")
@@ -129,4 +125,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -36,7 +36,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import matplotlib
 
@@ -52,6 +52,7 @@ from torch import Tensor
 
 from agent.consolidation import Consolidation, GradientPull, LatestOptimum, Memory, OnlineAnchor, SeparateAnchors
 from evaluation.tasks import COLOURS
+from tracking import command
 from tracking.run_directory import BAD_INPUT
 
 STRENGTH = 2.0  # lambda / 2 = 1: the squared error stands without the half of a Gaussian's log likelihood
@@ -424,13 +425,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--figure must name a .png file, is {options.figure}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments.random_patterns", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m experiments.random_patterns", description=__doc__.split("\n")[0])
     parser.add_argument("--synapses", type=int, default=1000, help="synapses N of a neuron (default: 1,000)")
     parser.add_argument("--patterns", type=int, help="patterns to learn (default: three times the synapses)")
     parser.add_argument("--repeats", type=int, default=64, help="independent neurons to average over (default: 64)")
@@ -442,4 +438,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -20,7 +20,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -33,6 +33,7 @@ from experiments import report_page as html
 from experiments.report_agents import Material, read_material
 from experiments.report_data import ReportError
 from experiments.report_numbers import Row
+from tracking import command
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT
 
@@ -213,14 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """A mistake is one line."""
-        self.exit(BAD_INPUT, f"{self.prog}: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m experiments.report", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m experiments.report", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="run directories")
     add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
@@ -239,4 +234,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

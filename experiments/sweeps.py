@@ -34,6 +34,7 @@ import torch
 import yaml
 
 from configs.checks import ConfigError
+from configs.files import read_mapping
 from configs.launch import ON_CPU
 from configs.parse import load
 from configs.run import numpy_generator
@@ -98,14 +99,7 @@ def _loaded(preset: str, *overrides: str) -> Config:
 
 def read_sweep(path: Path) -> Sweep:
     """The sweep in a YAML file; ConfigError with one sentence for any mistake in it."""
-    try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"there is no sweep in {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: a sweep is a list of fields such as 'config: configs/ten_games.yaml'")
+    found = read_mapping(path, "config: configs/ten_games.yaml")
     beside = path.absolute().parent / str(found.get("config"))
     if beside.is_file():
         found["config"] = str(beside)
@@ -123,8 +117,13 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
         raise ConfigError(f"{where}: config: name the configuration that the runs begin with")
     grid = _mapping(found.get("grid", {}), f"{where}: grid")
     memory = found.get("memory_gib")
+    called = str(found.get("name", name))
+    if not called or called != _file_name(called) or called.startswith("."):
+        raise ConfigError(
+            f"{where}: name: must do as the name of a folder (letters, digits, _, -, +, =, .), is {called!r}"
+        )
     sweep = Sweep(
-        str(found.get("name", name)),
+        called,
         str(found["config"]),
         _sets(found.get("sets", ()), where),
         agents=tuple(_listed(found.get("agents", Sweep.agents), f"{where}: agents", str)),
@@ -164,7 +163,7 @@ def _check_trials(sweep: Sweep, where: str) -> None:
             if config.stream.order == "listed" and trial.games:
                 raise ConfigError("sets need a configuration whose stream.order is rounds or uniform, not listed")
             if base is None:
-                base = yaml.safe_load(Path(sweep.config).read_text()) or {}
+                base = read_mapping(Path(sweep.config), "frames: 400_000")
             asked = {**base, **sweep.settings, **dict(trial.point)}  # the device asked for: this machine may lack it
             device = asked.get("device", Config().device)
             if (device == "cuda") != (sweep.gpus > 0):

@@ -3,16 +3,16 @@
     python -m experiments.ten_games [--config configs/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
 The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
-its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many, else by
-a plain DQN with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small
-files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the configuration; the report
-on all that are finished is written to benchmarks/ten_games/NAME/report (see `experiments.report`). More arguments are
-train.py's and go to every run of the stream (then with --results elsewhere).
+its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many and no
+more arguments are given, else by a plain DQN with the stream's own configuration. What is finished is skipped, what was
+stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of
+the configuration; the report on all that are finished is written to benchmarks/ten_games/NAME/report (see
+`experiments.report`). More arguments are train.py's and go to every run (then with --runs and --results elsewhere: what
+is there with other settings is refused).
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,8 @@ from configs.run import build_schedule
 from envs.schedule import timetable
 from experiments import report
 from experiments.agents import AGENTS
-from experiments.jobs import ONE_CORE, Interrupted, Job, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from tracking import command
 from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
@@ -36,7 +37,7 @@ _RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="ten_games", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = command.Parser(prog="ten_games", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=Path("configs/three_games.yaml"))
     parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
     parser.add_argument("--seeds", type=int, default=3, help="of 0, 1, ... so many (default: 3)")
@@ -55,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
         if not options.without_single:
             jobs += single_jobs(options.config, options.seeds, options.runs, options.results, overrides)
-    except (ConfigError, OSError) as error:
+        check_settings(jobs)
+        command.check_writable(options.runs)
+        command.check_writable(options.results)
+    except ConfigError as error:
         parser.error(str(error))
     try:
         failed = run_all(jobs, options.processes)
@@ -98,7 +102,7 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
         for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
             frames[visit.game] += visit.frames
         for game, count in frames.items():
-            if set(frames.values()) == {alone}:
+            if set(frames.values()) == {alone} and not overrides:
                 jobs.append(single_game(game, seed, runs / "learning", SINGLE))
                 continue
             given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
@@ -113,4 +117,4 @@ def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Pat
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -34,10 +34,12 @@ from evaluate import choose_snapshots, load_agent
 from evaluation.tasks import draw_timeline, row
 from taskid.forget_me_not import ForgetMeNot
 from taskid.score import InferenceScore
+from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.run_directory import BAD_INPUT
 
 # Groups of games to name at once. thirty: none of the paper's pool. black: alike at a glance. scenes: many of them.
+FIGURES = (".png", ".svg", ".pdf")
 GROUPS: dict[str, tuple[str, ...]] = {
     "figure3": FIGURE_3,
     "pool": PAPER_POOL,
@@ -214,6 +216,11 @@ def main(arguments: list[str] | None = None) -> int:
             policy = random_policy(options.seed, options.emulators)
         else:
             policy = trained_policy(Path(options.policy), options.epsilon, options.seed)
+        if not 0 <= options.epsilon <= 1:
+            raise ConfigError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
+        if options.figure.suffix not in FIGURES:
+            raise ConfigError(f"--figure: the file's name must end with {' or '.join(FIGURES)}, is {options.figure}")
+        command.check_writable(options.figure.parent)
     except (ConfigError, CheckpointError, ValueError, FileNotFoundError) as error:
         print(f"taskid.report: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -229,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m taskid.report", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="python -m taskid.report", description=__doc__.split("\n")[0])
     parser.add_argument(
         "--games", default="figure3", help=f"comma-separated ROM ids or {', '.join(GROUPS)} (default: figure3)"
     )
@@ -249,4 +256,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

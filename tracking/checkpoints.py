@@ -45,6 +45,10 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
+class NoneIntactError(CheckpointError):
+    """There are checkpoints, and all of them are damaged."""
+
+
 class DiskFullError(CheckpointError):
     """There was no room for a checkpoint; those before are untouched."""
 
@@ -136,7 +140,7 @@ class Checkpoints:
         all.
 
         A damaged one is named to `warn` and passed over, and renamed `….damaged` once an older one is loaded.
-        All files are read before the first part is changed. Raises CheckpointError if none is intact.
+        All files are read before the first part is changed. Raises NoneIntactError if none is intact.
         """
         self._recover()
         damaged: list[Path] = []
@@ -150,7 +154,7 @@ class Checkpoints:
                 damaged.append(path)
         else:
             if damaged:
-                raise CheckpointError(f"none of the {len(damaged)} checkpoints in {self.directory} is intact")
+                raise NoneIntactError(f"none of the {len(damaged)} checkpoints in {self.directory} is intact")
             return None
         states = {part: _load_part(path, part, files) for part in parts}
         for part, stateful in parts.items():

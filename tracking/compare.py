@@ -7,7 +7,6 @@ logged numbers but clock readings (names under `time/`), the evaluations and the
 all are equal, 1 if not.
 """
 
-import argparse
 import hashlib
 import json
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from tracking import command
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.run_directory import BAD_INPUT, RunDirectory
 
@@ -67,7 +67,7 @@ def _feed(digest: Any, tree: object) -> None:
 
 def main() -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser = command.Parser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("runs", nargs=2, type=Path)
     options = parser.parse_args()
     try:
@@ -84,4 +84,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)
