@@ -231,6 +231,7 @@ def _run(options: argparse.Namespace) -> int:
         Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
         reports.append(table.report(frames, rows, results))
         lines += rows
+    output.mkdir(parents=True, exist_ok=True)
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
     with open(output / "scores.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, (*table.COLUMNS, *recognition.columns))

@@ -76,7 +76,7 @@ def main() -> int:
                 _check_kept(_kept(group, seed, options), options)
     except ValueError as error:
         parser.error(str(error))
-    command.check_writable(options.results)
+    options.results.mkdir(parents=True, exist_ok=True)
     if options.cost:
         costs = {name: cost(settings) for name, settings in (("default", DEFAULT), ("paper", PAPER))}
         (options.results / "cost.json").write_text(json.dumps(costs, indent=1))

@@ -47,7 +47,7 @@ def main() -> int:
         check_settings(jobs)
     except ValueError as error:
         parser.error(str(error))
-    command.check_writable(options.results)
+    options.results.mkdir(parents=True, exist_ok=True)
     try:
         failed = run_all(jobs, options.processes)
     except Interrupted as stopped:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from agent.networks import ARCHITECTURES
-from configs.schema import Config, StreamConfig
+from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
 from envs.toy import LIVERIES
@@ -154,8 +154,6 @@ def _replay_problems(c: Config) -> Iterator[str]:
 def _stream_problems(c: Config) -> Iterator[str]:
     s = c.stream
     if s.order == "listed":
-        if s.games != StreamConfig().games:
-            yield "stream.games: order listed plays what stream.visits says; games need order rounds or uniform"
         if bool(s.visits) == bool(s.visits_csv):
             yield "stream.visits: order listed needs either visits or visits_csv, and not both"
         if s.visits_csv and not Path(s.visits_csv).is_file():

@@ -39,9 +39,14 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
                 if value is None and is_dataclass(getattr(Config(), str(name), None)):
                     raise ConfigError(f"{file}: {name} is empty; it should hold fields, or be left out")
     try:
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
     except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(_one_sentence(str(error), parser)) from None
+    if any(word.startswith("--stream.games") for word in given) and options["stream.order"] == "listed":
+        raise ConfigError(
+            "stream.games: order listed plays what stream.visits says; games need order rounds or uniform"
+        )
+    return options
 
 
 def to_config(parser: ArgumentParser, options: Namespace) -> Config:

@@ -14,6 +14,7 @@ from configs.run import Parts, build, build_network, build_schedule, resolve
 from configs.schema import Config, StreamConfig
 from envs.schedule import timetable
 from envs.timestep import SIZE
+from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
 
 _GIB = 2**30
@@ -167,16 +168,14 @@ def refuse_if_too_large(estimate: Plan, directory: Path, resumed: bool = False) 
     existing, free = free_disk(directory)
     if estimate.disk_bytes > free:
         raise ConfigError(
-            f"the run needs {estimate.disk_bytes / _GIB:.1f} GiB of disk and {free / _GIB:.1f} GiB are free in "
+            f"the run needs {estimate.disk_bytes / _GIB:.3g} GiB of disk and {free / _GIB:.3g} GiB are free in "
             f"{existing}: free some space, lower replay.capacity, or choose another --run_dir"
         )
 
 
 def free_disk(directory: Path) -> tuple[Path, int]:
     """The part of the path that is there already, and the bytes free on its disk."""
-    existing = directory.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    existing = existing_part(directory)
     return existing, shutil.disk_usage(existing).free
 
 

@@ -86,7 +86,7 @@ def story_table(run: Records, reference: Records | None) -> Table:
     table = Table(
         title=f"What became of the games in {run.frames:,} frames",
         caption="kept: the human-normalised score at the end over that after the last visit; "
-        "-: the game was played last, or had not been learned",
+        "-: the game was played last, or had not been learned; ?: no evaluation within that visit",
     )
     told = [run, reference] if reference else [run]
     for column in ("game", "random", "human"):

@@ -49,9 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         settings = chosen_settings(options)
         game = find_game(options.game).name
         out = options.out or Path("runs") / f"perturbation_{game}"
-        command.check_writable(out)
         tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
-        result = Audit(load_kept(options.checkpoint, game), game, settings, tell).run()
+        audit = Audit(load_kept(options.checkpoint, game), game, settings, tell)
+        command.check_writable(out)
+        result = audit.run()
     except (ValueError, CheckpointError) as error:
         print(f"experiments.perturbation: {error}", file=sys.stderr)
         return BAD_INPUT

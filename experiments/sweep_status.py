@@ -98,8 +98,8 @@ def status_table(
     """One line per run, at most `most` of them, those under way first; `known` is what a driver that is under way knows
     (see `sweep_runs.run_all`)."""
     table = Table(title=str(directory))
-    for column in ("run", "state", "progress", "score", "starts", "on"):
-        table.add_column(column, justify="right" if column in ("progress", "score", "starts") else "left")
+    for column in ("run", "state", "progress", "last total", "starts", "on"):
+        table.add_column(column, justify="right" if column in ("progress", "last total", "starts") else "left")
     states = {trial.name: state(place(directory, trial.name), (known or {}).get(trial.name)) for trial in trials}
     names = [trial.name for trial in trials]
     if most is not None and len(names) > most:

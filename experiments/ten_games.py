@@ -32,7 +32,7 @@ from tracking import command
 from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
-_RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="of 0, 1, ... so many (default: 3)")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, one core each (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run directories go")
-    parser.add_argument("--results", type=Path, default=_RESULTS, help="where the small files go")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the small files go")
     parser.add_argument("--without_single", action="store_true", help="no agent of its own for every game")
     options, overrides = parser.parse_known_args(arguments)
     agents = options.agents.split(",")

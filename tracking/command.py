@@ -2,12 +2,13 @@
 
 import argparse
 import errno
-import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from tracking.files import existing_part
 from tracking.run_directory import BAD_INPUT
 
 INTERRUPTED = 130  # as of a process that Ctrl-C killed
@@ -53,11 +54,11 @@ def whole_numbers(name: str, text: str) -> list[int]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError, which `run` tells, unless files can be made in `folder`; makes it if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".tmp-probe-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+    """Raise OSError, which `run` tells, unless files can be made in `folder`, or in what there is of its path."""
+    try:
+        tempfile.TemporaryFile(dir=existing_part(folder)).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
 
 
 def _say(line: str, code: int) -> int:

@@ -66,6 +66,14 @@ class HashedFile:
             raise self.error
 
 
+def existing_part(path: Path) -> Path:
+    """The longest part of the path that is there."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return existing
+
+
 def write_tree(path: Path, tree: Tree) -> tuple[int, str]:
     """Store `tree` in the new file `path`, fsynced; returns its size in bytes and its sha256.
 

@@ -130,9 +130,13 @@ def test_a_wrong_type_is_told_with_the_right_one(name: str, value: Any, expected
         ("stream: {games: [1, 2]}", "stream.games: "),
         ("stream: {order: listed, visits: [{game: krull, frame: 3}]}", "frame"),
         ("stream: {order: listed, visits: [{game: krull}]}", "frames"),
-        ("a: [1", "config"),
-        ("- 1", "config"),
-        ("just words", "config"),
+        ("a: [1", "line 1: no YAML"),
+        ("- 1", "holds a list"),
+        ("just words", "holds a str"),
+        ("", "is empty"),
+        ("seed: 1\nlearner: {n_step: 3}\nlearner: {batch_size: 16}", "learner stands in line 2 and again in line 3"),
+        ("learner: {n_step: 3, n_step: 4}", "n_step stands in line 1 and again in line 1"),
+        ("stream:", "stream is empty"),
     ],
 )
 def test_files_that_are_no_presets(content: str, told: str, tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     report, rows = scores(tmp_path / "out")
     settings = {"episodes": 3, "emulators": 2, "epsilon": 0.01, "max_episode_frames": 27000, "seed": 1}
-    assert report["settings"] == {**settings, "tasks": "inferred"}
+    asked = {"tasks": "inferred", "games": ["toy_catch", "toy_avoid"], "moments": [f"{1000:012d}"]}
+    assert report["settings"] == {**settings, **asked}
     (moment,) = report["moments"]
     assert moment["frames"] == 1000 and "Evaluation at 1,000 frames" in shown
     assert {row["game"] for row in rows} == set(moment["games"]) == {"toy_catch", "toy_avoid"}
@@ -82,7 +83,7 @@ def test_it_tells_how_often_a_game_was_recognised(
 ) -> None:
     """As the task that the run gave it; of a game not met yet, as one that is not known."""
     games = ["--games", "toy_catch,toy_avoid,toy_rise"]
-    for arguments in ([], ["--tasks", "inferred"]):  # the default of this run
+    for arguments in ([], ["--tasks", "inferred"]):  # the default of this run: the same question, the same folder
         assert main([str(run), *QUICKLY, *games, *arguments, "--output", str(tmp_path)]) == 0
         report, rows = scores(tmp_path)
         assert report["settings"]["tasks"] == "inferred"
@@ -93,8 +94,8 @@ def test_it_tells_how_often_a_game_was_recognised(
             assert report["moments"][0]["games"][game]["recognised"] == float(row["recognised"])
         assert "recognised: share of decisions" in " ".join(capsys.readouterr().out.split())
     first = run / "snapshots" / f"{600:012d}.pt"  # before the second game came
-    assert main([str(first), *QUICKLY, "--output", str(tmp_path)]) == 0
-    assert sorted(row["own_task"] for row in scores(tmp_path)[1]) == ["", "0"]
+    assert main([str(first), *QUICKLY, "--output", str(tmp_path / "first")]) == 0
+    assert sorted(row["own_task"] for row in scores(tmp_path / "first")[1]) == ["", "0"]
 
 
 def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +144,9 @@ def test_agents_that_were_told_their_tasks(tmp_path: Path, capsys: pytest.Captur
         (told / "tasks.csv").unlink()  # not needed
         found = []
         for arguments in ([], ["--tasks", "true"]):
-            assert main([str(told), *QUICKLY, *arguments, "--output", str(tmp_path / "out")]) == 0
-            report, rows = scores(tmp_path / "out")
+            output = told / f"out{len(arguments)}"
+            assert main([str(told), *QUICKLY, *arguments, "--output", str(output)]) == 0
+            report, rows = scores(output)
             found.append(report["moments"])
             assert {row["task"] for row in rows} == expected and "recognised" not in rows[0]
             assert report["settings"]["tasks"] == ("true" if arguments else tasks)
@@ -184,6 +186,17 @@ def test_results_lie_in_the_run_unless_told(run: Path) -> None:
     assert main([str(run), *QUICKLY, "--games", "toy_rise"]) == 0
     report, _ = scores(run / "evaluation")
     assert list(report["moments"][0]["games"]) == ["toy_rise"]
+
+
+def test_results_of_another_question_are_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = [str(run), *QUICKLY, "--games"]
+    assert main([*ask, "toy_avoid"]) == main([*ask, "toy_rise, toy_rise"]) == main([*ask, "toy_avoid"]) == 0
+    written = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("written")]
+    assert written[0] == written[2] != written[1]
+    assert list(scores(Path(written[1]).parent)[0]["moments"][0]["games"]) == ["toy_rise"]
+    assert main([*ask, "toy_rise", "--output", str(Path(written[0]).parent)]) == 2
+    assert "holds the results of other settings" in capsys.readouterr().err
+    assert list(scores(Path(written[0]).parent)[0]["moments"][0]["games"]) == ["toy_avoid"]
 
 
 def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from configs.run import numpy_generator, torch_generator
 from envs.games import game
-from experiments.kept_agent import load_kept
+from experiments.kept_agent import find, load_kept
 from experiments.noise import KINDS, least_informative
 from experiments.perturbation import main
 from experiments.perturbation_audit import Audit, Settings
@@ -174,6 +176,17 @@ def test_bad_input_is_one_line_and_exit_code_2(run, tmp_path, capsys, more, said
     error = capsys.readouterr().err
     assert error.startswith("experiments.perturbation: ") and len(error.splitlines()) == 1 and said in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_checkpoint_is_passed_over_or_refused_by_name(run, tmp_path, capsys):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    intact, damaged = sorted((copy / "checkpoints").iterdir())[-2:]
+    data = bytearray((damaged / "agent.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (damaged / "agent.pt").write_bytes(data)
+    assert find(copy)[1] == intact
+    assert command(damaged, "--game", "toy_catch", out=tmp_path / "out") == 2
+    assert f"{damaged} is damaged: agent.pt" in capsys.readouterr().err
 
 
 def test_paths_that_hold_no_agent_are_one_line_and_exit_code_2(run, tmp_path, capsys):

@@ -107,7 +107,9 @@ MISTAKES = [
     ({"agent": ["l2"]}, "unknown field agent; did you mean agents?"),
     ({"config": None}, "config: name the configuration"),
     ({"config": "configs/none.yaml"}, "none.yaml"),
-    ({"config": "configs/three_games.yaml"}, "sets need a configuration whose stream.order is rounds or uniform"),
+    ({"config": "configs/three_games.yaml"}, "games need order rounds or uniform"),
+    ({"name": "../mine"}, "name: must do as the name of a folder"),
+    ({"name": ""}, "name: must do as the name of a folder"),
     ({"seeds": 0}, "seeds: must be a number of at least 1, is 0"),
     ({"seeds": [1, 1]}, "two runs have this name"),
     ({"seeds": [-1]}, "seeds[0]: must be a number of at least 0"),
@@ -142,13 +144,13 @@ def test_mistakes_are_told_in_one_line(changes: dict[str, object], said: str) ->
     assert str(raised.value).startswith("mine.yaml: ")
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "config: [", ""])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "config: [", "", "seeds: 1\nseeds: 2\n"])
 def test_a_file_that_is_no_sweep_is_told_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ConfigError) as raised:
         read_sweep(tmp_path / "mine.yaml")
     assert "mine.yaml" in str(raised.value) and "\n" not in str(raised.value)
-    with pytest.raises(ConfigError, match="there is no sweep"):
+    with pytest.raises(ConfigError, match="No such file"):
         read_sweep(tmp_path / "none.yaml")
 
 

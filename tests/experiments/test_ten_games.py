@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from configs.checks import ConfigError
 from configs.launch import flat
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
 from experiments import jobs as jobs_module
 from experiments.agents import AGENTS
-from experiments.jobs import Interrupted, Job, keep, run_all
-from experiments.ten_games import jobs_of, main, single_jobs
+from experiments.jobs import Interrupted, Job, check_settings, keep, run_all
+from experiments.ten_games import RESULTS, jobs_of, main, single_jobs
 from tests.integration.runs import TOY, write_config
 from tracking.run_directory import RunDirectory
 
@@ -161,9 +162,9 @@ def test_the_other_three_games_are_played_with_the_same_settings() -> None:
 
 def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuration(tmp_path: Path) -> None:
     jobs = single_jobs(Path("configs/quick.yaml"), 1, tmp_path, tmp_path, ["--log.period", "8000"])
-    assert [job.name for job in jobs] == ["single_road_runner-0", "single_boxing-0", "single_krull-0"]
+    assert [job.name for job in jobs] == ["single_road_runner-0", "single_jamesbond-0", "single_krull-0"]
     stream = load("configs/quick.yaml")
-    for job, frames in zip(jobs, (208_000, 176_000, 176_000), strict=True):
+    for job, frames in zip(jobs, (208_000, 200_000, 152_000), strict=True):
         _, file, *given = job.arguments
         alone = load(file, given)
         assert (alone.frames, alone.tasks, alone.consolidation.kind) == (frames, "single", "none")
@@ -172,6 +173,20 @@ def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuratio
         assert schedule.games == (job.name.split("_", 1)[1][:-2],)
         assert [visit.frames for _, _, visit in timetable(schedule, frames)] == [frames]
         assert alone.learner == replace(stream.learner, gated=0.0)
+
+
+def test_what_is_kept_of_other_settings_is_refused() -> None:
+    """What lies in the repository is what the commands ask for; with other settings it would be taken for that."""
+    config, nowhere = Path("configs/three_games.yaml"), Path("nowhere")
+    given: list[str] = []
+    jobs = jobs_of(config, ["ewc_inferred", "no_penalty"], 3, nowhere, RESULTS, given)
+    jobs += single_jobs(config, 3, nowhere, RESULTS, given)
+    assert all(job.done for job in jobs)
+    check_settings(jobs)
+    with pytest.raises(ConfigError, match="n_step: 10 in the run, 3 asked for"):
+        check_settings(jobs_of(config, ["ewc_inferred"], 1, nowhere, RESULTS, ["--learner.n_step", "3"]))
+    with pytest.raises(ConfigError, match="frames: 1200000 in the run, 600000 asked for"):
+        check_settings(jobs_of(config, ["ewc_inferred"], 1, nowhere, RESULTS, ["--frames", "600000"]))
 
 
 def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:

@@ -112,6 +112,21 @@ def test_no_such_files(toy_config: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_is_not_made_shorter_than_it_is(run: Path) -> None:
+    before = contents(run)
+    assert "the run has come to 1,304 already" in refused(launch("--resume", run, "--frames", 1000))
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("gone", ["checkpoints", "tasks.csv"])
+def test_what_is_left_of_a_run_is_not_overwritten(run: Path, gone: str) -> None:
+    """Without checkpoints a resume would begin anew, over the files of what was done."""
+    (shutil.rmtree if gone == "checkpoints" else os.unlink)(run / gone)
+    before = contents(run)
+    assert str(run / gone) in refused(launch("--resume", run))
+    assert contents(run) == before
+
+
 # -- damage --------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +148,26 @@ def test_all_checkpoints_damaged(run: Path) -> None:
         (directory / "agent.pt").unlink()
     outcome = launch("--resume", run)
     assert outcome.code == 1 and "none of the 2 checkpoints" in outcome.complaint
+    assert f"--init_from {sorted((run / 'snapshots').iterdir())[-1]}" in outcome.complaint
+    assert "--resume" not in outcome.complaint
     assert status(run)["state"] == "failed"
+
+
+def test_ctrl_c_twice_stops_at_once_and_loses_only_what_was_not_saved(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    outcome = launch("--config", toy_config, "--run_dir", run, hook=partial(_ctrl_c_twice, 1304))
+    assert outcome.code == 75 and "Traceback" not in outcome.err
+    assert f"stopped at once; what came after the last checkpoint is done again by: --resume {run}" in outcome.err
+    assert status(run)["state"] == "stopped"
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+def _ctrl_c_twice(frames: int) -> None:
+    signal_at(frames, signal.SIGINT)
+    signal_at(frames, signal.SIGINT)
 
 
 # -- breakdowns of a run under way ----------------------------------------------------------------------------

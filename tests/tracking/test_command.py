@@ -1,0 +1,65 @@
+"""Commands end with a line and a code, not with a traceback."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tracking.command import Parser, check_writable, run, whole_numbers
+
+
+def ended(main: Callable[[], int | None]) -> object:
+    with pytest.raises(SystemExit) as end:
+        run(main)
+    return end.value.code
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def main() -> int:
+        raise error
+
+    return main
+
+
+def test_the_code_is_that_of_main() -> None:
+    assert [ended(lambda: 75), ended(lambda: None), ended(lambda: 0)] == [75, 0, 0]
+
+
+def test_ctrl_c_and_paths_that_cannot_be_used_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert ended(raising(KeyboardInterrupt())) == 130
+    assert ended(raising(PermissionError(errno.EACCES, "Permission denied", "/there"))) == 2
+    (tmp_path / "file").touch()
+    assert ended(lambda: check_writable(tmp_path / "file" / "folder")) == 2
+    interrupted, denied, no_folder = capsys.readouterr().err.splitlines()
+    assert interrupted.endswith("interrupted") and "/there: Permission denied" in denied
+    assert f"{tmp_path / 'file' / 'folder'}: Not a directory" in no_folder
+
+
+def test_other_errors_are_the_programs_own() -> None:
+    for error in (ValueError("a bug"), OSError("no file at all"), OSError(errno.EIO, "broken disk", "/there")):
+        with pytest.raises(type(error)):
+            run(raising(error))
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="it")
+    parser.add_argument("--count", type=int)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--count", "x"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "it: argument --count: invalid int value: 'x'\n"
+
+
+def test_whole_numbers() -> None:
+    assert whole_numbers("--seeds", "0, 12") == [0, 12]
+    for text in ("", "x", "1,", "-1", "1.0"):
+        with pytest.raises(ValueError, match="--seeds: give whole numbers"):
+            whole_numbers("--seeds", text)
