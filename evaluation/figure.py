@@ -61,7 +61,8 @@ def check_reference(config: Config) -> None:
     games = {row["game"] for row in read_evaluations(reference.evaluations)}
     missing = [game for game in build_schedule(config).games if game not in games]
     if missing:
-        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {', '.join(missing)} (null: no such run)")
+        lacking = ", ".join(missing)
+        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {lacking} (null: no such run)")
 
 
 def draw(told: list[Records], config: Config, path: Path) -> None:
