@@ -62,7 +62,7 @@ def check_reference(config: Config) -> None:
     missing = [game for game in build_schedule(config).games if game not in games]
     if missing:
         lacking = ", ".join(missing)
-        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {lacking} (null: no such run)")
+        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {lacking} (null: none)")
 
 
 def draw(told: list[Records], config: Config, path: Path) -> None:
