@@ -35,7 +35,6 @@ import numpy as np
 import torch
 
 import train  # noqa: F401 (what it imports is resident in a run)
-from benchmarks.plain_dqn import OneLineParser
 from benchmarks.recordings import Filler, load, record
 from configs.checks import ConfigError, check
 from configs.plan import plan, refuse_if_too_large
@@ -295,8 +294,8 @@ def _config(options: argparse.Namespace) -> Config:
     return config
 
 
-def _parser() -> OneLineParser:
-    parser = OneLineParser(prog="long_run", description=__doc__.split("\n")[0])
+def _parser() -> command.Parser:
+    parser = command.Parser(prog="long_run", description=__doc__.split("\n")[0])
     parser.add_argument(
         "--games", default="figure3", help="ROM ids, separated by commas, or a group (default: figure3)"
     )

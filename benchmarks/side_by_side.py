@@ -32,7 +32,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plain_dqn import OneLineParser, add_options, check_options
+from benchmarks.plain_dqn import add_options, check_options
 from benchmarks.stand_ins import leave_anchors
 from configs.plan import measure_rates
 from configs.run import resolve
@@ -215,8 +215,8 @@ def _table(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _parser() -> OneLineParser:
-    parser = OneLineParser(prog="side_by_side", description=__doc__.split("\n")[0])
+def _parser() -> command.Parser:
+    parser = command.Parser(prog="side_by_side", description=__doc__.split("\n")[0])
     add_options(parser, seconds=120.0)
     parser.add_argument("--pairs", type=int, default=4, help="turns of each contestant (default: 4)")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")

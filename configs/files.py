@@ -19,10 +19,11 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text file") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         if isinstance(node, yaml.MappingNode):
             _refuse_repeats(node, path)
-        found = yaml.safe_load(text)
+        found = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

@@ -189,12 +189,8 @@ def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:
     """The locked run directory and the resolved configuration, which it now holds."""
     if options.resume is not None:
         run = RunDirectory(options.resume)
+        _check_complete(run)
         run.resume()
-        try:
-            _check_complete(run)
-        except ConfigError:
-            run.close()
-            raise
     else:
         preset = Path(str(options.config[-1])).stem if options.config else "run"
         run = RunDirectory(options.run_dir or f"runs/{preset}-seed{config.seed}")

@@ -63,7 +63,7 @@ class Job:
 
 def check_settings(jobs: Sequence[Job]) -> None:
     """Raise `ConfigError` where a run that is done, or under way, is not what its job asks for: it would be taken for
-    that."""
+    that. Wrong arguments raise it as well."""
     for job in jobs:
         there = next((path for path in (job.kept, job.directory) if RunDirectory(path).config.is_file()), None)
         asked = spelt_out(read_options(list(job.arguments))[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class KeptAgent:
 
 def find(path: Path) -> tuple[Path, Path]:
     """The run directory and the checkpoint or snapshot that `path` names: of a run its newest intact checkpoint, which
-    has a replay, else its newest snapshot. ValueError with one sentence if there is none."""
+    has a replay, else its newest snapshot. ValueError or CheckpointError with one sentence if there is none intact."""
     if not path.exists():
         raise ValueError(f"there is no {path}")
     if path.is_file() or (path / "manifest.json").is_file():
@@ -51,24 +52,26 @@ def find(path: Path) -> tuple[Path, Path]:
         run, kept = path, _newest(path)
     if not (run / "config.yaml").is_file():
         raise ValueError(f"{run} has no config.yaml; checkpoints and snapshots belong in folders of their run")
+    if kept is path and path.is_dir() and (damage := _damage(path)):
+        raise CheckpointError(f"the checkpoint {path} is damaged: {damage}")
     return run, kept
 
 
 def _newest(run: Path) -> Path:
     checkpoints = run / "checkpoints"
     kept = [checkpoints / f"{frames:012d}" for frames in Checkpoints(checkpoints).available()]
-    kept = [path for path in kept if _intact(path)] or sorted((run / "snapshots").glob("[0-9]*.pt"))
-    if not kept:
-        raise ValueError(f"{run} holds neither checkpoints nor snapshots")
-    return kept[-1]
+    snapshots = sorted((run / "snapshots").glob("[0-9]*.pt"), reverse=True)
+    for path in itertools.chain((path for path in reversed(kept) if not _damage(path)), snapshots):
+        return path
+    raise ValueError(f"{run} holds neither checkpoints nor snapshots")
 
 
-def _intact(checkpoint: Path) -> bool:
+def _damage(checkpoint: Path) -> DamageError | None:
     try:
         verify(checkpoint)
-    except DamageError:
-        return False
-    return True
+    except DamageError as damage:
+        return damage
+    return None
 
 
 def load_kept(path: Path, game: str) -> KeptAgent:
@@ -88,12 +91,9 @@ def load_kept(path: Path, game: str) -> KeptAgent:
             agent.load_snapshot(snapshot["agent"])
             frames = snapshot["frames"]
         else:
-            verify(kept)
             agent.load_state_dict(load_file(kept / "agent.pt"))
             agent.tasks.restart()
             frames = int(kept.name)
-    except DamageError as damage:
-        raise CheckpointError(f"the checkpoint {kept} is damaged: {damage}") from None
     except (KeyError, TypeError, RuntimeError):
         raise ValueError(f"{kept} is not of the run in {run}") from None
     if not agent.learner.tasks:

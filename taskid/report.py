@@ -38,8 +38,8 @@ from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
 from tracking.run_directory import BAD_INPUT
 
+_FIGURES = (".png", ".svg", ".pdf")
 # Groups of games to name at once. thirty: none of the paper's pool. black: alike at a glance. scenes: many of them.
-FIGURES = (".png", ".svg", ".pdf")
 GROUPS: dict[str, tuple[str, ...]] = {
     "figure3": FIGURE_3,
     "pool": PAPER_POOL,
@@ -212,15 +212,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = _config(options)
+        if not 0 <= options.epsilon <= 1:
+            raise ConfigError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
+        if options.figure.suffix not in _FIGURES:
+            raise ConfigError(f"--figure: the file's name must end with {' or '.join(_FIGURES)}, is {options.figure}")
+        command.check_writable(options.figure.parent)
         if options.policy == "random":
             policy = random_policy(options.seed, options.emulators)
         else:
             policy = trained_policy(Path(options.policy), options.epsilon, options.seed)
-        if not 0 <= options.epsilon <= 1:
-            raise ConfigError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
-        if options.figure.suffix not in FIGURES:
-            raise ConfigError(f"--figure: the file's name must end with {' or '.join(FIGURES)}, is {options.figure}")
-        command.check_writable(options.figure.parent)
     except (ConfigError, CheckpointError, ValueError, FileNotFoundError) as error:
         print(f"taskid.report: {error}", file=sys.stderr)
         return BAD_INPUT
