@@ -5,8 +5,8 @@ Three parts that combine freely.
 * A *memory* keeps what tasks leave behind and gives one Gaussian N(mu, P^-1) that speaks for them (`SeparateAnchors`,
   `OnlineAnchor`, `LatestOptimum`).
 * A *pull* makes the penalty (lambda / 2) sum P (theta - mu)^2 felt in an update (`ImplicitPull`, `GradientPull`).
-* `Consolidation` holds both, measures the Fisher information when a task is left, and gates the tasks that may
-  leave an anchor at all. `NoConsolidation` is its null object.
+* `Consolidation` holds both and measures the Fisher information when a task is left. `NoConsolidation` is its null
+  object.
 
 What was left is never changed, only replaced. So states share it, as `segments` whose names promise their content (a
 checkpoint need not write those again that the one before holds): the task and how often it has left something.
@@ -297,9 +297,7 @@ class NoConsolidation:
     def enter(self, task: int) -> None:
         """Nothing changes."""
 
-    def leave(
-        self, task: int, frames: int, weights: Weights, fisher: Measured, joined: Measured | None = None
-    ) -> dict[str, float]:
+    def leave(self, task: int, weights: Weights, fisher: Measured, joined: Measured | None = None) -> dict[str, float]:
         """Nothing is measured."""
         return {}
 
@@ -329,7 +327,6 @@ class Consolidation:
     """Anchors at departures, one merged Gaussian in between.
 
     strength        lambda (PAPER: 400 at a loss summed over 32)
-    start_frames    a task leaves an anchor only after so many frames in it (PAPER: 20 M)
     normalise       divide every Fisher by its mean, so that one strength serves tasks of different scale
     floor           share of the mean information over weights between units that the task uses, layer by layer, which
                     is added to these weights (see `agent.fisher.with_floor`)
@@ -343,7 +340,6 @@ class Consolidation:
         weights: Weights,
         *,
         strength: float,
-        start_frames: int = 0,
         normalise: bool = False,
         floor: float = 0.0,
         uniform: bool = False,
@@ -351,7 +347,6 @@ class Consolidation:
         self.memory = memory
         self.pull = pull
         self.strength = strength
-        self.start_frames = start_frames
         self.normalise = normalise
         self.floor = floor
         self.uniform = uniform
@@ -364,17 +359,13 @@ class Consolidation:
         self.active = task
         self.rest = self.memory.merge_into(self.merged, task)
 
-    def leave(
-        self, task: int, frames: int, weights: Weights, fisher: Measured, joined: Measured | None = None
-    ) -> dict[str, float]:
-        """`task` is left at `weights` after `frames` frames in it altogether; returns what is worth logging: the mean
-        Fisher information, and layer by layer its overlap with that of every other task that has an anchor.
+    def leave(self, task: int, weights: Weights, fisher: Measured, joined: Measured | None = None) -> dict[str, float]:
+        """`task` is left at `weights`; returns what is worth logging: the mean Fisher information, and layer by layer
+        its overlap with that of every other task that has an anchor.
 
-        `fisher` measures the mean Fisher information of the task, and is called only if an anchor is left; after it
-        `joined` tells, bool and in the weights' shapes, which weights join units that the task uses (None: all do).
+        `fisher` measures the mean Fisher information of the task; after it `joined` tells, bool and in the weights'
+        shapes, which weights join units that the task uses (None: all do).
         """
-        if frames < self.start_frames:
-            return {}
         measured = fisher()
         mean = mean_information(measured)
         kept = normalised(measured) if self.normalise else measured

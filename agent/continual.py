@@ -89,7 +89,6 @@ class Consolidator(Consolidates, Protocol):
     def leave(
         self,
         task: int,
-        frames: int,
         weights: Sequence[Tensor],
         fisher: Callable[[], list[Tensor]],
         joined: Callable[[], list[Tensor]],
@@ -135,8 +134,10 @@ class ContinualAgent:
 
     When the task changes, the one that is left is consolidated from its own replay (`fisher_batches` minibatches, for
     the Fisher information `fisher_estimator`): at the weights as they were at the first sign of a change, since nothing
-    is learned in doubt. A visit of less than `min_visit_frames` leaves no anchor: it may be an error of the inference,
-    and the weights then are those of another task, whose anchor they would replace.
+    is learned in doubt. With `close_silent`, and whatever the consolidation, the gains of units that this replay never
+    activates are set to 0 before. A task that was played for less than `start_frames` is left as it is, and so is one
+    after a visit of less than `min_visit_frames`: it may be an error of the inference, and the weights then are those
+    of another task, whose anchor they would replace.
 
     `rehearsal` is the share of updates that replay another task instead, the others in turn: an upper bound to what
     can be remembered, at the same amount of learning.
@@ -161,6 +162,7 @@ class ContinualAgent:
         fisher_estimator: str = "q",
         fisher_batches: int = 100,
         close_silent: bool = False,
+        start_frames: int = 0,
         min_visit_frames: int = 0,
         rehearsal: float = 0.0,
         exploration_rng: np.random.Generator,
@@ -183,6 +185,7 @@ class ContinualAgent:
         self.fisher_estimator = fisher_estimator
         self.fisher_batches = fisher_batches
         self.close_silent = close_silent
+        self.start_frames = start_frames
         self.min_visit_frames = min_visit_frames
         self.rehearsal = rehearsal
         self.exploration_rng = exploration_rng
@@ -269,31 +272,36 @@ class ContinualAgent:
 
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
-        left = self.task
-        if self._learned(left) and self.visit_frames < self.min_visit_frames:
-            self.short_visits += 1
-        elif self._learned(left):
-            report = self.consolidation.leave(
-                left,
-                self.task_frames[left],
-                self.learner.weights,
-                partial(self._fisher, left),
-                lambda: self.learner.network.connections(left),
-            )
-            if report:
-                report["units_used"] = self.learner.used_share(left)
-                self.reports.append({name: torch.tensor(value) for name, value in report.items()})
+        if self._learned(self.task):
+            if self.visit_frames < self.min_visit_frames:
+                self.short_visits += 1
+            elif self.task_frames[self.task] >= self.start_frames:
+                self._leave(self.task)
         self.consolidation.enter(task)
         self.task, self.visit_frames = task, 0
 
-    def _fisher(self, task: int) -> list[Tensor]:
-        def batches() -> Iterator[Transition]:
-            return (self.memory.sample(task, self.batch_size, self.fisher_rng) for _ in range(self.fisher_batches))
-
+    def _leave(self, task: int) -> None:
+        """Close the task's silent units and consolidate it; one draw of `fisher_rng`, whatever is measured."""
+        seed = int(self.fisher_rng.integers(2**62))
         if self.close_silent:
-            self.learner.close_units(task, self.learner.silent_units(batches(), task))
-        generator = torch.Generator().manual_seed(int(self.fisher_rng.integers(2**62)))
-        return self.learner.fisher(batches(), task, self.fisher_estimator, generator)
+            self.learner.close_units(task, self.learner.silent_units(self._departing(task, seed, 0), task))
+        report = self.consolidation.leave(
+            task,
+            self.learner.weights,
+            partial(self._fisher, task, seed),
+            lambda: self.learner.network.connections(task),
+        )
+        report["units_used"] = self.learner.used_share(task)
+        self.reports.append({name: torch.tensor(value) for name, value in report.items()})
+
+    def _fisher(self, task: int, seed: int) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        return self.learner.fisher(self._departing(task, seed, 1), task, self.fisher_estimator, generator)
+
+    def _departing(self, task: int, seed: int, use: int) -> Iterator[Transition]:
+        """Minibatches of the replay of a task that is left."""
+        rng = np.random.default_rng([seed, use])
+        return (self.memory.sample(task, self.batch_size, rng) for _ in range(self.fisher_batches))
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)

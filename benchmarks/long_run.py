@@ -115,7 +115,7 @@ def _learn_and_leave(parts: Parts, task: int) -> list[float]:
     batches = (parts.memory.sample(task, BATCH, rng) for _ in range(FISHER_BATCHES))
     fisher = partial(agent.learner.fisher, batches, task, "q", torch.Generator())
     joined = partial(agent.learner.network.connections, task)
-    agent.consolidation.leave(task, 0, agent.learner.weights, fisher, joined)
+    agent.consolidation.leave(task, agent.learner.weights, fisher, joined)
     agent.consolidation.enter(task + 1)
     return seconds
 

@@ -127,11 +127,11 @@ class ConsolidationConfig:
     keeps units that are silent in the task from waking up for other tasks (PAPER: 0)."""
     close_silent: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
-    that, and others may use the units freely; not with strength 0 (PAPER: no)."""
+    that, and others may use the units freely; whatever the kind (PAPER: no)."""
     start_frames: int = 20_000_000
-    """A task leaves an anchor only after so many frames in it (PAPER: 20 M)."""
+    """A task leaves an anchor, and closes units, only after so many frames in it (PAPER: 20 M)."""
     min_visit_frames: int = 10_000
-    """A visit of fewer frames leaves no anchor: it may be an error of the inference."""
+    """A visit of fewer frames leaves neither: it may be an error of the inference."""
     step: Literal["implicit", "gradient"] = "implicit"
     """implicit: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
     normalise: bool = False

@@ -41,9 +41,10 @@ _MAY_DIFFER = (
     "evaluation.report_after",
 )
 _METRICS_KEPT = 40  # lines of metrics.jsonl, beside those of departures
-_DEPARTURE = "learning/fisher_mean"  # a scalar that only they have
+_DEPARTURE = "learning/units_used"  # a scalar that only they have
 _OF_THE_LOOP = "task/count"  # a scalar that every line has but those of evaluations and departures
 _DIGITS = 5
+_VERSIONS = ("git_commit", "python", "torch", "numpy", "ale_py")  # kept of every start of a run
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def keep(directory: Path, kept: Path) -> None:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
+    starts = [{name: start.get(name) for name in _VERSIONS} for start in json.loads(run.versions.read_text())]
+    small.write_json(small.versions, starts)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     every = max(1, len(lines) // _METRICS_KEPT)
     last = max((i for i, line in enumerate(lines) if _OF_THE_LOOP in line), default=-1)

@@ -145,7 +145,7 @@ class Experiment:
             if task > 0:
                 measured = partial(self.fisher, network, task - 1)
                 spread = partial(evenly, network.weights)
-                consolidator.leave(task - 1, 0, network.weights, measured if method == "ewc" else spread)
+                consolidator.leave(task - 1, network.weights, measured if method == "ewc" else spread)
             consolidator.enter(task)
             generator = torch_generator(self.seed, f"batches {task}")
             after_epoch = partial(judge, task) if every_epoch else lambda: None

@@ -143,7 +143,7 @@ def minimiser(x: Tensor, y: Tensor, mean: Tensor, stiffness: Tensor) -> Tensor:
 
 def one_task_each(consolidation: Consolidation, pattern: int, weights: Tensor, fisher: Tensor) -> None:
     """Leave the pattern as a task of its own: as many anchors as patterns, where the memory keeps them all."""
-    consolidation.leave(pattern, 0, [weights], lambda: [fisher])
+    consolidation.leave(pattern, [weights], lambda: [fisher])
     consolidation.enter(pattern + 1)
 
 
@@ -151,7 +151,7 @@ def folded(consolidation: Consolidation, pattern: int, weights: Tensor, fisher: 
     """The same in constant memory: what is merged so far becomes the anchor of one task, then the pattern is left."""
     merged = consolidation.merged
     consolidation.memory.store(_PAST, merged.mean, merged.precision)
-    consolidation.leave(_NEWEST, 0, [weights], lambda: [fisher])
+    consolidation.leave(_NEWEST, [weights], lambda: [fisher])
     consolidation.enter(_NOBODY)
 
 
@@ -167,7 +167,7 @@ class Learner:
     def start(self) -> None:
         """The prior: task 0 is left at w = 0 with a pattern's precision."""
         prior = torch.full_like(self.weights, 1 / self.weights.shape[1])
-        self.consolidation.leave(_PAST, 0, [self.weights], lambda: [prior])
+        self.consolidation.leave(_PAST, [self.weights], lambda: [prior])
         self.consolidation.enter(1)
 
     def learn(self, x: Tensor, y: Tensor) -> None:

@@ -54,7 +54,7 @@ def leave_all(consolidation, tasks, first_seed=1):
     left = {}
     for seed, task in enumerate(tasks, first_seed):
         consolidation.enter(task)
-        consolidation.leave(task, 0, weights_at(seed), lambda seed=seed: fisher_of(seed))
+        consolidation.leave(task, weights_at(seed), lambda seed=seed: fisher_of(seed))
         left.pop(task, None)
         left[task] = (weights_at(seed), fisher_of(seed))
     return left
@@ -109,7 +109,7 @@ def test_the_gradient_is_autograds_of_its_own_value():
 def test_a_penalty_by_hand():
     consolidation = Consolidation(SeparateAnchors(), GradientPull(), [torch.zeros(1)], strength=10.0)
     for task, (centre, f) in enumerate([(1.0, 2.0), (-1.0, 1.0)]):
-        consolidation.leave(task, 0, [torch.tensor([centre])], lambda f=f: [torch.tensor([f])])
+        consolidation.leave(task, [torch.tensor([centre])], lambda f=f: [torch.tensor([f])])
     w = torch.nn.Parameter(torch.tensor([3.0]))
     for active, value, gradient in ((2, 5 * (2 * 4 + 16), 10 * (2 * 2 + 4)), (0, 5 * 16, 10 * 4), (1, 5 * 8, 10 * 4)):
         consolidation.enter(active)
@@ -171,7 +171,7 @@ def test_hundreds_of_revisits_leave_no_drift(include_active):
     left = leave_all(consolidation, order)
     fresh = make(SeparateAnchors(include_active))
     for task, (weights, fisher) in left.items():  # in order of departure, not of task
-        fresh.leave(task, 0, weights, lambda fisher=fisher: fisher)
+        fresh.leave(task, weights, lambda fisher=fisher: fisher)
     assert consolidation.memory.tasks == [0, 1, 2, 3]
     for active in (4, *range(4)):
         for each in (consolidation, fresh):
@@ -203,7 +203,7 @@ def test_a_task_left_again_replaces_only_its_own_anchor():
 @pytest.mark.parametrize("kind", MEMORIES)
 def test_what_is_kept_is_a_copy(kind):
     consolidation, weights, fisher = make(MEMORIES[kind]()), weights_at(1), fisher_of(1)
-    consolidation.leave(0, 0, weights, lambda: fisher)
+    consolidation.leave(0, weights, lambda: fisher)
     consolidation.enter(1)
     before = copy.deepcopy(consolidation.merged)
     with torch.no_grad():
@@ -292,29 +292,13 @@ class Thunk:
         return self.fisher
 
 
-def test_only_tasks_with_enough_frames_leave_an_anchor_and_measure():
-    consolidation, thunk = make(start_frames=100), Thunk(fisher_of(1))
-    for frames, calls in ((0, 0), (99, 0), (100, 1), (5000, 2)):
-        report = consolidation.leave(3, frames, weights_at(1), thunk)
-        assert thunk.calls == calls and bool(report) == bool(calls)
-        assert consolidation.memory.tasks == [3][:calls]
-
-
-def test_too_short_a_revisit_keeps_the_old_anchor():
-    consolidation = make(start_frames=100)
-    consolidation.leave(0, 100, weights_at(1), lambda: fisher_of(1))
-    kept = consolidation.memory.anchor(0)
-    consolidation.leave(0, 99, weights_at(2), lambda: fisher_of(2))
-    assert_alike(consolidation.memory.anchor(0), kept)
-
-
 @pytest.mark.parametrize("floor", [0.0, 0.3])
 def test_what_is_reported_at_a_departure(floor):
     """The information as it was measured, whatever is held for it."""
     consolidation = make(normalise=True, floor=floor)
-    assert list(make().leave(0, 0, weights_at(1), lambda: fisher_of(1))) == ["fisher_mean"]  # the first of all
+    assert list(make().leave(0, weights_at(1), lambda: fisher_of(1))) == ["fisher_mean"]  # the first of all
     left = leave_all(consolidation, [0, 2])
-    report = consolidation.leave(2, 0, weights_at(2), lambda: [1e-5 * each for each in fisher_of(2)])
+    report = consolidation.leave(2, weights_at(2), lambda: [1e-5 * each for each in fisher_of(2)])
     mean = torch.cat([each.flatten() for each in fisher_of(2)]).mean().item()
     assert report.pop("fisher_mean") == pytest.approx(1e-5 * mean, rel=1e-5)
     overlaps = fisher_overlap(fisher_of(2), left[0][1])
@@ -325,7 +309,7 @@ def test_what_is_reported_at_a_departure(floor):
 def test_a_floor_is_held_as_well():
     consolidation = make(floor=0.5)
     joined = [each > 0.5 * each.mean() for each in fisher_of(1)]
-    consolidation.leave(0, 0, weights_at(1), lambda: fisher_of(1), lambda: joined)
+    consolidation.leave(0, weights_at(1), lambda: fisher_of(1), lambda: joined)
     assert_alike(list(consolidation.memory.anchor(0).precision), with_floor(fisher_of(1), joined, 0.5))
 
 
@@ -333,7 +317,7 @@ def test_normalised_fishers_have_mean_one_whatever_their_scale():
     anchors = []
     for scale in (1e-6, 1e4):
         consolidation = make(normalise=True)
-        consolidation.leave(0, 0, weights_at(1), lambda scale=scale: [scale * each for each in fisher_of(1)])
+        consolidation.leave(0, weights_at(1), lambda scale=scale: [scale * each for each in fisher_of(1)])
         anchors.append(consolidation.memory.anchor(0).precision)
         assert torch.cat([each.flatten() for each in anchors[-1]]).mean().item() == pytest.approx(1, rel=1e-5)
     torch.testing.assert_close(anchors[0], anchors[1])
@@ -343,7 +327,7 @@ def test_no_consolidation_pays_nothing_and_does_nothing():
     nothing, thunk, weights = NoConsolidation(), Thunk(fisher_of(1)), weights_at(1)
     before = copy.deepcopy(weights)
     nothing.enter(0)
-    assert nothing.leave(0, 10**9, weights, thunk) == {}
+    assert nothing.leave(0, weights, thunk) == {}
     nothing.enter(1)
     for w in weights:
         w.grad = torch.ones_like(w)
@@ -363,7 +347,7 @@ def test_no_consolidation_pays_nothing_and_does_nothing():
 def test_l2_spreads_the_information_evenly():
     """(lambda / 2) sum_c mean(F_c) sum_i (theta_i - theta_c,i)^2."""
     consolidation = make(uniform=True)
-    reports = [consolidation.leave(task, 0, weights_at(task), lambda t=task: fisher_of(t)) for task in range(3)]
+    reports = [consolidation.leave(task, weights_at(task), lambda t=task: fisher_of(t)) for task in range(3)]
     consolidation.enter(3)
     means = [torch.cat([each.flatten() for each in fisher_of(task)]).mean() for task in range(3)]
     even = [[torch.full(shape, float(mean)) for shape in SHAPES] for mean in means]

@@ -196,7 +196,7 @@ def consolidate(learner, pull, strength):
     for task in (5, 6):
         moved = [w.detach() + w.std().detach() * torch.randn(w.shape, generator=g) for w in learner.weights]
         fisher = [torch.rand(w.shape, generator=g) for w in learner.weights]
-        consolidation.leave(task, 0, moved, lambda fisher=fisher: fisher)
+        consolidation.leave(task, moved, lambda fisher=fisher: fisher)
     consolidation.enter(0)
     return consolidation
 
@@ -254,7 +254,7 @@ def test_another_tasks_gains_and_biases_are_untouched_whatever_the_strength(opti
         learner.learn(make_batch(4, seed), 0, NONE)
     consolidation = Consolidation(SeparateAnchors(), pull, learner.weights, strength=1e9)
     batch, generator = make_batch(4, 10), torch.Generator()
-    consolidation.leave(0, 0, learner.weights, lambda: learner.fisher([batch], 0, "q_all", generator))
+    consolidation.leave(0, learner.weights, lambda: learner.fisher([batch], 0, "q_all", generator))
     consolidation.enter(1)
     for each in (consolidation.memory.anchor(0), consolidation.merged):
         for part in (each.mean, each.precision):

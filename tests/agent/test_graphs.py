@@ -39,7 +39,7 @@ def test_recorded_updates_are_the_plain_ones(optimiser, anchored):
         task = (update // 5) % 2
         for learner, kind in zip(learners, kinds, strict=True):
             if anchored and update % 5 == 0:
-                kind.leave(1 - task, 0, learner.weights, lambda its=learner: [torch.ones_like(w) for w in its.weights])
+                kind.leave(1 - task, learner.weights, lambda its=learner: [torch.ones_like(w) for w in its.weights])
                 kind.enter(task)
             metrics = learner.learn(make_batch(seed=update), task, kind)
             assert torch.isfinite(metrics["loss"])

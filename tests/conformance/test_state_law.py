@@ -274,12 +274,12 @@ def _keep(part: Any, t: int) -> Any:
 
 
 def _consolidation(memory: Callable[[], Any], pull: Any, **changes: Any) -> Callable[[int], Consolidation]:
-    return lambda seed: Consolidation(memory(), pull, _layers(0), **{"strength": 3.0, "start_frames": 10, **changes})
+    return lambda seed: Consolidation(memory(), pull, _layers(0), **{"strength": 3.0, **changes})
 
 
 def _consolidate(part: Consolidation, t: int) -> Any:
     """A change of task, some updates, and something of the present state."""
-    report = part.leave((t - 1) % 3, 2 * t, _layers(t), lambda: _layers(t + 1000)) if t else {}
+    report = part.leave((t - 1) % 3, _layers(t), lambda: _layers(t + 1000)) if t else {}
     part.enter(t % 3)
     weights = [torch.nn.Parameter(w) for w in _layers(t + 1)]
     optimiser = torch.optim.SGD(weights, lr=0.1)

@@ -155,7 +155,7 @@ def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
     def learned(consolidator_of):
         network = Classifier.fresh([20], generator())
         consolidator = consolidator_of(network.weights)
-        consolidator.leave(0, 0, network.weights, lambda: [torch.ones_like(w) for w in network.weights])
+        consolidator.leave(0, network.weights, lambda: [torch.ones_like(w) for w in network.weights])
         consolidator.enter(1)
         learn(network, task.train, Descent(1, 64, 1e-2), consolidator, generator(1))
         return network.weights
