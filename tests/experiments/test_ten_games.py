@@ -24,6 +24,7 @@ PRESETS = {
     "ewc_inferred": "ten_games",
     "ewc_labels": "ten_games_true_labels",
     "no_penalty": "ten_games_no_penalty",
+    "no_penalty_nor_closing": "ten_games_no_penalty",  # the paper closes no units
     "l2": "ten_games_l2",
     "rehearsal": "ten_games_rehearsal",
     "plain_dqn": "ten_games_plain_dqn",
@@ -116,6 +117,7 @@ def test_what_was_stopped_is_resumed(tmp_path: Path, process: type[Process]) -> 
     job = Job("a", ("--seed", "7"), tmp_path / "a", tmp_path / "kept")
     RunDirectory(job.directory).path.mkdir()
     RunDirectory(job.directory).config.write_text("")
+    RunDirectory(job.directory).append_versions()
     process.returncode = 75
     said: list[str] = []
     assert run_all([job], 1, said.append) == ["a"] and "resume" in said[-1] and not job.done
