@@ -97,6 +97,7 @@ class Process:
         directory.path.mkdir(parents=True, exist_ok=True)
         directory.config.write_text("")
         directory.metrics.write_text("")
+        directory.versions.write_text("[]")
         directory.write_status("finished", 1, 1)
 
     def poll(self) -> int:
@@ -117,7 +118,6 @@ def test_what_was_stopped_is_resumed(tmp_path: Path, process: type[Process]) -> 
     job = Job("a", ("--seed", "7"), tmp_path / "a", tmp_path / "kept")
     RunDirectory(job.directory).path.mkdir()
     RunDirectory(job.directory).config.write_text("")
-    RunDirectory(job.directory).append_versions()
     process.returncode = 75
     said: list[str] = []
     assert run_all([job], 1, said.append) == ["a"] and "resume" in said[-1] and not job.done
@@ -185,7 +185,7 @@ def test_what_is_kept_of_other_settings_is_refused() -> None:
     """What lies in the repository is what the commands ask for; with other settings it would be taken for that."""
     config, nowhere = Path("configs/three_games.yaml"), Path("nowhere")
     given: list[str] = []
-    jobs = jobs_of(config, ["ewc_inferred", "no_penalty"], 3, nowhere, RESULTS, given)
+    jobs = jobs_of(config, ["ewc_inferred", "no_penalty_nor_closing"], 3, nowhere, RESULTS, given)
     jobs += single_jobs(config, 3, nowhere, RESULTS, given)
     assert all(job.done for job in jobs)
     check_settings(jobs)
