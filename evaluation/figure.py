@@ -20,7 +20,7 @@ from evaluation import story
 from evaluation.play import clipped_total
 from evaluation.story import Records
 from evaluation.table import console_table, read_evaluations
-from evaluation.tasks import COLOURS, draw_timeline, read_changes
+from evaluation.tasks import Look, bars, draw_timeline, looks, read_changes
 from tracking.run_directory import RunDirectory
 
 
@@ -69,7 +69,7 @@ def draw(told: list[Records], config: Config, path: Path) -> None:
     """Human-normalised score of every game over frames, a panel for each run; the bar below shows which game was being
     played."""
     schedule = build_schedule(config)
-    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(schedule.games)}
+    look = looks(schedule.games)
     figure, axes = plt.subplots(
         len(told) + 1,
         1,
@@ -80,7 +80,7 @@ def draw(told: list[Records], config: Config, path: Path) -> None:
     )
     *panels, bar = axes
     for panel, records in zip(panels, told, strict=True):
-        _draw_scores(panel, records, colours)
+        _draw_scores(panel, records, look)
         panel.sharey(panels[0])
         if len(told) > 1:
             panel.set_title(records.name, loc="left", fontsize=10)
@@ -88,7 +88,7 @@ def draw(told: list[Records], config: Config, path: Path) -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False)
     figure.supylabel("human-normalised score (0 random, 1 human)", fontsize=10)
     for _, start, visit in timetable(schedule, config.frames):
-        bar.barh(0, visit.frames / 1e6, left=start / 1e6, color=colours[visit.game], height=1)
+        bars(bar, 0, start / 1e6, visit.frames / 1e6, look[visit.game], height=1)
         for axis in axes:
             axis.axvline(start / 1e6, color="white" if axis is bar else "lightgrey", linewidth=0.8)
     bar.set_yticks([])
@@ -102,12 +102,12 @@ def draw(told: list[Records], config: Config, path: Path) -> None:
     plt.close(figure)
 
 
-def _draw_scores(axis: Axes, records: Records, colours: dict[str, str]) -> None:
-    for game, colour in colours.items():
+def _draw_scores(axis: Axes, records: Records, look: dict[str, Look]) -> None:
+    for game, (colour, hatch) in look.items():
         rows = [row for row in records.evaluations if row["game"] == game]
         points = sorted((row["frames"] / 1e6, row["human_normalised"]) for row in rows)
         frames, scores = [at for at, _ in points], [score for _, score in points]
-        axis.plot(frames, scores, "o-", color=colour, label=game, markersize=4)
+        axis.plot(frames, scores, "s--" if hatch else "o-", color=colour, label=game, markersize=4)
     axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axis.axhline(1, color="grey", linewidth=0.8, linestyle="--")
 

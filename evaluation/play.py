@@ -13,6 +13,7 @@ import numpy as np
 
 from envs.games import human_normalised
 from envs.timestep import EmulatorBatch, TimeStep
+from evaluation import retention
 
 
 class Plays(Protocol):
@@ -64,7 +65,7 @@ class GameResult:
 
 def clipped_total(human_normalised_scores: Sequence[float]) -> float:
     """The paper's total: human-normalised scores, each clipped above at 1, summed over the games."""
-    return sum(min(1.0, score) for score in human_normalised_scores)
+    return float(retention.total_clipped(np.array(human_normalised_scores, np.float64)))
 
 
 def game_seed(seed: int, game: str) -> int:

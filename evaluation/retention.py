@@ -9,8 +9,8 @@ Axes: G games, E evaluations in order, S seeds, R resamples. Numbers are float64
 
 **Missing numbers are NaN, never an error.** What depends on a NaN is NaN: a game that was never visited has learned
 nothing, a visit after which nobody looked has no result, a share of nothing (single == random) is no share, a total
-with a missing game is no total. Three means leave missing entries out and are NaN only if nothing is left:
-`backward_transfer` and `forward_transfer` (over games) and `iqm` (over seeds and games).
+with a missing game is no total. Two means leave missing entries out and are NaN only if nothing is left:
+`mean_over_seeds` and `iqm` (over seeds and games).
 """
 
 from __future__ import annotations
@@ -69,25 +69,25 @@ def forgetting(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: in
     return learned(scores, frames, visits) - retained(scores, frames, visits, count)
 
 
-def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits) -> float:
-    """Mean over games of R_T,i - R_i,i (Lopez-Paz and Ranzato 2017): what later visits have done to a game.
+def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarray:
+    """[G]: R_T,i - R_i,i (Lopez-Paz and Ranzato 2017): what later visits have done to a game.
 
-    R_T,i is the score at the last evaluation and R_i,i is `learned`. The game of the last visit is left out, since
-    nothing came after it. With one visit per game this is the paper's number.
+    R_T,i is the score at the last evaluation and R_i,i is `learned`. The game of the last visit has no number, since
+    nothing came after it. With one visit per game the mean over games is the paper's number.
     """
     if not visits or not normalised.shape[1]:
-        return float("nan")
+        return np.full(len(normalised), np.nan)
     change = normalised[:, -1] - learned(normalised, frames, visits)
     change[visits[-1][0]] = np.nan
-    return float(_mean(change, axis=0))
+    return change
 
 
-def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits, baseline: np.ndarray) -> float:
-    """Mean over games of R_i-1,i - b_i (Lopez-Paz and Ranzato 2017): what a game gains before its first visit.
+def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits, baseline: np.ndarray) -> np.ndarray:
+    """[G]: R_i-1,i - b_i (Lopez-Paz and Ranzato 2017): what a game gains before its first visit.
 
     R_i-1,i is the score at the last evaluation at or before the start of the game's first visit, and `baseline` [G]
-    is the random agent's score in the same unit: zeros where scores are normalised. The game of the first visit is
-    left out, since nothing came before it. With one visit per game this is the paper's number.
+    is the random agent's score in the same unit: zeros where scores are normalised. The game of the first visit has no
+    number, since nothing came before it. With one visit per game the mean over games is the paper's number.
     """
     gain = np.full(len(normalised), np.nan)
     for game, start, _ in reversed(visits):  # earlier visits overwrite
@@ -95,7 +95,7 @@ def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits,
         gain[game] = normalised[game, before[-1]] - baseline[game] if before.size else np.nan
     if visits:
         gain[visits[0][0]] = np.nan
-    return float(_mean(gain, axis=0))
+    return gain
 
 
 def retained_fraction(final: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:

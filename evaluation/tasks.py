@@ -12,11 +12,27 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 COLUMNS = ("frames", "game", "task", "posterior")
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_HATCHES = (None, "////", "xxxx")
+Look = tuple[str, str | None]
+"""Colour and hatch."""
+
+
+def looks(games: Sequence[str]) -> dict[str, Look]:
+    """How the bars of each game look; no two of 24 alike."""
+    count, kinds = len(COLOURS), len(_HATCHES)
+    return {game: (COLOURS[i % count], _HATCHES[i // count % kinds]) for i, game in enumerate(games)}
+
+
+def bars(axes: Axes, y: float, start: float, width: float, look: Look, height: float = 0.8) -> None:
+    """A bar from `start`; the hatch is drawn in white on the colour."""
+    colour, hatch = look
+    axes.barh(y, width, left=start, height=height, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
 
 
 def row(frames: int, game: str, task: int, posterior: float) -> dict[str, Any]:
@@ -81,21 +97,20 @@ def _cells(table: Mapping[str, Mapping[int, int]]) -> list[list[Any]]:
 def draw_timeline(changes: Sequence[Mapping[str, Any]], end: int, path: Path) -> None:
     """The true game and the inferred task over frames, from the lines of tasks.csv; `end` [frames].
 
-    In both halves a stretch has the colour of the true game: a task of two colours has merged two games, and a
-    colour in two rows of the lower half is a game that was split.
+    In both halves a stretch has the colour and hatch of the true game: a task of two looks has merged two games, and a
+    look in two rows of the lower half is a game that was split.
     """
     games = list(dict.fromkeys(change["game"] for change in changes))
     tasks = 1 + max(change["task"] for change in changes)
-    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(games)}
+    look = looks(games)
     height = 0.8 + 0.2 * (len(games) + tasks)
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(9, max(3.0, height)), sharex=True, height_ratios=(len(games), tasks), layout="constrained"
     )
     starts = [change["frames"] / 1e6 for change in changes]
     for change, start, stop in zip(changes, starts, [*starts[1:], end / 1e6], strict=True):
-        colour = colours[change["game"]]
-        top.barh(games.index(change["game"]), stop - start, left=start, color=colour, height=0.8)
-        bottom.barh(change["task"], stop - start, left=start, color=colour, height=0.8)
+        bars(top, games.index(change["game"]), start, stop - start, look[change["game"]])
+        bars(bottom, change["task"], start, stop - start, look[change["game"]])
     top.set_yticks(range(len(games)), games)
     bottom.set_yticks(range(tasks))
     top.set_ylabel("game played")

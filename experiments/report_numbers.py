@@ -93,8 +93,8 @@ def score_rows(material: Material) -> list[Row]:
 
 
 def _totals(scores: np.ndarray) -> np.ndarray:
-    """[S, G, ...] -> [...]: clipped score of every seed, mean over seeds, sum over games."""
-    return retention.mean_over_seeds(np.minimum(1.0, scores)).sum(0)
+    """[S, G, ...] -> [...]: the total of every seed, mean over seeds."""
+    return retention.mean_over_seeds(retention.total_clipped(scores.swapaxes(0, 1)))
 
 
 def total_rows(material: Material) -> list[Row]:
@@ -166,9 +166,9 @@ def own_play_rows(material: Material) -> list[Row]:
 
 
 def single_scores(material: Material, game: str) -> np.ndarray:
-    """Normalised scores of the single-game runs of a game, float64 [S]: means of their last evaluations."""
+    """Normalised scores at the end of the single-game runs of a game, float64 [S]."""
     return np.array(
-        [retention.retained(normalised(run), run.frames, run.visits)[0] for run in material.single.get(game, ())]
+        [retention.learned(normalised(run), run.frames, run.visits)[0] for run in material.single.get(game, ())]
     )
 
 
@@ -191,6 +191,8 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
             "learned": learned,
             "retained": retained,
             "forgetting": retention.forgetting(*matrix),
+            "backward_transfer": retention.backward_transfer(*matrix),
+            "forward_transfer": retention.forward_transfer(*matrix, nothing),
             "plasticity": retention.plasticity(learned, nothing, single),
             "retained_fraction": np.where(np.isnan(learned), NAN, fraction),
         }.items():
@@ -212,20 +214,16 @@ def game_rows(material: Material) -> list[Row]:
 
 
 def agent_rows(material: Material) -> list[Row]:
-    """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much it has retained beyond the
-    first agent (mean over games), in human-normalised scores and as fractions of what single-game runs reach. The
+    """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much the first agent has retained
+    beyond it (mean over games), in human-normalised scores and as fractions of what single-game runs reach. The
     fractions leave out the game that was played last, whose own plasticity stands beside them."""
     rows: list[Row] = []
     reference = measures(material, material.agents[0])["retained"]
     reference_kept = _but_the_last(material, material.agents[0])
     for agent in material.agents:
         values = measures(material, agent)
-        whole = [(normalised(run), run.frames, run.visits) for run in agent.runs]
-        nothing = np.zeros(len(material.games))
         kept = _but_the_last(material, agent)
         last = np.stack([its[[run.visits[-1][0]]] for its, run in zip(values["plasticity"], agent.runs, strict=True)])
-        backward = np.array([[retention.backward_transfer(*each)] for each in whole])
-        forward = np.array([[retention.forward_transfer(*each, nothing)] for each in whole])
         every: dict[str, tuple[np.ndarray, Callable[[np.ndarray], Any]]] = {
             "total_clipped": (values["retained"], _totals),
             "retained_iqm": (values["retained"], retention.iqm),
@@ -234,27 +232,28 @@ def agent_rows(material: Material) -> list[Row]:
             "last_plasticity": (last, retention.grand_mean),
             "forgetting": (values["forgetting"], retention.grand_mean),
             "plasticity": (values["plasticity"], retention.grand_mean),
-            "backward_transfer": (backward, retention.grand_mean),
-            "forward_transfer": (forward, retention.grand_mean),
+            "backward_transfer": (_known(values["backward_transfer"]), retention.grand_mean),
+            "forward_transfer": (_known(values["forward_transfer"]), retention.grand_mean),
         }
         numbers = {
             name: (statistic(its), interval(its, retention.whole_iqm if statistic is retention.iqm else statistic))
             for name, (its, statistic) in every.items()
         }
         if agent is not material.agents[0]:
-            mine, generator = values["retained"], numpy_generator(0, "report")
-            difference = retention.grand_mean(mine) - retention.grand_mean(reference)
-            both = retention.difference_interval(mine, reference, generator, count=_RESAMPLES)
-            numbers["retained_beyond_first"] = (difference, both)
-            its, others = _known(kept, reference_kept), _known(reference_kept, kept)
-            difference = retention.grand_mean(its) - retention.grand_mean(others)
-            generator = numpy_generator(0, "report")
-            both = retention.difference_interval(its, others, generator, count=_RESAMPLES)
-            numbers["single_fraction_beyond_first"] = (difference, both)
+            fractions = _known(reference_kept, kept), _known(kept, reference_kept)
+            numbers["retained_first_minus_this"] = _difference(reference, values["retained"])
+            numbers["single_fraction_first_minus_this"] = _difference(*fractions)
         for measure, (mean, (low, high)) in numbers.items():
             row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
             rows.append({**row, "mean": float(mean), "low": float(low), "high": float(high)})
     return rows
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The difference of two grand means of [S, G], and its interval."""
+    generator = numpy_generator(0, "report")
+    both = retention.difference_interval(one, other, generator, count=_RESAMPLES)
+    return retention.grand_mean(one) - retention.grand_mean(other), both
 
 
 def _but_the_last(material: Material, agent: Agent) -> np.ndarray:

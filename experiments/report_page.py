@@ -33,18 +33,20 @@ MEASURES = {
     "retained_iqm": "retained, interquartile mean",
     "learned_iqm": "learned, interquartile mean",
     "single_fraction": "retained fraction, mean over games but the last played",
-    "single_fraction_beyond_first": "the same, beyond the first agent",
+    "single_fraction_first_minus_this": "the same, the first agent's minus this one's",
     "last_plasticity": "plasticity in the game played last",
     "forgetting": "forgetting, mean over games",
     "plasticity": "plasticity, mean over games",
     "backward_transfer": "backward transfer",
     "forward_transfer": "forward transfer",
-    "retained_beyond_first": "retained, mean over games, beyond the first agent",
+    "retained_first_minus_this": "retained, mean over games, the first agent's minus this one's",
 }
 PER_GAME = {
     "learned": "learned",
     "retained": "retained",
     "forgetting": "forgetting",
+    "backward_transfer": "backward transfer",
+    "forward_transfer": "forward transfer",
     "plasticity": "plasticity",
     "retained_fraction": "retained fraction",
 }
@@ -56,16 +58,17 @@ frames over all emulators.</li>
 <b>Retained</b>: mean of the run's last three evaluations, of none from before the game's own last visit began.
 <b>Forgetting</b>: learned − retained.</li>
 <li><b>Plasticity</b>: learned, and <b>retained fraction</b>: retained, both as a share of what the single-game runs of
-that game retain, after however many frames those had.</li>
-<li><b>Backward transfer</b>: score at the last evaluation − learned, mean over all games but the one played last.
-<b>Forward transfer</b>: score at the last evaluation before a game's first visit, mean over all games but the one
+that game have learned at their end, after however many frames those had.</li>
+<li><b>Backward transfer</b>: score at the last evaluation − learned, of all games but the one played last.
+<b>Forward transfer</b>: score at the last evaluation before a game's first visit, of all games but the one
 played first; random play is 0 (Lopez-Paz and Ranzato 2017).</li>
 <li>The <b>interquartile mean</b> leaves out the lowest and the highest quarter of all games and seeds together
 (Agarwal et al. 2021).</li>
 <li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws whole runs
 anew; the mean of the single-game runs is taken as it is. There is no interval of a single seed, and few seeds make it
-too narrow. A dash: there is no such number, because a game was never visited, was not evaluated after its visit, or has
-no single-game run that has learned it (0.05 at least).</li>
+too narrow: with three that of a mean over seeds reaches from the lowest to the highest. A dash: there is no such
+number, because a game was never visited, was not evaluated after its visit, or has no single-game run that has
+learned it (0.05 at least).</li>
 </ul>
 """
 

@@ -3,12 +3,12 @@
     python -m experiments.ten_games [--config configs/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
 The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
-its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many and no
-more arguments are given, else by a plain DQN with the stream's own configuration. What is finished is skipped, what was
-stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of
-the configuration; the report on all that are finished is written to benchmarks/ten_games/NAME/report (see
-`experiments.report`). More arguments are train.py's and go to every run (then with --runs and --results elsewhere: what
-is there with other settings is refused).
+its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many and
+differs in nothing but the network's width, else by a plain DQN with the stream's own configuration. What is finished is
+skipped, what was stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED,
+NAME being that of the configuration; the report on all that are finished is written to benchmarks/ten_games/NAME/report
+(see `experiments.report`). More arguments are train.py's and go to every run (then with --runs and --results elsewhere:
+what is there with other settings is refused).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.learning import RESULTS as SINGLE
@@ -24,6 +25,7 @@ from configs.checks import ConfigError
 from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.run import build_schedule
+from configs.schema import Config
 from envs.schedule import timetable
 from experiments import report
 from experiments.agents import AGENTS
@@ -94,7 +96,7 @@ def jobs_of(
 
 def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
     """Every game of the stream on its own, for as many frames."""
-    alone = load("configs/single_game.yaml", []).frames
+    alone = load("configs/single_game.yaml", [])
     jobs = []
     for seed in range(seeds):
         loaded = load(config, ["--seed", str(seed), *overrides])
@@ -102,13 +104,20 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
         for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
             frames[visit.game] += visit.frames
         for game, count in frames.items():
-            if set(frames.values()) == {alone} and not overrides:
+            if set(frames.values()) == {alone.frames} and _alike(loaded, alone):
                 jobs.append(single_game(game, seed, runs / "learning", SINGLE))
                 continue
             given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
             given += ["--stream.games", f"[{game}]", "--stream.order", "uniform", "--stream.visit_frames", str(count)]
             jobs.append(_job(f"single_{game}-{seed}", config, given, runs, results))
     return jobs
+
+
+def _alike(one: Config, other: Config) -> bool:
+    """Whether both learn a game in the same way: the network's width, of which each task may have a share, apart."""
+    learners = (replace(each.learner, network="small", gated=0.0, rehearsal=0.0) for each in (one, other))
+    parts = ("emulators", "exploration", "replay")
+    return len(set(learners)) == 1 and all(getattr(one, part) == getattr(other, part) for part in parts)
 
 
 def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Path) -> Job:

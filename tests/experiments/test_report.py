@@ -171,9 +171,9 @@ def test_agents_in_single_numbers(material):
     assert numbers_in(chosen(rows, agent="ewc", measure="backward_transfer")) == (-0.1, -0.2, 0.0)
     assert numbers_in(chosen(rows, agent="ewc", measure="forward_transfer")) == (0.05, 0.0, 0.1)
     told = (11 / 30 + 0.3) / 2  # of toy_avoid, played last, two evaluations count
-    beyond = chosen(rows, agent="told", measure="retained_beyond_first")
-    assert beyond["mean"] == pytest.approx(told - (0.65 + 0.725) / 2)
-    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_beyond_first"]
+    beyond = chosen(rows, agent="told", measure="retained_first_minus_this")
+    assert beyond["mean"] == pytest.approx((0.65 + 0.725) / 2 - told)
+    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_first_minus_this"]
 
 
 def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, runs, tmp_path):
@@ -184,10 +184,10 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
     assert last == {"ewc": "toy_avoid", "told": "toy_avoid"}
     rows = numbers.agent_rows(complete)
     kept = chosen(rows, agent="told", measure="single_fraction")
-    beyond = chosen(rows, agent="told", measure="single_fraction_beyond_first")
+    beyond = chosen(rows, agent="told", measure="single_fraction_first_minus_this")
     assert numbers_in(chosen(rows, agent="ewc", measure="single_fraction")) == (0.65, 0.6, 0.7)
     assert kept["mean"] == pytest.approx(11 / 30) and np.isnan(kept["low"])  # one seed
-    assert beyond["mean"] == pytest.approx(11 / 30 - 0.65)
+    assert beyond["mean"] == pytest.approx(0.65 - 11 / 30)
     plastic = numbers.game_rows(complete)
     for agent in ("ewc", "told"):
         own = chosen(plastic, agent=agent, game="toy_avoid", measure="plasticity")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.checks import ConfigError
-from configs.launch import flat
+from configs.launch import PLAIN_DQN, flat
 from configs.parse import load
 from configs.run import build_schedule
 from envs.schedule import timetable
@@ -156,6 +156,18 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
     for part in ("exploration", "replay", "emulators"):
         assert getattr(stream, part) == getattr(alone, part)
     assert replace(stream.learner, network="small", gated=0.0) == alone.learner  # as many units for every game
+    for other in (["--learner.learning_rate", "1e-4"], ["--replay.capacity", "50000"]):  # what learns differently
+        jobs = single_jobs(Path("configs/three_games.yaml"), 1, tmp_path, tmp_path, other)
+        assert [job.name for job in jobs] == [f"single_{game}-0" for game in ("road_runner", "boxing", "krull")]
+
+
+def test_the_kept_runs_of_the_quick_result_are_of_its_preset_today() -> None:
+    kept = RESULTS.parent / "quick"
+    short = (*PLAIN_DQN, "--replay.capacity", "10000")
+    for name, given in (("ewc", ()), ("plain_dqn", PLAIN_DQN), ("plain_dqn_short_replay", short)):
+        arguments = ("--config", "configs/quick.yaml", "--seed", "1", *given)
+        check_settings([Job(name, arguments, Path("nowhere"), kept / name)])
+        assert RunDirectory(kept / name).finished
 
 
 def test_the_other_three_games_are_played_with_the_same_settings() -> None:
