@@ -35,7 +35,7 @@ Measured = Callable[[], list[Tensor]]
 # -- memories: one Gaussian for all tasks ---------------------------------------------------------------------
 
 
-class Memory(Protocol):
+class AnchorMemory(Protocol):
     """Keeps what tasks leave behind."""
 
     @property
@@ -335,7 +335,7 @@ class Consolidation:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: AnchorMemory,
         pull: Pull,
         weights: Weights,
         *,

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from agent.consolidation import (
+    AnchorMemory,
     Consolidation,
     GradientPull,
     ImplicitPull,
     LatestOptimum,
-    Memory,
     NoConsolidation,
     OnlineAnchor,
     SeparateAnchors,
@@ -232,7 +232,7 @@ def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
 def build_consolidation(config: Config, weights: Sequence[Tensor]) -> Consolidation | NoConsolidation:
     """What speaks for earlier tasks when the shared `weights` are updated."""
     c = config.consolidation
-    memories: dict[str, Callable[[], Memory]] = {
+    memories: dict[str, Callable[[], AnchorMemory]] = {
         "ewc": lambda: SeparateAnchors(c.include_active),
         "l2": lambda: SeparateAnchors(c.include_active),
         "online": lambda: OnlineAnchor(c.decay),

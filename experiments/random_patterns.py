@@ -50,7 +50,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidation import Consolidation, GradientPull, LatestOptimum, Memory, OnlineAnchor, SeparateAnchors
+from agent.consolidation import AnchorMemory, Consolidation, GradientPull, LatestOptimum, OnlineAnchor, SeparateAnchors
 from evaluation.tasks import COLOURS
 from tracking import command
 from tracking.run_directory import BAD_INPUT
@@ -158,7 +158,7 @@ def folded(consolidation: Consolidation, pattern: int, weights: Tensor, fisher: 
 class Learner:
     """R neurons that learn under one consolidator; their weights are its only layer, float64 [R, N]."""
 
-    def __init__(self, memory: Memory, keep: Keep, repeats: int, synapses: int) -> None:
+    def __init__(self, memory: AnchorMemory, keep: Keep, repeats: int, synapses: int) -> None:
         self.weights = torch.zeros(repeats, synapses, dtype=torch.float64)
         self.keep = keep
         self.consolidation = Consolidation(memory, GradientPull(), [self.weights], strength=STRENGTH)
@@ -182,7 +182,7 @@ class Learner:
 class Rule:
     """A way to learn and what is expected of it: signal(pattern, t, N) and noise(t, N)."""
 
-    memory: Callable[[], Memory]
+    memory: Callable[[], AnchorMemory]
     keep: Keep
     signal: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     noise: Callable[[np.ndarray, int], np.ndarray]

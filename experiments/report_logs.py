@@ -89,7 +89,7 @@ def _binned(series: Series, edges: np.ndarray) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(len(counts), NAN), where=counts > 0)
 
 
-_OVERLAP = re.compile(r"(?:learning|consolidation)/fisher_overlap_task(\d+)_layer(\d+)")
+_OVERLAP = re.compile(r"learning/fisher_overlap_task(\d+)_layer(\d+)")
 
 
 def overlap_rows(material: Material) -> list[Row]:
