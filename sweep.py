@@ -28,9 +28,28 @@ from rich.live import Live
 from configs.checks import ConfigError
 from experiments import sweep_report
 from experiments.report_data import ReportError
-from experiments.sweep_runs import SweepError, check_locks, place, places, read_nodes, run_all, start_ray
-from experiments.sweep_status import Speed, SweepPlan, describe, plan_sweep, progress, state, status_table
-from experiments.sweeps import Sweep, Trial, as_yaml, read_sweep, trials
+from experiments.sweep_runs import (
+    Retry,
+    SweepError,
+    check_locks,
+    import_ray,
+    place,
+    read_nodes,
+    run_all,
+    runs_at_once,
+    start_ray,
+)
+from experiments.sweep_status import (
+    Speed,
+    SweepPlan,
+    check_storage,
+    describe,
+    plan_sweep,
+    progress,
+    state,
+    status_table,
+)
+from experiments.sweeps import Sweep, Trial, as_yaml, frozen, read_sweep, trials
 from tracking import command
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
@@ -60,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.nodes and not options.dry_run:
         parser.error("--nodes is for --dry_run; what a sweep runs on is what Ray finds")
+    if options.dir and not options.sweep:
+        parser.error("--dir is for a new sweep; this one has its directory")
     if options.speed is not None and not 0 < options.speed < math.inf:
         parser.error(f"--speed must be above 0 and finite, is {options.speed:g}")
     try:
@@ -73,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speed = Speed(options.speed, measure=not options.unmeasured)
         if options.dry_run:
             return _plan(sweep, directory, speed, options.nodes, options.address)
+        import_ray()  # or say that it is missing, before anything is made
         with _own(directory, sweep) as own:
             return _run(own, directory, options.address, speed)
     except (ConfigError, SweepError, ReportError) as error:
@@ -100,7 +122,7 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
         except BlockingIOError:
             raise SweepError(f"another sweep.py is working in {directory}") from None
         file, base = directory / "sweep.yaml", directory / "config.yaml"
-        text = Path(sweep.config).read_text()
+        text = frozen(Path(sweep.config))
         own = replace(sweep, config=str(base))
         if not file.is_file():
             write_text(base, text)
@@ -121,7 +143,7 @@ def _plan(sweep: Sweep, directory: Path, speed: Speed, nodes: str | None, addres
     """Show the plan on these nodes, or on what Ray finds."""
     planned = _planned(sweep, directory, speed)
     if nodes:
-        print(describe(planned, places(planned.needs, read_nodes(nodes)), None))
+        print(describe(planned, runs_at_once(planned.needs, read_nodes(nodes)), None))
         return FINISHED
     ray = start_ray(address)
     try:
@@ -133,13 +155,15 @@ def _plan(sweep: Sweep, directory: Path, speed: Speed, nodes: str | None, addres
 
 def _planned(sweep: Sweep, directory: Path, speed: Speed) -> SweepPlan:
     runs = trials(sweep)
-    return plan_sweep(sweep, runs, [run.name for run in runs if place(directory, run.name).run.finished], speed)
+    where = {trial.name: place(directory, trial.name).run for trial in runs}
+    done = {name: run.frames for name, run in where.items() if run.config.is_file()}
+    return plan_sweep(sweep, runs, done, speed)
 
 
 def _describe(planned: SweepPlan, nodes: Sequence[Mapping[str, Any]], directory: Path) -> None:
     """Print the plan; SweepError after it if no run has room."""
     try:
-        at_once = places(planned.needs, nodes)
+        at_once = runs_at_once(planned.needs, nodes)
     except SweepError:
         print(describe(planned, 0, directory), flush=True)
         raise
@@ -152,9 +176,10 @@ def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> in
     ray = start_ray(address)
     try:
         _describe(planned, ray.nodes(), directory)
+        check_storage(planned, directory)
         check_locks(ray, directory)
         with _Watch(runs, directory) as watch:
-            codes = run_all(ray, runs, directory, planned.needs, sweep.retries, watch)
+            codes = run_all(ray, runs, directory, planned.needs, Retry(sweep.retries, sweep.retry_seconds), watch)
     finally:
         ray.shutdown()
     failed = [name for name, code in codes.items() if code not in (FINISHED, STOPPED)]
@@ -164,7 +189,10 @@ def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> in
         print(f"stopped; go on with: python sweep.py --resume {directory}")
         return STOPPED
     if any(code == FINISHED for code in codes.values()):
-        _report(sweep, directory)
+        try:
+            _report(sweep, directory)
+        except ReportError as error:  # which changes nothing about the runs
+            print(f"sweep.py: no report: {error}", file=sys.stderr)
     return FAILED if failed else FINISHED
 
 

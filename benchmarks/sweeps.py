@@ -6,12 +6,13 @@
 
 `deaths`: a local sweep, in which the worker of the first run is killed with SIGKILL in the middle, and after it has
 gone on the driver as well; then `sweep.py --resume`. `nodes`: the sweep on two Ray nodes on this machine (`ray start`'s
-processes, with half of the cores each), of which one is stopped when both have runs under way. Then all runs are made
-once more by train.py, one by one, and compared by hash (`tracking.compare`).
+processes, with half of the cores each), of which one is stopped when both have runs in the middle. Then all runs are
+made once more by train.py, one by one, and compared by hash (`tracking.compare`).
 
-`overhead`: an undisturbed local sweep. What it costs beside the bare runs is told in two shares of the time that the
-runs' processes took: the time in which places for runs stood empty between the first start and the last end, and
-the processor time of everything else of the sweep, Ray's own processes and the driver, in the same time.
+`overhead`: two cores, on one of them a local sweep of runs one after the other with all that belongs to it, Ray's
+processes and the driver, and at the same time on the other core the same runs, started one after the other by hand;
+then the cores change sides. Told is how much longer the sweeps took, from the start of the first run to the end of the
+last.
 
 The directory must not hold an earlier sweep. With --json the last line is one JSON object.
 """
@@ -25,9 +26,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,6 @@ _DEFAULT = {
     "overhead": "configs/sweeps/overhead.yaml",
 }
 _PATIENCE = 3600.0  # seconds for anything to come about
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,12 @@ class Sweeping:
         """All of them; read and checked once, for this is asked twice a second."""
         return trials(read_sweep(self.file))
 
-    def start(self, *more: str) -> subprocess.Popen[bytes]:
-        """A driver of its own process."""
+    def start(self, *more: str, core: int | None = None) -> subprocess.Popen[bytes]:
+        """A driver of its own process, on one core if that is given."""
         what = ["--resume", str(self.directory)] if (self.directory / "sweep.yaml").is_file() else [str(self.file)]
         own = [] if what[0] == "--resume" else ["--dir", str(self.directory)]
-        return subprocess.Popen([sys.executable, "sweep.py", *what, *own, "--unmeasured", *more], cwd=ROOT)
+        command = [sys.executable, "sweep.py", *what, *own, "--unmeasured", *more]
+        return subprocess.Popen(command, cwd=ROOT, preexec_fn=_on(core))
 
     def frames(self, name: str) -> int:
         """How far a run has come."""
@@ -105,64 +107,91 @@ def nodes(sweep: Sweeping) -> dict[str, Any]:
     try:
         both = [cluster.add_node(num_cpus=max(1, cores // 2)) for _ in range(2)]
         driver = sweep.start("--address", cluster.address)
-        begun: dict[str, str] = {}
 
-        def spread() -> bool:
-            begun.update({t.name: sweep.attempts(t.name)[0]["node"] for t in sweep.runs if sweep.frames(t.name)})
-            return len(set(begun.values())) == len(both)
+        def in_the_middle() -> dict[str, str]:
+            """{run: node} of those under way that have a checkpoint to go on from."""
+            under_way = [t.name for t in sweep.runs if place(sweep.directory, t.name).run.busy()]
+            far = [name for name in under_way if sweep.frames(name) > place(sweep.directory, name).kept_frames > 0]
+            return {name: sweep.attempts(name)[0]["node"] for name in far}
 
-        until(spread, driver)
-        moved = next(iter(begun))
-        cluster.remove_node(next(node for node in both if node.node_id == begun[moved]), allow_graceful=False)
-        print(f"node of {moved} stopped at {sweep.frames(moved):,} frames", flush=True)
+        until(lambda: len(set(in_the_middle().values())) == len(both), driver)
+        lost, stopped = next(iter(in_the_middle().items()))
+        on_it = sorted(name for name, node in in_the_middle().items() if node == stopped)
+        cluster.remove_node(next(node for node in both if node.node_id == stopped), allow_graceful=False)
+        print(f"node of {lost} stopped at {sweep.frames(lost):,} frames", flush=True)
         code = driver.wait()
     finally:
         cluster.shutdown()
-    used = {node for trial in sweep.runs for node in (each["node"] for each in sweep.attempts(trial.name))}
-    return {"code": code, "nodes_used": len(used), **_starts(sweep), **compared(sweep)}
+    moved = [
+        name
+        for name in on_it
+        if any(each["frames"] > 0 and each["node"] != stopped for each in sweep.attempts(name)[1:])
+    ]
+    if moved != on_it:
+        raise RuntimeError(f"{', '.join(set(on_it) - set(moved))} did not go on from a checkpoint on the other node")
+    return {"code": code, "moved": moved, **_starts(sweep), **compared(sweep)}
 
 
 def overhead(sweep: Sweeping) -> dict[str, Any]:
-    """An undisturbed sweep: idle places and other processes' time as shares of the runs' time."""
-    places = len(os.sched_getaffinity(0)) // read_sweep(sweep.file).cpus
-    spans: dict[int, list[float]] = {}  # of a run's process: the first and the last moment it was seen
-    others: dict[int, float] = {}  # processor seconds of everything else below the driver
-    driver = sweep.start()
-    start: dict[int, float] = {}
-    while driver.poll() is None:
-        now = time.monotonic()
-        pids = {attempt["pid"] for trial in sweep.runs for attempt in sweep.attempts(trial.name)}
-        for pid, seconds in _processes_below(driver.pid):
-            if pid in pids:
-                spans.setdefault(pid, [now, now])[1] = now
-            elif spans:
-                start.setdefault(pid, seconds)
-                others[pid] = seconds - start[pid]
-        time.sleep(0.5)
-    busy = sum(last - first for first, last in spans.values())
-    makespan = max(last for _, last in spans.values()) - min(first for first, _ in spans.values())
+    """The same runs in a sweep and by hand, at the same time on a core each, and then the other way round."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    if len(cores) < 2:
+        raise RuntimeError("two cores are needed")
+    swept, bare, codes = [], [], []
+    for turn, (its, other) in enumerate((cores, cores[::-1])):
+        mine = Sweeping(sweep.file, sweep.directory / f"turn{turn}")
+        driver = mine.start(core=its)
+        until(partial(mine.attempts, mine.runs[0].name), driver)
+        begin = time.monotonic()
+        by_hand = ThreadPoolExecutor(1).submit(_one_by_one, mine, other)
+        processes: set[int] = set()
+        end = begin
+        while driver.poll() is None:
+            processes |= {attempt["pid"] for trial in mine.runs for attempt in mine.attempts(trial.name)}
+            if any(Path(f"/proc/{pid}").exists() for pid in processes):
+                end = time.monotonic()
+            time.sleep(0.1)
+        codes.append(driver.returncode)
+        swept.append(end - begin)
+        bare.append(by_hand.result())
     return {
-        "code": driver.returncode,
-        "runs": len(spans),
-        "seconds_per_run": busy / len(spans),
-        "idle_share": (places * makespan - busy) / busy,
-        "other_processes_share": sum(others.values()) / busy,
+        "code": max(codes),
+        "runs": len(sweep.runs),
+        "seconds_swept": swept,
+        "seconds_bare": bare,
+        "overhead": sum(swept) / sum(bare) - 1,
     }
+
+
+def _one_by_one(sweep: Sweeping, core: int) -> float:
+    """Seconds that the runs take by hand."""
+    begin = time.monotonic()
+    for trial in sweep.runs:
+        _by_hand(sweep, trial, core)
+    return time.monotonic() - begin
+
+
+def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirectory:
+    """The finished run of a trial that train.py has made, on one core if that is given."""
+    bare = RunDirectory(sweep.directory / "bare" / trial.name)
+    if not bare.finished:
+        arguments = [sys.executable, "train.py", *trial.arguments, "--run_dir", str(bare.path)]
+        print(shlex.join(arguments[1:]), flush=True)
+        bare.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(bare.path.with_name(f"{trial.name}.log"), "w") as log:
+            subprocess.run(arguments, cwd=ROOT, stdout=log, stderr=log, check=True, preexec_fn=_on(core))
+    return bare
+
+
+def _on(core: int | None) -> Callable[[], None]:
+    return lambda: None if core is None else os.sched_setaffinity(0, {core})
 
 
 def compared(sweep: Sweeping) -> dict[str, Any]:
     """The runs once more, one by one, and how many of them are equal by hash."""
-    equal = []
-    for trial in sweep.runs:
-        bare = sweep.directory / "bare" / trial.name
-        if not RunDirectory(bare).finished:
-            command = [sys.executable, "train.py", *trial.arguments, "--run_dir", str(bare)]
-            print(shlex.join(command[1:]), flush=True)
-            bare.parent.mkdir(parents=True, exist_ok=True)
-            with open(bare.with_name(f"{trial.name}.log"), "w") as log:
-                subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
-        one, other = run_hashes(place(sweep.directory, trial.name).run), run_hashes(RunDirectory(bare))
-        equal.append(one == other)
+    equal = [
+        run_hashes(place(sweep.directory, trial.name).run) == run_hashes(_by_hand(sweep, trial)) for trial in sweep.runs
+    ]
     return {"runs": len(equal), "equal_to_bare_runs": sum(equal)}
 
 
@@ -182,25 +211,6 @@ def _starts(sweep: Sweeping) -> dict[str, Any]:
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-
-
-def _processes_below(root: int) -> Iterator[tuple[int, float]]:
-    """(pid, processor seconds) of a process and all that descend from it, as far as they live."""
-    parents, seconds = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(fields[1])
-            seconds[int(entry.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    for pid in parents:
-        above = pid
-        while above in parents and above != root:
-            above = parents[above]
-        if above == root:
-            yield pid, seconds[pid]
 
 
 MEASURES: dict[str, Callable[[Sweeping], dict[str, Any]]] = {"deaths": deaths, "nodes": nodes, "overhead": overhead}

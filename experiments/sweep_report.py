@@ -42,7 +42,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     out = directory / "report"
     out.mkdir(exist_ok=True)
     tables = score_tables(sweep, done, runs)
-    rows = summary_rows(tables)
+    rows = summary_rows(tables, agent_name(trials(sweep)[0]))
     report.write_rows(out / "summary.csv", rows)
     profile = profile_rows(tables)
     picture = report.write_picture(out, "profile", profile, draw_profile(profile), _CAPTION)
@@ -54,8 +54,11 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     for name in game_sets(sweep):
         several = [runs[trial.name].path for trial in done if trial.games == name]
         if several and len(runs[next(t.name for t in done if t.games == name)].games) > 1:
-            material = read_material(several, [])
-            pages.append(report.write_report(material, out / (name or "games"), name or sweep.name))
+            try:
+                material = read_material(several, [])
+                pages.append(report.write_report(material, out / (name or "games"), name or sweep.name))
+            except ReportError as error:  # such as a grid over what makes no other agent
+                yield f"no page on {name or 'the games'}: {error}"
     if pages:
         links = "".join(f'<li><a href="{page.relative_to(out)}">{page.parent.name}</a></li>' for page in pages)
         sections.append(("Every set of games", f"<ul>{links}</ul>"))
@@ -82,21 +85,22 @@ def agent_name(trial: Trial) -> str:
 
 
 def score_tables(sweep: Sweep, done: Sequence[Trial], runs: dict[str, Run]) -> dict[str, dict[str, np.ndarray]]:
-    """{agent: {set of games: scores [S, T]}}; a seed whose run is not there is a row of NaN."""
+    """{agent: {set of games: scores [S, T]}}; a seed whose run is not there is a row of NaN. What a set is called also
+    names its games: a grid may be over them."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for trial in done:
         run = runs[trial.name]
         scores = dict(zip(run.games, retention.retained(normalised(run), run.frames, run.visits), strict=True))
         sets = found.setdefault(agent_name(trial), {})
-        table = sets.setdefault(trial.games, np.full((len(sweep.seeds), len(scores)), NAN))
+        table = sets.setdefault(f"{trial.games} {sorted(scores)}", np.full((len(sweep.seeds), len(scores)), NAN))
         table[sweep.seeds.index(trial.seed)] = [scores[game] for game in sorted(scores)]
     return found
 
 
-def summary_rows(tables: dict[str, dict[str, np.ndarray]]) -> list[Row]:
-    """agent, seeds, measure, mean, low, high."""
+def summary_rows(tables: dict[str, dict[str, np.ndarray]], first_agent: str) -> list[Row]:
+    """agent, seeds, measure, mean, low, high. Improvement is over `first_agent`, in the sets that it has played."""
     rows: list[Row] = []
-    first = next(iter(tables.values()))
+    first = tables.get(first_agent, {})
     for agent, sets in tables.items():
         every, strata = _pooled(sets)
         totals = np.stack([retention.total_clipped(scores.T) for scores in sets.values()], axis=1)  # [S, sets]

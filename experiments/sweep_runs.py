@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sweeps import Trial
+from tracking.checkpoints import Checkpoints
 from tracking.run_directory import FAILED, FINISHED, STOPPED, RunDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ _LOCK_SECONDS = 600.0  # that a process which was killed, or whose node is gone,
 _SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
 _STEP_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
-_SAME_FRAME = 5  # so many starts without coming any further, whatever has ended them, are enough
+_SAME_FRAME = 5  # so many starts from one checkpoint, whatever has ended them, are enough
 _LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
@@ -57,12 +58,26 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """How often in a row a run that fails by itself is started again, and after how long: the second time after twice
+    as long, and so on."""
+
+    times: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a run of a sweep and what belongs to it lie."""
 
     run: RunDirectory
     log: Path
     attempts: Path
+
+    @property
+    def kept_frames(self) -> int:
+        """Frames of the newest checkpoint, which a start goes on from; 0 without one."""
+        return max(Checkpoints(self.run.checkpoints).available(), default=0)
 
 
 def place(directory: Path, name: str) -> Place:
@@ -72,8 +87,17 @@ def place(directory: Path, name: str) -> Place:
 
 
 def read_attempts(path: Path) -> list[dict[str, Any]]:
-    """Every start of a run, in order: time, host, node (Ray's name of it), pid, frames it went on from. A line that a
-    crash has cut short is left out."""
+    """Every start of a run, in order: time, host, node (Ray's name of it), pid, frames of the checkpoint it went on
+    from. A line that a crash has cut short is left out."""
+    return [line for line in _lines(path) if "pid" in line]
+
+
+def gave_up(path: Path) -> bool:
+    """Whether a driver has reported the run as failed, and nobody has started it since."""
+    return "gave_up" in (_lines(path) or [{}])[-1]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
     found = []
     for line in path.read_text().splitlines() if path.is_file() else []:
         with suppress(ValueError):
@@ -84,11 +108,11 @@ def read_attempts(path: Path) -> list[dict[str, Any]]:
 # -- on a node ------------------------------------------------------------------------------------------------------
 
 
-def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0, node: str = "") -> int:
+def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0) -> int:
     """Run or resume one run to its end in a process that dies with this one; train.py's exit code, or `_LOCKED`.
 
     A run that is finished is left alone. An interruption makes the run save and stop. One that has begun at the same
-    frame too often, after the first `known` starts that were before the driver's time, has failed.
+    checkpoint too often, after the first `known` starts that were before the driver's time, has failed.
     """
     where = place(Path(directory), name)
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -98,7 +122,7 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
         time.sleep(0.2)
     if where.run.finished:
         return FINISHED
-    frames = where.run.frames
+    frames = where.kept_frames
     before = [attempt["frames"] for attempt in read_attempts(where.attempts)[known:]]
     if before[-_SAME_FRAME:] == [frames] * _SAME_FRAME:
         return FAILED
@@ -115,11 +139,12 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
             preexec_fn=_dies_with(os.getpid()),
         )
     try:
-        _note(where.attempts, process.pid, frames, node or _ray_node())
+        _note(where.attempts, {"pid": process.pid, "frames": frames, "node": _ray_node()})
         return _wait(process)
     except KeyboardInterrupt:  # ray.cancel
         process.terminate()
-        process.wait(_SAVE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):  # it is killed then, and its last checkpoint stands
+            process.wait(_SAVE_SECONDS)
         return FINISHED if where.run.finished else STOPPED
     finally:
         if process.poll() is None:
@@ -139,17 +164,11 @@ def _dies_with(parent: int) -> Callable[[], None]:
     return promise
 
 
-def _note(attempts: Path, pid: int, frames: int, node: str) -> None:
-    """Write a start down; a run does not fail for that."""
-    attempt = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-        "node": node,
-        "pid": pid,
-        "frames": frames,
-    }
+def _note(attempts: Path, what: Mapping[str, Any]) -> None:
+    """Write a start down, or that there will be no more; nothing fails for that."""
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "host": socket.gethostname(), **what}
     with suppress(OSError), open(attempts, "a") as file:
-        file.write(json.dumps(attempt) + "\n")
+        file.write(json.dumps(line) + "\n")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
@@ -173,67 +192,99 @@ def run_all(
     trials: Sequence[Trial],
     directory: Path,
     needs: Needs,
-    retries: int,
+    retry: Retry,
     watch: Callable[[Mapping[str, str]], None],
 ) -> dict[str, int]:
     """Run all trials that are not finished; {name: train.py's last exit code}.
 
-    A run that fails by itself is started again, until `retries` times in a row it has not come any further. One that
-    something else has stopped or holds is asked for again, whatever the number. `watch` is called about once a second
-    with {name: "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
+    `directory` is the sweep's, `needs` what every run takes. A run that fails by itself is started again as `retry`
+    says, on another node if there is one; it counts anew where a newer checkpoint was left. One that something
+    else has stopped or holds is asked for again, whatever the number. `watch` is called about once a second with {name:
+    "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
     `experiments.sweep_status.state`). Ctrl-C and SIGTERM have all runs save and stop; their code is STOPPED.
     """
     remote = ray.remote(execute)
     asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": -1}
 
-    def submit(trial: Trial) -> Any:
-        known = starts[trial.name]
-        return remote.options(name=trial.name, **asked).remote(str(directory), trial.name, trial.arguments, known)
+    def submit(trial: Trial, elsewhere_than: str = "") -> Any:
+        known, more = starts[trial.name], _elsewhere(ray, needs, elsewhere_than)
+        options = remote.options(name=trial.name, **asked, **more)
+        return options.remote(str(directory), trial.name, trial.arguments, known)
 
     starts = {trial.name: len(read_attempts(place(directory, trial.name).attempts)) for trial in trials}
     codes = {trial.name: FINISHED for trial in trials if place(directory, trial.name).run.finished}
     under_way = {submit(trial): trial for trial in trials if trial.name not in codes}
-    failures: dict[str, tuple[int, int]] = {}  # how often in a row, and at which frame
+    failures: dict[str, tuple[int, int]] = {}  # how often in a row, and from which checkpoint
+    later: list[tuple[float, Trial]] = []  # failed by themselves; when to try them again
     stopping = False
     with _interrupts() as signals:
-        while under_way:
+        while under_way or later:
             if signals and not stopping:
                 stopping = True
                 for reference in under_way:
                     ray.cancel(reference)
-            ready, _ = ray.wait(list(under_way), timeout=1.0)
+                codes |= {trial.name: STOPPED for _, trial in later}
+                later.clear()
+            for due, trial in [each for each in later if each[0] <= time.monotonic()]:
+                later.remove((due, trial))
+                tried = read_attempts(place(directory, trial.name).attempts)
+                under_way[submit(trial, tried[-1]["node"] if tried else "")] = trial
+            ready: list[Any] = []
+            if under_way:
+                ready, _ = ray.wait(list(under_way), timeout=1.0)
+            else:
+                time.sleep(1.0)
             for reference in ready:
                 trial = under_way.pop(reference)
                 code = _code(ray, reference)
-                if code in (STOPPED, _LOCKED):
-                    again = not stopping
-                elif code != FINISHED:
-                    times, frame = failures.get(trial.name, (0, -1))
-                    now = place(directory, trial.name).run.frames
-                    failures[trial.name] = (times + 1 if now == frame else 1, now)
-                    again = not stopping and failures[trial.name][0] <= retries
-                else:
-                    again = False
-                if again:
+                if code in (STOPPED, _LOCKED) and not stopping:
                     under_way[submit(trial)] = trial
+                    continue
+                codes[trial.name] = STOPPED if code == _LOCKED else code
+                if code in (STOPPED, _LOCKED, FINISHED) or stopping:
+                    continue
+                where = place(directory, trial.name)
+                times, frames = failures.get(trial.name, (0, -1))
+                times = times + 1 if where.kept_frames == frames else 1
+                failures[trial.name] = times, where.kept_frames
+                if times <= retry.times:
+                    del codes[trial.name]
+                    later.append((time.monotonic() + times * retry.seconds, trial))
                 else:
-                    codes[trial.name] = STOPPED if code == _LOCKED else code
+                    _note(where.attempts, {"gave_up": code})
             with suppress(OSError, ValueError):  # a file that another node is replacing; it is looked at again
-                watch(_known(under_way.values(), codes))
+                watch(_known([*under_way.values(), *(trial for _, trial in later)], codes))
     return codes
 
 
-def start_ray(address: str | None) -> Any:
-    """Ray, joined to the cluster at `address` or to a local one of this machine's resources; SweepError without it."""
+def _elsewhere(ray: Any, needs: Needs, node: str) -> dict[str, Any]:
+    """Options that keep a run off a node, if another one has room for it at all."""
+    others = [each for each in ray.nodes() if each["NodeID"] != node]
+    with suppress(SweepError):
+        runs_at_once(needs, others)
+        return {"label_selector": {"ray.io/node-id": f"!in({node})"}} if node else {}
+    return {}
+
+
+def import_ray() -> Any:
+    """The package; SweepError if it is not installed."""
     try:
         import ray
     except ImportError:
         raise SweepError("a sweep needs Ray, which is not installed: make sweep installs it") from None
+    return ray
+
+
+def start_ray(address: str | None) -> Any:
+    """Ray, joined to the cluster at `address` or to a local one of this machine's resources; SweepError without it."""
+    ray = import_ray()
     own: dict[str, Any] = {}
     if not address:
         # Ray's watch over memory sees its workers, which the runs are children of, and would end several for one.
         os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
         own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+        if (cores := len(os.sched_getaffinity(0))) < (os.cpu_count() or 1):  # of which Ray knows nothing
+            own["num_cpus"] = cores
     try:
         ray.init(address=address or "local", **own, **_QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -243,8 +294,8 @@ def start_ray(address: str | None) -> Any:
 
 
 def check_locks(ray: Any, directory: Path) -> None:
-    """SweepError if a node does not see that the sweep's directory is locked by this process: two nodes could then
-    work in one run."""
+    """SweepError if a node cannot run this checkout, or does not see that the sweep's directory is locked by this
+    process: two nodes could then work in one run."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote = ray.remote(_sees_lock)
@@ -253,9 +304,16 @@ def check_locks(ray: Any, directory: Path) -> None:
         if node["Alive"]:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             there = remote.options(num_cpus=0, scheduling_strategy=here)
-            asked[node["NodeManagerHostname"]] = there.remote(str(directory))
-    for host, reference in asked.items():
-        if not ray.get(reference):
+            asked[node["NodeID"]] = node["NodeManagerHostname"], there.remote(str(directory))
+    for host, reference in asked.values():
+        try:
+            sees = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            reason = (str(error).splitlines() or [repr(error)])[-1]
+            raise SweepError(
+                f"{host} cannot run this checkout, which must lie there as it does here: {reason}"
+            ) from None
+        if not sees:
             raise SweepError(
                 f"{host} does not see the lock in {directory}: the directory must lie on storage that all nodes share, "
                 "with locks that hold between nodes"
@@ -266,7 +324,7 @@ def _sees_lock(directory: str) -> bool:
     return RunDirectory(Path(directory)).busy()
 
 
-def places(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
+def runs_at_once(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
     """How many runs the living nodes have room for at a time; SweepError if not for one."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
@@ -278,7 +336,7 @@ def places(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _room(has: float, amount: float) -> int:
-    """How often `amount` is there; a fraction is of one unit."""
+    """How often `amount` is there; a fraction is of one unit: 8 GPUs have 24 times 0.3."""
     return int(has) * int(1 / amount + 1e-9) if amount < 1 else int(has / amount + 1e-9)
 
 

@@ -13,23 +13,25 @@ from rich.table import Table
 
 from configs.plan import Plan, free_disk, plan
 from evaluation.play import clipped_total
-from experiments.sweep_runs import WORKER_BYTES, Needs, Place, place, read_attempts
+from experiments.sweep_runs import WORKER_BYTES, Needs, Place, SweepError, gave_up, place, read_attempts
 from experiments.sweeps import Sweep, Trial
 
 _GIB = 2**30
 _MARGIN = 1.15  # on the estimated memory of a run
+_CUDA_BYTES = 3 * _GIB  # of main memory, for CUDA's libraries and context: assumed, not measured
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a whole sweep needs. `run_seconds`: of a run that is not finished, on average; None if the speed is not
-    known. `note`: what is to be known about that."""
+    """What a whole sweep needs. `disk_bytes_left`: of the runs that have not begun. `run_seconds`: what is left of a
+    run that is not finished, on average; None if the speed is not known. `note`: what is to be known about that."""
 
     runs: int
     finished: int
     frames: int
     needs: Needs
     disk_bytes: int
+    disk_bytes_left: int
     run_seconds: float | None
     note: str = ""
 
@@ -42,13 +44,15 @@ class Speed:
     measure: bool = True
 
 
-def plan_sweep(sweep: Sweep, trials: Sequence[Trial], finished: Sequence[str], speed: Speed) -> SweepPlan:
-    """The plan of all trials; those that are `finished` cost no time any more. The speed is measured for the first
-    configuration and taken for all."""
+def plan_sweep(sweep: Sweep, trials: Sequence[Trial], done: Mapping[str, int], speed: Speed) -> SweepPlan:
+    """The plan of all trials; `done`: {name: frames} of those that have begun, which cost no time any more. The speed
+    is measured for the first configuration and taken for all."""
     configs = {trial.name: trial.config() for trial in trials}
     estimates: dict[str, Plan] = {name: plan(config, measure=False) for name, config in configs.items()}
     memory = max(estimate.memory_bytes for estimate in estimates.values()) * _MARGIN
-    left = [config.frames for name, config in configs.items() if name not in finished]
+    memory += _CUDA_BYTES if sweep.gpus else 0
+    left = [config.frames - done.get(name, 0) for name, config in configs.items()]
+    left = [frames for frames in left if frames > 0]
     rate, note = speed.given, "at the speed given"
     if rate is None and speed.measure and left:
         first = configs[trials[0].name]
@@ -60,32 +64,44 @@ def plan_sweep(sweep: Sweep, trials: Sequence[Trial], finished: Sequence[str], s
             note += ", without the GPU that the runs will have"
     return SweepPlan(
         len(trials),
-        len(finished),
+        len(trials) - len(left),
         sum(config.frames for config in configs.values()),
         Needs(sweep.cpus, sweep.gpus, int(sweep.memory_gib * _GIB if sweep.memory_gib else memory) + WORKER_BYTES),
         sum(estimate.disk_bytes for estimate in estimates.values()),
+        sum(estimate.disk_bytes for name, estimate in estimates.items() if name not in done),
         sum(left) / len(left) / rate if rate and left else None,
         note,
     )
 
 
-def describe(planned: SweepPlan, places: int, directory: Path | None) -> str:
-    """The plan as text; `places`: runs at a time; `directory`: where the sweep will lie, None if that is elsewhere."""
+def describe(planned: SweepPlan, at_once: int, directory: Path | None) -> str:
+    """The plan as text; `at_once`: runs at a time; `directory`: where the sweep will lie, None if that is elsewhere."""
     needs = planned.needs
     lines = [
         f"runs: {planned.runs:,}, of which {planned.finished:,} are finished; {planned.frames:,} frames in all",
         f"each needs {needs.cpus:g} cores, {needs.gpus:g} GPUs and {needs.memory_bytes / _GIB:.1f} GiB of memory: "
-        f"{places} at a time",
+        f"{at_once} at a time",
         f"storage: {planned.disk_bytes / _GIB:,.1f} GiB" + _free(directory),
     ]
-    if planned.run_seconds is not None and places:
+    if planned.run_seconds is not None and at_once:
         left = planned.runs - planned.finished
-        hours, rounds = planned.run_seconds / 3600, math.ceil(left / places)
+        hours, rounds = planned.run_seconds / 3600, math.ceil(left / at_once)
         lines.append(
             f"duration: about {hours * rounds:,.1f} hours, {rounds} runs one after another in every place "
             f"({hours:,.1f} hours a run, {planned.note})"
         )
     return "\n".join(lines)
+
+
+def check_storage(planned: SweepPlan, directory: Path) -> None:
+    """SweepError if the runs that have not begun will not have room there."""
+    existing, free = free_disk(directory)
+    if planned.disk_bytes_left > free:
+        raise SweepError(
+            f"the runs that have not begun need {planned.disk_bytes_left / _GIB:,.1f} GiB of storage and "
+            f"{free / _GIB:,.1f} GiB are free in {existing}: free some, choose another --dir, or have fewer runs or a "
+            "smaller replay.capacity"
+        )
 
 
 def _free(directory: Path | None) -> str:
@@ -126,6 +142,8 @@ def state(where: Place, known: str | None = None) -> str:
         return "running"
     if known is not None:
         return known
+    if gave_up(where.attempts):
+        return "failed"
     status = where.run.read_status()
     if status is None:
         return "waiting"

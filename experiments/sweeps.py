@@ -9,12 +9,14 @@ A sweep's file says what is varied; everything else is in the configuration that
     grid: {consolidation.strength: [100, 400]} # any field: every combination is run
     settings: {frames: 1_000_000}              # any field, in every run
     cpus: 1                                    # processor cores a run computes on
-    gpus: 0                                    # GPUs or a fraction of one that it takes
+    gpus: 0                                    # GPUs, or a fraction of one, that it takes
     memory_gib: null                           # what it may need; null: as train.py estimates it
     retries: 1                                 # how often in a row a run that fails by itself is started again
+    retry_seconds: 30                          # after how long; the second time after twice as long, and so on
     name: figure3b                             # what it is called; without it as its file
 
-Names of runs are made of what is varied, and a run's arguments are a function of the file alone.
+Names of runs are made of what is varied, and a run's arguments are a function of the file alone. What is `auto` in the
+configuration every run decides for itself, by measuring: settings with learner.precision have it the same in all.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from configs.parse import load
 from configs.run import numpy_generator
 from configs.schema import Config
 from envs.games import PAPER_POOL
+from envs.schedule import load_schedule_csv
 from experiments.agents import AGENTS
 
 POOLS = {"paper": PAPER_POOL}
@@ -72,6 +75,7 @@ class Sweep:
     gpus: float = 0.0
     memory_gib: float | None = None
     retries: int = 1
+    retry_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,15 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
         gpus=_number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0),
         memory_gib=None if memory is None else _number(memory, f"{where}: memory_gib", float, 0),
         retries=_number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0),
+        retry_seconds=_number(found.get("retry_seconds", Sweep.retry_seconds), f"{where}: retry_seconds", float, 0),
     )
     for agent in sweep.agents:
         if agent not in AGENTS:
             raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    if sweep.gpus > 1 and sweep.gpus != int(sweep.gpus):
+        raise ConfigError(f"{where}: gpus: above 1 give a whole number, is {sweep.gpus:g}")
+    if sweep.memory_gib == 0:
+        raise ConfigError(f"{where}: memory_gib: must be above 0, or null for train.py's estimate")
     for part, fixed in (("settings", sweep.settings), ("grid", sweep.grid)):
         for key in fixed:
             if key in _OWNED or (key == "stream.games" and sweep.sets):
@@ -157,7 +166,8 @@ def _check_trials(sweep: Sweep, where: str) -> None:
             if names[trial.name] > 1:
                 raise ConfigError("two runs have this name: name every seed, agent and value of the grid once")
             config = trial.config()
-            same = seen.setdefault(repr(config), trial.name)
+            without_gpu = [(key, value) for key, value in trial.point if f"--{key}" in ON_CPU]  # what that overrides
+            same = seen.setdefault(f"{config} {without_gpu}", trial.name)
             if same != trial.name:
                 raise ConfigError(f"would be the same run as {same}")
             if base is None:
@@ -187,6 +197,20 @@ def trials(sweep: Sweep) -> list[Trial]:
             arguments += [f"--{key}", _text(value)]
         found.append(Trial(name, games, agent, seed, point, tuple(arguments)))
     return found
+
+
+def frozen(config: Path) -> str:
+    """The text of a configuration, with the visits of its CSV file spelt out: it depends on no other file."""
+    found = read_mapping(config, "frames: 400_000")
+    stream = found.get("stream")
+    if not isinstance(stream, dict) or not stream.get("visits_csv"):
+        return config.read_text()
+    try:
+        listed = load_schedule_csv(stream.pop("visits_csv")).visits
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{config}: stream.visits_csv: {error}") from None
+    stream["visits"] = [{"game": visit.game, "frames": visit.frames} for visit in listed]
+    return yaml.safe_dump(found, sort_keys=False)
 
 
 def game_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:

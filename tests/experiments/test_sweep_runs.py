@@ -12,12 +12,28 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from experiments.sweep_runs import Needs, SweepError, execute, place, places, read_attempts, read_nodes
-from experiments.sweep_status import Speed, describe, plan_sweep, state, status_table
+import sweep
+from experiments import sweep_runs
+from experiments.sweep_runs import (
+    Needs,
+    SweepError,
+    _elsewhere,
+    _interrupts,
+    check_locks,
+    execute,
+    gave_up,
+    place,
+    read_attempts,
+    read_nodes,
+    runs_at_once,
+)
+from experiments.sweep_status import Speed, check_storage, describe, plan_sweep, state, status_table
 from experiments.sweeps import read_sweep, trials
 from sweep import _own
 from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
@@ -72,7 +88,9 @@ def assert_as_bare(toys: Path, directory: Path, bare: Path) -> None:
         assert_same_run(place(directory, trial.name).run.path, bare / trial.name)
 
 
-def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(toys: Path, bare: Path, tmp_path: Path) -> None:
+def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(
+    toys: Path, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     directory = tmp_path / "sweep"
     names = [trial.name for trial in trials(read_sweep(toys))]
     attempts = place(directory, names[0]).attempts
@@ -82,7 +100,7 @@ def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(toys: Path,
     worker = int(Path(f"/proc/{run}/stat").read_text().rsplit(")", 1)[1].split()[1])
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: len(read_attempts(attempts)) > 1, first)
-    assert not Path(f"/proc/{run}").exists() or place(directory, names[0]).run.busy()
+    assert not Path(f"/proc/{run}").exists()  # the run has died with its worker
     wait_for(lambda: frames(directory, names[0]) > 1500, first)
     first.kill()
     first.wait()
@@ -95,10 +113,17 @@ def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(toys: Path,
     assert_as_bare(toys, directory, bare)
     assert (directory / "report" / "sweep.html").is_file()
     started = [read_attempts(place(directory, name).attempts) for name in names]
-    assert len(started[0]) >= 3 and [each["frames"] for each in started[0]] == sorted(e["frames"] for e in started[0])
+    frames_of = [each["frames"] for each in started[0]]
+    assert len(started[0]) >= 3 and frames_of == sorted(frames_of) and frames_of[0] == 0
+    assert frames_of[1] >= 350 and frames_of[2] >= 1400  # checkpoints, every 350 frames
     code, out, err = finish(start(toys, "--dir", directory))
     assert code == FINISHED and "of which 2 are finished" in out
     assert [read_attempts(place(directory, name).attempts) for name in names] == started  # nothing was run again
+    capsys.readouterr()
+    assert sweep.main(["--status", str(directory)]) == FINISHED
+    told = capsys.readouterr().out
+    assert told.count("finished") == 2 and "100.0%" in told
+    assert sweep.main(["--report", str(directory)]) == FINISHED and "sweep.html" in capsys.readouterr().out
 
 
 def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Path, tmp_path: Path) -> None:
@@ -138,6 +163,7 @@ def test_an_interruption_saves_and_the_rest_is_done_later(toys: Path, bare: Path
 
 def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Path, tmp_path: Path) -> None:
     found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 2, "settings": {"frames": 800}}
+    found["retry_seconds"] = 1
     found["grid"] = {"learner.learning_rate": [0.001, 1e30]}  # which diverges
     file, directory = tmp_path / "bad.yaml", tmp_path / "sweep"
     file.write_text(yaml.safe_dump(found))
@@ -146,6 +172,7 @@ def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Pat
     assert code == FAILED and state(good) == "finished" and state(bad) == "failed"
     assert f"{bad.run.path.name}: failed, see" in err
     assert len(read_attempts(bad.attempts)) == 3 and len(read_attempts(good.attempts)) == 1
+    assert gave_up(bad.attempts) and not gave_up(good.attempts)
 
 
 def test_two_drivers_do_not_work_in_one_directory(toys: Path, tmp_path: Path) -> None:
@@ -192,21 +219,23 @@ NODES = [
         (Needs(2, 0, 2**29), 2 + 1),
     ],
 )
-def test_places_are_counted_on_living_nodes(needs: Needs, expected: int) -> None:
-    assert places(needs, NODES) == expected
+def test_runs_at_once_are_counted_on_living_nodes(needs: Needs, expected: int) -> None:
+    assert runs_at_once(needs, NODES) == expected
 
 
 def test_a_part_of_a_gpu_is_of_one_gpu() -> None:
     nodes = read_nodes("2x64,8,512")
-    assert [places(Needs(1, gpus, 2**30), nodes) for gpus in (0.25, 0.3, 0.6, 1, 2)] == [64, 48, 16, 16, 8]
+    assert [runs_at_once(Needs(1, gpus, 2**30), nodes) for gpus in (0.25, 0.3, 0.6, 1, 2)] == [64, 48, 16, 16, 8]
     with pytest.raises(SweepError, match="write NODESxCORES,GPUS,GIB"):
         read_nodes("8")
 
 
 def test_the_plan_counts_whole_rounds(toys: Path) -> None:
     found = replace(read_sweep(toys), seeds=tuple(range(60)))
-    planned = plan_sweep(found, trials(found), ["ewc_labels-seed0"], Speed(given=4800 / 3600))
-    assert planned.run_seconds == pytest.approx(3600) and planned.frames == 120 * 4800
+    planned = plan_sweep(
+        found, trials(found), {"ewc_labels-seed0": 4800, "ewc_labels-seed1": 2400}, Speed(given=4800 / 3600)
+    )
+    assert planned.run_seconds == pytest.approx(3600 * 118.5 / 119) and planned.frames == 120 * 4800
     told = describe(planned, 100, toys.parent)
     assert "duration: about 2.0 hours, 2 runs one after another in every place (1.0 hours a run" in told
     assert "120, of which 1 are finished" in told and "GiB are free" in told
@@ -224,20 +253,122 @@ def test_a_long_sweep_shows_what_is_under_way(toys: Path, tmp_path: Path) -> Non
     assert states == ["failed", "stopped", "waiting", "16 waiting, 1 finished"] and shares[0] == "25.0%"
 
 
-def test_a_run_that_comes_no_further_is_not_begun_for_ever(toys: Path, tmp_path: Path) -> None:
+def test_a_run_that_comes_no_further_is_not_begun_for_ever(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial = trials(read_sweep(toys))[0]
     where = place(tmp_path, trial.name)
     where.attempts.parent.mkdir(parents=True)
-    where.attempts.write_text(5 * (json.dumps({"frames": 0}) + "\n"))
+    where.attempts.write_text(5 * (json.dumps({"frames": 0, "pid": 1}) + "\n"))
     assert execute(str(tmp_path), trial.name, ("--frames", "0")) == FAILED and not where.log.exists()
     known = 1  # of the starts before the driver's time
-    assert execute(str(tmp_path), trial.name, ("--frames", "0"), known, node="here") == BAD_INPUT
+    monkeypatch.setattr(sweep_runs, "_ray_node", lambda: "here")
+    assert execute(str(tmp_path), trial.name, ("--frames", "0"), known) == BAD_INPUT
 
 
 def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
     with pytest.raises(SweepError) as raised:
-        places(Needs(1, 2, 2**30), NODES)
+        runs_at_once(Needs(1, 2, 2**30), NODES)
     assert "a run needs 1 cores, 2 GPUs, 1.0 GiB, which no node has" in str(raised.value)
+
+
+def test_a_run_that_was_given_up_is_told_as_failed_until_it_is_started_again(tmp_path: Path) -> None:
+    where = place(tmp_path, "killed")
+    where.run.path.mkdir(parents=True)
+    where.run.write_status("running", 100, 400)  # as a kill leaves it
+    lines = [json.dumps({"pid": 1, "frames": 0}), json.dumps({"gave_up": -9}), json.dumps({"pid": 2, "frames": 0})]
+    for count, expected in ((1, "waiting"), (2, "failed"), (3, "waiting")):
+        where.attempts.write_text("\n".join(lines[:count]) + "\n")
+        assert state(where) == expected
+    assert [each["pid"] for each in read_attempts(where.attempts)] == [1, 2]
+
+
+def test_a_start_goes_on_from_the_newest_checkpoint(tmp_path: Path) -> None:
+    where = place(tmp_path, "run")
+    assert where.kept_frames == 0
+    for name in ("000000000350", "000000000700", ".tmp-000000001050"):
+        (where.run.checkpoints / name).mkdir(parents=True)
+    where.run.write_status("running", 1000, 4800)
+    assert where.kept_frames == 700
+
+
+class FakeRay:
+    """Ray whose tasks run where they are asked for, at once."""
+
+    def __init__(self, nodes: list[dict[str, Any]], fails: bool = False) -> None:
+        import ray
+
+        self._nodes, self.fails, self.exceptions = nodes, fails, ray.exceptions
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self._nodes
+
+    def remote(self, function: Callable[..., Any]) -> FakeRay:
+        self.function = function
+        return self
+
+    def options(self, **_: object) -> Any:
+        return SimpleNamespace(remote=self.function)
+
+    def get(self, result: Any) -> Any:
+        if self.fails:
+            raise self.exceptions.RayError("No module named 'experiments'")
+        return result
+
+
+TWO = [{"NodeID": 56 * name, "NodeManagerHostname": "one", **NODES[0]} for name in "ab"]
+
+
+def test_a_node_that_does_not_see_the_lock_or_cannot_run_this_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match="one does not see the lock in"):
+        check_locks(FakeRay(TWO), tmp_path)
+    with pytest.raises(SweepError, match=r"one cannot run this checkout.*No module named"):
+        check_locks(FakeRay(TWO, fails=True), tmp_path)
+    with open(tmp_path / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        check_locks(FakeRay(TWO), tmp_path)
+
+
+def test_a_run_that_failed_goes_to_another_node_if_there_is_one_with_room() -> None:
+    needs, node = Needs(1, 0, 2**30), TWO[0]["NodeID"]
+    assert _elsewhere(FakeRay(TWO), needs, node) == {"label_selector": {"ray.io/node-id": f"!in({node})"}}
+    assert _elsewhere(FakeRay(TWO), needs, "") == _elsewhere(FakeRay(TWO[:1]), needs, node) == {}
+    assert _elsewhere(FakeRay([TWO[0], {**TWO[1], "Alive": False}]), needs, node) == {}
+
+
+def test_without_ray_one_sentence_says_how_to_get_it(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert sweep.main([str(toys), "--dir", str(tmp_path / "new")]) == BAD_INPUT
+    assert "make sweep installs it" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_a_plan_for_other_nodes_needs_no_ray(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep.main([str(toys), "--dry_run", "--nodes", "2x4,0,64", "--speed", "4"]) == FINISHED
+    told = capsys.readouterr().out
+    assert "8 at a time" in told and "duration: about 0.3 hours, 1 runs" in told  # 4,800 frames
+
+
+def test_runs_that_will_not_have_room_on_the_disk_are_refused(toys: Path, tmp_path: Path) -> None:
+    found = read_sweep(toys)
+    planned = plan_sweep(found, trials(found), {}, Speed(measure=False))
+    assert planned.disk_bytes_left == planned.disk_bytes > 0
+    begun = plan_sweep(found, trials(found), {trial.name: 100 for trial in trials(found)}, Speed(measure=False))
+    assert begun.disk_bytes_left == 0
+    check_storage(planned, tmp_path)
+    with pytest.raises(SweepError, match=r"need 4,096.0 GiB of storage and .* are free"):
+        check_storage(replace(planned, disk_bytes_left=2**42), tmp_path)
+
+
+def test_the_first_interruption_asks_and_the_second_is_obeyed_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), _interrupts() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked == [signal.SIGTERM, signal.SIGINT]
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_attempts_are_read_back(tmp_path: Path) -> None:
