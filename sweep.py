@@ -42,6 +42,7 @@ from experiments.sweep_runs import (
 from experiments.sweep_status import (
     Speed,
     SweepPlan,
+    begun,
     check_storage,
     describe,
     plan_sweep,
@@ -129,7 +130,7 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
             write_text(file, as_yaml(replace(own, config=base.name)))
         elif trials(read_sweep(file)) != trials(own):
             raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {directory}")
-        elif base.read_text() != text:
+        elif frozen(base) != text:
             raise SweepError(
                 f"{sweep.config} has changed since the sweep in {directory} began: choose another --dir, or go on with "
                 f"the configuration that it began with, --resume {directory}"
@@ -155,9 +156,7 @@ def _plan(sweep: Sweep, directory: Path, speed: Speed, nodes: str | None, addres
 
 def _planned(sweep: Sweep, directory: Path, speed: Speed) -> SweepPlan:
     runs = trials(sweep)
-    where = {trial.name: place(directory, trial.name).run for trial in runs}
-    done = {name: run.frames for name, run in where.items() if run.config.is_file()}
-    return plan_sweep(sweep, runs, done, speed)
+    return plan_sweep(sweep, runs, {run.name: begun(place(directory, run.name)) for run in runs}, speed)
 
 
 def _describe(planned: SweepPlan, nodes: Sequence[Mapping[str, Any]], directory: Path) -> None:

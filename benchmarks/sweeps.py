@@ -114,9 +114,16 @@ def nodes(sweep: Sweeping) -> dict[str, Any]:
             far = [name for name in under_way if sweep.frames(name) > place(sweep.directory, name).kept_frames > 0]
             return {name: sweep.attempts(name)[0]["node"] for name in far}
 
-        until(lambda: len(set(in_the_middle().values())) == len(both), driver)
-        lost, stopped = next(iter(in_the_middle().items()))
-        on_it = sorted(name for name, node in in_the_middle().items() if node == stopped)
+        seen: dict[str, str] = {}
+
+        def spread() -> bool:
+            seen.clear()
+            seen.update(in_the_middle())
+            return len(set(seen.values())) == len(both)
+
+        until(spread, driver)
+        lost, stopped = next(iter(seen.items()))
+        on_it = sorted(name for name, node in seen.items() if node == stopped)
         cluster.remove_node(next(node for node in both if node.node_id == stopped), allow_graceful=False)
         print(f"node of {lost} stopped at {sweep.frames(lost):,} frames", flush=True)
         code = driver.wait()
@@ -155,7 +162,7 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
         swept.append(end - begin)
         bare.append(by_hand.result())
     return {
-        "code": max(codes),
+        "code": next(filter(None, codes), FINISHED),
         "runs": len(sweep.runs),
         "seconds_swept": swept,
         "seconds_bare": bare,

@@ -103,11 +103,12 @@ def draw(told: list[Records], config: Config, path: Path) -> None:
 
 
 def _draw_scores(axis: Axes, records: Records, look: dict[str, Look]) -> None:
+    styles = dict(zip(dict.fromkeys(hatch for _, hatch in look.values()), ("o-", "s--", "^:"), strict=False))
     for game, (colour, hatch) in look.items():
         rows = [row for row in records.evaluations if row["game"] == game]
         points = sorted((row["frames"] / 1e6, row["human_normalised"]) for row in rows)
         frames, scores = [at for at, _ in points], [score for _, score in points]
-        axis.plot(frames, scores, "s--" if hatch else "o-", color=colour, label=game, markersize=4)
+        axis.plot(frames, scores, styles[hatch], color=colour, label=game, markersize=4)
     axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axis.axhline(1, color="grey", linewidth=0.8, linestyle="--")
 

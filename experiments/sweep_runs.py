@@ -14,6 +14,7 @@ import ctypes
 import json
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -92,9 +93,10 @@ def read_attempts(path: Path) -> list[dict[str, Any]]:
     return [line for line in _lines(path) if "pid" in line]
 
 
-def gave_up(path: Path) -> bool:
-    """Whether a driver has reported the run as failed, and nobody has started it since."""
-    return "gave_up" in (_lines(path) or [{}])[-1]
+def gave_up(where: Place) -> bool:
+    """Whether a driver has reported the run as failed, and nobody has worked on it since."""
+    last, status = (_lines(where.attempts) or [{}])[-1], where.run.read_status()
+    return "gave_up" in last and (status is None or status["updated"] <= last["time"])
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -206,10 +208,9 @@ def run_all(
     remote = ray.remote(execute)
     asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": -1}
 
-    def submit(trial: Trial, elsewhere_than: str = "") -> Any:
-        known, more = starts[trial.name], _elsewhere(ray, needs, elsewhere_than)
+    def submit(trial: Trial, **more: Any) -> Any:
         options = remote.options(name=trial.name, **asked, **more)
-        return options.remote(str(directory), trial.name, trial.arguments, known)
+        return options.remote(str(directory), trial.name, trial.arguments, starts[trial.name])
 
     starts = {trial.name: len(read_attempts(place(directory, trial.name).attempts)) for trial in trials}
     codes = {trial.name: FINISHED for trial in trials if place(directory, trial.name).run.finished}
@@ -227,8 +228,7 @@ def run_all(
                 later.clear()
             for due, trial in [each for each in later if each[0] <= time.monotonic()]:
                 later.remove((due, trial))
-                tried = read_attempts(place(directory, trial.name).attempts)
-                under_way[submit(trial, tried[-1]["node"] if tried else "")] = trial
+                under_way[submit(trial, **_elsewhere(ray, needs, _last_node(directory, trial)))] = trial
             ready: list[Any] = []
             if under_way:
                 ready, _ = ray.wait(list(under_way), timeout=1.0)
@@ -245,8 +245,11 @@ def run_all(
                     continue
                 where = place(directory, trial.name)
                 times, frames = failures.get(trial.name, (0, -1))
-                times = times + 1 if where.kept_frames == frames else 1
-                failures[trial.name] = times, where.kept_frames
+                now = frames
+                with suppress(OSError):
+                    now = where.kept_frames
+                times = times + 1 if now == frames else 1
+                failures[trial.name] = times, now
                 if times <= retry.times:
                     del codes[trial.name]
                     later.append((time.monotonic() + times * retry.seconds, trial))
@@ -257,13 +260,32 @@ def run_all(
     return codes
 
 
+def _last_node(directory: Path, trial: Trial) -> str:
+    """Where the run was last started; empty if that is not known."""
+    with suppress(OSError):
+        for attempt in reversed(read_attempts(place(directory, trial.name).attempts)):
+            return str(attempt["node"])
+    return ""
+
+
 def _elsewhere(ray: Any, needs: Needs, node: str) -> dict[str, Any]:
-    """Options that keep a run off a node, if another one has room for it at all."""
-    others = [each for each in ray.nodes() if each["NodeID"] != node]
-    with suppress(SweepError):
-        runs_at_once(needs, others)
-        return {"label_selector": {"ray.io/node-id": f"!in({node})"}} if node else {}
-    return {}
+    """Options that send a run to another node than this one, if any has room for it at all; wherever there is room,
+    should that one die."""
+    others = []
+    with suppress(ray.exceptions.RayError):
+        others = [each for each in ray.nodes() if node and each["NodeID"] != node and _has_room(needs, each)]
+    if not others:
+        return {}
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(random.choice(others)["NodeID"], soft=True)}
+
+
+def _has_room(needs: Needs, node: Mapping[str, Any]) -> bool:
+    try:
+        return runs_at_once(needs, [node]) > 0
+    except SweepError:
+        return False
 
 
 def import_ray() -> Any:
@@ -299,13 +321,13 @@ def check_locks(ray: Any, directory: Path) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote = ray.remote(_sees_lock)
-    asked = {}
+    asked = []
     for node in ray.nodes():
         if node["Alive"]:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             there = remote.options(num_cpus=0, scheduling_strategy=here)
-            asked[node["NodeID"]] = node["NodeManagerHostname"], there.remote(str(directory))
-    for host, reference in asked.values():
+            asked.append((node["NodeManagerHostname"], there.remote(str(directory))))
+    for host, reference in asked:
         try:
             sees = ray.get(reference)
         except ray.exceptions.RayError as error:

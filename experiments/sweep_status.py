@@ -23,7 +23,7 @@ _CUDA_BYTES = 3 * _GIB  # of main memory, for CUDA's libraries and context: assu
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a whole sweep needs. `disk_bytes_left`: of the runs that have not begun. `run_seconds`: what is left of a
+    """What a whole sweep needs. `disk_bytes_left`: of what is not there yet. `run_seconds`: what is left of a
     run that is not finished, on average; None if the speed is not known. `note`: what is to be known about that."""
 
     runs: int
@@ -37,6 +37,21 @@ class SweepPlan:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """How far a run has come: frames of the checkpoint it would go on from, and bytes it has on the disk."""
+
+    frames: int = 0
+    bytes: int = 0
+    finished: bool = False
+
+
+def begun(where: Place) -> Begun:
+    """Of a run, as its directory tells."""
+    files = [path.stat() for path in where.run.path.rglob("*") if path.is_file()]
+    return Begun(where.kept_frames, sum({each.st_ino: each.st_size for each in files}.values()), where.run.finished)
+
+
+@dataclass(frozen=True)
 class Speed:
     """Frames per second of a run, if they are given; else whether they are to be measured."""
 
@@ -44,15 +59,15 @@ class Speed:
     measure: bool = True
 
 
-def plan_sweep(sweep: Sweep, trials: Sequence[Trial], done: Mapping[str, int], speed: Speed) -> SweepPlan:
-    """The plan of all trials; `done`: {name: frames} of those that have begun, which cost no time any more. The speed
-    is measured for the first configuration and taken for all."""
+def plan_sweep(sweep: Sweep, trials: Sequence[Trial], begun: Mapping[str, Begun], speed: Speed) -> SweepPlan:
+    """The plan of all trials; `begun`: how far those are that have begun. The speed is measured for the first
+    configuration and taken for all."""
     configs = {trial.name: trial.config() for trial in trials}
     estimates: dict[str, Plan] = {name: plan(config, measure=False) for name, config in configs.items()}
     memory = max(estimate.memory_bytes for estimate in estimates.values()) * _MARGIN
     memory += _CUDA_BYTES if sweep.gpus else 0
-    left = [config.frames - done.get(name, 0) for name, config in configs.items()]
-    left = [frames for frames in left if frames > 0]
+    at = {name: begun.get(name, Begun()) for name in configs}
+    left = [config.frames - at[name].frames for name, config in configs.items() if not at[name].finished]
     rate, note = speed.given, "at the speed given"
     if rate is None and speed.measure and left:
         first = configs[trials[0].name]
@@ -68,7 +83,7 @@ def plan_sweep(sweep: Sweep, trials: Sequence[Trial], done: Mapping[str, int], s
         sum(config.frames for config in configs.values()),
         Needs(sweep.cpus, sweep.gpus, int(sweep.memory_gib * _GIB if sweep.memory_gib else memory) + WORKER_BYTES),
         sum(estimate.disk_bytes for estimate in estimates.values()),
-        sum(estimate.disk_bytes for name, estimate in estimates.items() if name not in done),
+        sum(max(0, e.disk_bytes - at[name].bytes) for name, e in estimates.items() if not at[name].finished),
         sum(left) / len(left) / rate if rate and left else None,
         note,
     )
@@ -94,11 +109,11 @@ def describe(planned: SweepPlan, at_once: int, directory: Path | None) -> str:
 
 
 def check_storage(planned: SweepPlan, directory: Path) -> None:
-    """SweepError if the runs that have not begun will not have room there."""
+    """SweepError if what is still to be run will not have room there."""
     existing, free = free_disk(directory)
     if planned.disk_bytes_left > free:
         raise SweepError(
-            f"the runs that have not begun need {planned.disk_bytes_left / _GIB:,.1f} GiB of storage and "
+            f"what is still to be run needs {planned.disk_bytes_left / _GIB:,.1f} GiB of storage and "
             f"{free / _GIB:,.1f} GiB are free in {existing}: free some, choose another --dir, or have fewer runs or a "
             "smaller replay.capacity"
         )
@@ -142,7 +157,7 @@ def state(where: Place, known: str | None = None) -> str:
         return "running"
     if known is not None:
         return known
-    if gave_up(where.attempts):
+    if gave_up(where):
         return "failed"
     status = where.run.read_status()
     if status is None:

@@ -149,6 +149,10 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
         raise ConfigError(f"{where}: memory_gib: must be above 0, or null for train.py's estimate")
     for part, fixed in (("settings", sweep.settings), ("grid", sweep.grid)):
         for key in fixed:
+            if key == "stream.visits_csv":
+                raise ConfigError(
+                    f"{where}: {part}.{key}: name it in the configuration, which is copied with its visits"
+                )
             if key in _OWNED or (key == "stream.games" and sweep.sets):
                 raise ConfigError(f"{where}: {part}.{key}: the sweep itself decides this (see seeds, cpus, sets)")
     _check_trials(sweep, where)

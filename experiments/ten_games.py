@@ -4,11 +4,11 @@
 
 The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
 its own for as many frames as the stream has of it: as in `benchmarks.learning` where that preset has as many and
-differs in nothing but the network's width, else by a plain DQN with the stream's own configuration. What is finished is
-skipped, what was stopped is resumed. The small files of every run are kept in benchmarks/ten_games/NAME/AGENT-SEED,
-NAME being that of the configuration; the report on all that are finished is written to benchmarks/ten_games/NAME/report
-(see `experiments.report`). More arguments are train.py's and go to every run (then with --runs and --results elsewhere:
-what is there with other settings is refused).
+differs in nothing but the network (the stream's may be twice as wide, of which each game has half), else by a plain DQN
+with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
+run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are
+finished is written to benchmarks/ten_games/NAME/report (see `experiments.report`). More arguments are train.py's and go
+to every run (then with --runs and --results elsewhere: what is there with other settings is refused).
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
             frames[visit.game] += visit.frames
         for game, count in frames.items():
             if set(frames.values()) == {alone.frames} and _alike(loaded, alone):
-                jobs.append(single_game(game, seed, runs / "learning", SINGLE))
+                kept = SINGLE if results == RESULTS else results / "single_game"
+                jobs.append(single_game(game, seed, runs / "learning", kept))
                 continue
             given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
             given += ["--stream.games", f"[{game}]", "--stream.order", "uniform", "--stream.visit_frames", str(count)]
@@ -114,10 +115,15 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
 
 
 def _alike(one: Config, other: Config) -> bool:
-    """Whether both learn a game in the same way: the network's width, of which each task may have a share, apart."""
-    learners = (replace(each.learner, network="small", gated=0.0, rehearsal=0.0) for each in (one, other))
+    """Whether both learn and evaluate a game in the same way. A wide network of which a game has half is as a small
+    one."""
+    learners, evaluations = set(), set()
+    for each in (one, other):
+        half = each.learner.network == "wide" and each.learner.gated == 0.5
+        learners.add(replace(each.learner, network="small", gated=0.0) if half else each.learner)
+        evaluations.add(replace(each.evaluation, period=0))
     parts = ("emulators", "exploration", "replay")
-    return len(set(learners)) == 1 and all(getattr(one, part) == getattr(other, part) for part in parts)
+    return len(learners) == len(evaluations) == 1 and all(getattr(one, p) == getattr(other, p) for p in parts)
 
 
 def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Path) -> Job:

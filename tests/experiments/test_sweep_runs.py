@@ -33,7 +33,7 @@ from experiments.sweep_runs import (
     read_nodes,
     runs_at_once,
 )
-from experiments.sweep_status import Speed, check_storage, describe, plan_sweep, state, status_table
+from experiments.sweep_status import Begun, Speed, check_storage, describe, plan_sweep, state, status_table
 from experiments.sweeps import read_sweep, trials
 from sweep import _own
 from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
@@ -172,7 +172,7 @@ def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Pat
     assert code == FAILED and state(good) == "finished" and state(bad) == "failed"
     assert f"{bad.run.path.name}: failed, see" in err
     assert len(read_attempts(bad.attempts)) == 3 and len(read_attempts(good.attempts)) == 1
-    assert gave_up(bad.attempts) and not gave_up(good.attempts)
+    assert gave_up(bad) and not gave_up(good)
 
 
 def test_two_drivers_do_not_work_in_one_directory(toys: Path, tmp_path: Path) -> None:
@@ -233,7 +233,10 @@ def test_a_part_of_a_gpu_is_of_one_gpu() -> None:
 def test_the_plan_counts_whole_rounds(toys: Path) -> None:
     found = replace(read_sweep(toys), seeds=tuple(range(60)))
     planned = plan_sweep(
-        found, trials(found), {"ewc_labels-seed0": 4800, "ewc_labels-seed1": 2400}, Speed(given=4800 / 3600)
+        found,
+        trials(found),
+        {"ewc_labels-seed0": Begun(4800, finished=True), "ewc_labels-seed1": Begun(2400)},
+        Speed(given=4800 / 3600),
     )
     assert planned.run_seconds == pytest.approx(3600 * 118.5 / 119) and planned.frames == 120 * 4800
     told = describe(planned, 100, toys.parent)
@@ -276,11 +279,16 @@ def test_a_run_that_was_given_up_is_told_as_failed_until_it_is_started_again(tmp
     where = place(tmp_path, "killed")
     where.run.path.mkdir(parents=True)
     where.run.write_status("running", 100, 400)  # as a kill leaves it
-    lines = [json.dumps({"pid": 1, "frames": 0}), json.dumps({"gave_up": -9}), json.dumps({"pid": 2, "frames": 0})]
+    later = {"time": "9999-01-01T00:00:00+00:00"}
+    starts = [{"pid": 1, "frames": 0, **later}, {"pid": 2, "frames": 0, **later}]
+    lines = [json.dumps(line) for line in (starts[0], {"gave_up": -9, **later}, starts[1])]
     for count, expected in ((1, "waiting"), (2, "failed"), (3, "waiting")):
         where.attempts.write_text("\n".join(lines[:count]) + "\n")
         assert state(where) == expected
     assert [each["pid"] for each in read_attempts(where.attempts)] == [1, 2]
+    where.attempts.write_text(json.dumps({"gave_up": -9, "time": "2000-01-01T00:00:00+00:00"}) + "\n")
+    where.run.write_status("stopped", 200, 400)  # after that somebody has resumed it by hand
+    assert state(where) == "stopped"
 
 
 def test_a_start_goes_on_from_the_newest_checkpoint(tmp_path: Path) -> None:
@@ -295,10 +303,11 @@ def test_a_start_goes_on_from_the_newest_checkpoint(tmp_path: Path) -> None:
 class FakeRay:
     """Ray whose tasks run where they are asked for, at once."""
 
-    def __init__(self, nodes: list[dict[str, Any]], fails: bool = False) -> None:
+    def __init__(self, nodes: list[dict[str, Any]], fails: bool = False, blind: int | None = None) -> None:
         import ray
 
         self._nodes, self.fails, self.exceptions = nodes, fails, ray.exceptions
+        self.blind, self.asked = blind, 0  # which of those asked sees no lock
 
     def nodes(self) -> list[dict[str, Any]]:
         return self._nodes
@@ -313,7 +322,8 @@ class FakeRay:
     def get(self, result: Any) -> Any:
         if self.fails:
             raise self.exceptions.RayError("No module named 'experiments'")
-        return result
+        self.asked += 1
+        return result and self.asked - 1 != self.blind
 
 
 TWO = [{"NodeID": 56 * name, "NodeManagerHostname": "one", **NODES[0]} for name in "ab"]
@@ -327,11 +337,14 @@ def test_a_node_that_does_not_see_the_lock_or_cannot_run_this_is_named(tmp_path:
     with open(tmp_path / "lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         check_locks(FakeRay(TWO), tmp_path)
+        with pytest.raises(SweepError, match="one does not see the lock in"):  # nodes of one name
+            check_locks(FakeRay(TWO, blind=0), tmp_path)
 
 
 def test_a_run_that_failed_goes_to_another_node_if_there_is_one_with_room() -> None:
     needs, node = Needs(1, 0, 2**30), TWO[0]["NodeID"]
-    assert _elsewhere(FakeRay(TWO), needs, node) == {"label_selector": {"ray.io/node-id": f"!in({node})"}}
+    chosen = _elsewhere(FakeRay(TWO), needs, node)["scheduling_strategy"]
+    assert (chosen.node_id, chosen.soft) == (TWO[1]["NodeID"], True)
     assert _elsewhere(FakeRay(TWO), needs, "") == _elsewhere(FakeRay(TWO[:1]), needs, node) == {}
     assert _elsewhere(FakeRay([TWO[0], {**TWO[1], "Alive": False}]), needs, node) == {}
 
@@ -354,10 +367,10 @@ def test_runs_that_will_not_have_room_on_the_disk_are_refused(toys: Path, tmp_pa
     found = read_sweep(toys)
     planned = plan_sweep(found, trials(found), {}, Speed(measure=False))
     assert planned.disk_bytes_left == planned.disk_bytes > 0
-    begun = plan_sweep(found, trials(found), {trial.name: 100 for trial in trials(found)}, Speed(measure=False))
-    assert begun.disk_bytes_left == 0
+    there = {trial.name: Begun(100, bytes=10**12) for trial in trials(found)}
+    assert plan_sweep(found, trials(found), there, Speed(measure=False)).disk_bytes_left == 0
     check_storage(planned, tmp_path)
-    with pytest.raises(SweepError, match=r"need 4,096.0 GiB of storage and .* are free"):
+    with pytest.raises(SweepError, match=r"needs 4,096.0 GiB of storage and .* are free"):
         check_storage(replace(planned, disk_bytes_left=2**42), tmp_path)
 
 

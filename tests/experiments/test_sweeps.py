@@ -12,7 +12,7 @@ import yaml
 from configs.checks import ConfigError
 from configs.parse import load
 from envs.games import PAPER_POOL
-from experiments.sweeps import DrawnSets, Sweep, as_yaml, game_sets, read_sweep, to_sweep, trials
+from experiments.sweeps import DrawnSets, Sweep, as_yaml, frozen, game_sets, read_sweep, to_sweep, trials
 
 WHOLE = {
     "config": "configs/ten_games.yaml",
@@ -88,6 +88,15 @@ def test_a_configuration_beside_the_sweeps_file_comes_first(tmp_path: Path) -> N
     assert read_sweep(tmp_path / "mine.yaml").config == str(tmp_path / "here.yaml")
 
 
+def test_a_frozen_configuration_is_the_same_and_needs_no_other_file(tmp_path: Path) -> None:
+    listed, plain = Path("configs/paper_schedule.yaml"), Path("configs/ten_games.yaml")
+    (tmp_path / "copy.yaml").write_text(frozen(listed))
+    assert "csv" not in (tmp_path / "copy.yaml").read_text()
+    assert load(tmp_path / "copy.yaml") == load(listed) and len(load(listed).stream.visits) == 93
+    assert frozen(tmp_path / "copy.yaml") == (tmp_path / "copy.yaml").read_text()
+    assert frozen(plain) == plain.read_text()
+
+
 def test_names_are_those_of_files_and_differ() -> None:
     values = [[{"game": "krull", "frames": n}, {"game": "pong", "frames": 80_000 + n}] * 4 for n in (80_000, 160_000)]
     changes = {"sets": None, "grid": {"stream.visits": values}, "seeds": 1, "agents": ["ewc_inferred"]}
@@ -133,6 +142,10 @@ MISTAKES = [
     ({"settings": {"device": "cuda"}}, "device cuda needs gpus, a number or a fraction above 0"),
     ({"gpus": "one"}, "gpus: must be a number of at least 0, is 'one'"),
     ({"retries": 1.5}, "retries: must be a number of at least 0, is 1.5"),
+    ({"retry_seconds": -1}, "retry_seconds: must be a number of at least 0, is -1"),
+    ({"gpus": 1.5, "settings": {"device": "cuda"}}, "gpus: above 1 give a whole number, is 1.5"),
+    ({"memory_gib": 0}, "memory_gib: must be above 0"),
+    ({"settings": {"stream.visits_csv": "mine.csv"}}, "settings.stream.visits_csv: name it in the configuration"),
 ]
 
 

@@ -156,7 +156,8 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
     for part in ("exploration", "replay", "emulators"):
         assert getattr(stream, part) == getattr(alone, part)
     assert replace(stream.learner, network="small", gated=0.0) == alone.learner  # as many units for every game
-    for other in (["--learner.learning_rate", "1e-4"], ["--replay.capacity", "50000"]):  # what learns differently
+    for text in ("learner.learning_rate 1e-4", "replay.capacity 50000", "learner.network nature", "learner.gated 0.9"):
+        other = f"--{text}".split()  # what learns differently
         jobs = single_jobs(Path("configs/three_games.yaml"), 1, tmp_path, tmp_path, other)
         assert [job.name for job in jobs] == [f"single_{game}-0" for game in ("road_runner", "boxing", "krull")]
 
