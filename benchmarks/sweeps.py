@@ -65,8 +65,8 @@ class Sweeping:
         """A driver of its own process, on one core if that is given."""
         what = ["--resume", str(self.directory)] if (self.directory / "sweep.yaml").is_file() else [str(self.file)]
         own = [] if what[0] == "--resume" else ["--dir", str(self.directory)]
-        command = [sys.executable, "sweep.py", *what, *own, "--unmeasured", *more]
-        return subprocess.Popen(command, cwd=ROOT, preexec_fn=_on(core))
+        call = [sys.executable, "sweep.py", *what, *own, "--unmeasured", *more]
+        return subprocess.Popen(call, cwd=ROOT, preexec_fn=_on(core))
 
     def frames(self, name: str) -> int:
         """How far a run has come."""
@@ -107,23 +107,19 @@ def nodes(sweep: Sweeping) -> dict[str, Any]:
     try:
         both = [cluster.add_node(num_cpus=max(1, cores // 2)) for _ in range(2)]
         driver = sweep.start("--address", cluster.address)
-
-        def in_the_middle() -> dict[str, str]:
-            """{run: node} of those under way that have a checkpoint to go on from."""
-            under_way = [t.name for t in sweep.runs if place(sweep.directory, t.name).run.busy()]
-            far = [name for name in under_way if sweep.frames(name) > place(sweep.directory, name).kept_frames > 0]
-            return {name: sweep.attempts(name)[0]["node"] for name in far}
-
-        seen: dict[str, str] = {}
+        under_way: dict[str, str] = {}  # {run: node} of those that have a checkpoint to go on from
 
         def spread() -> bool:
-            seen.clear()
-            seen.update(in_the_middle())
-            return len(set(seen.values())) == len(both)
+            under_way.clear()
+            for trial in sweep.runs:
+                where = place(sweep.directory, trial.name)
+                if where.run.busy() and where.run.frames > where.kept_frames > 0:
+                    under_way[trial.name] = read_attempts(where.attempts)[0]["node"]
+            return len(set(under_way.values())) == len(both)
 
         until(spread, driver)
-        lost, stopped = next(iter(seen.items()))
-        on_it = sorted(name for name, node in seen.items() if node == stopped)
+        lost, stopped = next(iter(under_way.items()))
+        on_it = sorted(name for name, node in under_way.items() if node == stopped)
         cluster.remove_node(next(node for node in both if node.node_id == stopped), allow_graceful=False)
         print(f"node of {lost} stopped at {sweep.frames(lost):,} frames", flush=True)
         code = driver.wait()

@@ -61,9 +61,10 @@ def _newest(run: Path) -> Path:
     checkpoints = run / "checkpoints"
     kept = [checkpoints / f"{frames:012d}" for frames in Checkpoints(checkpoints).available()]
     snapshots = sorted((run / "snapshots").glob("[0-9]*.pt"), reverse=True)
-    for path in itertools.chain((path for path in reversed(kept) if not _damage(path)), snapshots):
-        return path
-    raise ValueError(f"{run} holds neither checkpoints nor snapshots")
+    found = next(itertools.chain((path for path in reversed(kept) if not _damage(path)), snapshots), None)
+    if found is None:
+        raise ValueError(f"{run} holds neither checkpoints nor snapshots")
+    return found
 
 
 def _damage(checkpoint: Path) -> DamageError | None:

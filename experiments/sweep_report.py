@@ -35,14 +35,15 @@ NAN = float("nan")
 
 def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     """Write the report on the runs that are finished; yields lines for the console. ReportError if there is none."""
-    done = [trial for trial in trials(sweep) if place(directory, trial.name).run.finished]
+    every = trials(sweep)
+    done = [trial for trial in every if place(directory, trial.name).run.finished]
     if not done:
         raise ReportError(f"no run in {directory} is finished yet")
     runs = {trial.name: read_run(place(directory, trial.name).run.path) for trial in done}
     out = directory / "report"
     out.mkdir(exist_ok=True)
     tables = score_tables(sweep, done, runs)
-    rows = summary_rows(tables, agent_name(trials(sweep)[0]))
+    rows = summary_rows(tables, agent_name(every[0]))
     report.write_rows(out / "summary.csv", rows)
     profile = profile_rows(tables)
     picture = report.write_picture(out, "profile", profile, draw_profile(profile), _CAPTION)
@@ -63,7 +64,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
         links = "".join(f'<li><a href="{page.relative_to(out)}">{page.parent.name}</a></li>' for page in pages)
         sections.append(("Every set of games", f"<ul>{links}</ul>"))
     page = out / "sweep.html"
-    write_text(page, html.page(f"{sweep.name}: {len(done)} of {len(trials(sweep))} runs", sections))
+    write_text(page, html.page(f"{sweep.name}: {len(done)} of {len(every)} runs", sections))
     for row in rows:
         if row["measure"] in ("total", "iqm"):
             yield f"{row['agent']}: {MEASURES[row['measure']]} {html.with_interval(row)}"

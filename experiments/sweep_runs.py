@@ -273,19 +273,12 @@ def _elsewhere(ray: Any, needs: Needs, node: str) -> dict[str, Any]:
     should that one die."""
     others = []
     with suppress(ray.exceptions.RayError):
-        others = [each for each in ray.nodes() if node and each["NodeID"] != node and _has_room(needs, each)]
+        others = [each for each in ray.nodes() if node and each["NodeID"] != node and _on_node(needs, each)]
     if not others:
         return {}
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(random.choice(others)["NodeID"], soft=True)}
-
-
-def _has_room(needs: Needs, node: Mapping[str, Any]) -> bool:
-    try:
-        return runs_at_once(needs, [node]) > 0
-    except SweepError:
-        return False
 
 
 def import_ray() -> Any:
@@ -348,13 +341,22 @@ def _sees_lock(directory: str) -> bool:
 
 def runs_at_once(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
     """How many runs the living nodes have room for at a time; SweepError if not for one."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    asked = {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
-    count = sum(min(_room(has.get(name, 0), amount) for name, amount in asked.items() if amount) for has in alive)
+    count = sum(_on_node(needs, node) for node in nodes)
     if not count:
-        offered = "; ".join(described(has) for has in alive) or "none"
-        raise SweepError(f"a run needs {described(asked)}, which no node has (nodes: {offered})")
+        offered = "; ".join(described(node["Resources"]) for node in nodes if node["Alive"]) or "none"
+        raise SweepError(f"a run needs {described(_asked(needs))}, which no node has (nodes: {offered})")
     return count
+
+
+def _on_node(needs: Needs, node: Mapping[str, Any]) -> int:
+    """How many runs a node has room for at a time; none on a dead one."""
+    asked = [(node["Resources"].get(name, 0), amount) for name, amount in _asked(needs).items() if amount]
+    return min(_room(has, amount) for has, amount in asked) if node["Alive"] else 0
+
+
+def _asked(needs: Needs) -> dict[str, float]:
+    """By Ray's names."""
+    return {"CPU": needs.cpus, "GPU": needs.gpus, "memory": needs.memory_bytes}
 
 
 def _room(has: float, amount: float) -> int:

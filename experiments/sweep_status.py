@@ -38,7 +38,8 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class Begun:
-    """How far a run has come: frames of the checkpoint it would go on from, and bytes it has on the disk."""
+    """How far a run has come: frames of the checkpoint it would go on from and bytes on the disk, 0 where nothing is
+    left to do."""
 
     frames: int = 0
     bytes: int = 0
@@ -47,8 +48,10 @@ class Begun:
 
 def begun(where: Place) -> Begun:
     """Of a run, as its directory tells."""
+    if where.run.finished:
+        return Begun(finished=True)
     files = [path.stat() for path in where.run.path.rglob("*") if path.is_file()]
-    return Begun(where.kept_frames, sum({each.st_ino: each.st_size for each in files}.values()), where.run.finished)
+    return Begun(where.kept_frames, sum({each.st_ino: each.st_size for each in files}.values()))
 
 
 @dataclass(frozen=True)
