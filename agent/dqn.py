@@ -147,7 +147,7 @@ class QLearner:
     def _update(
         self, states: Tensor, action: Tensor, reward: Tensor, discount: Tensor, task: int, consolidation: Consolidates
     ) -> Tensor:
-        """`learn` on states [2 N, S, H, W], now and following; float32 [5], in the order of _METRICS."""
+        """`learn` on states now and following, 2 N of them, prepared or not; float32 [5], in the order of _METRICS."""
         count = len(action)
         self._online.convert(task, always=self._recorder is not None)
         values, seen = self._online.forward(states, task)
@@ -168,15 +168,16 @@ class QLearner:
         return torch.stack([huber(error).mean(), chosen.mean(), values.max(), error.abs().mean(), norm])
 
     def _together(self, now: Tensor, following: Tensor) -> Tensor:
-        """Both, one after the other; on a processor already converted, and always in the same memory, since what is
-        new to a process is slow."""
+        """Both, one after the other; on a processor already prepared for the passes, and always in the same memory,
+        since what is new to a process is slow."""
         if self.device.type != "cpu":
             return torch.cat([now, following])
-        shape = 2 * len(now), *now.shape[1:]
+        states = [self._online.prepared(each) for each in (now, following)]
+        shape = 2 * len(now), *states[0].shape[1:]
         if self._states is None or self._states.shape != shape:
-            self._states = torch.empty(shape, dtype=self.network.compute_dtype)
-        self._states[: len(now)] = now
-        self._states[len(now) :] = following
+            self._states = torch.empty(shape, dtype=states[0].dtype)
+        for part, each in zip(self._states.split(len(now)), states, strict=True):
+            part.copy_(each)
         return self._states
 
     def _tell_changed(self, task: int) -> None:

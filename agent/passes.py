@@ -4,13 +4,16 @@
 parameters are converted once and used by every pass until they change, states and successors go through the online
 network together, feature maps lie in the layout that convolutions like, and no graph is built. That layout is channels
 last, but for the pixels and the first convolution, which are fastest as they are; only the backward pass of the first
-convolution prefers channels last in float32 (measured in both number types, all networks).
+convolution prefers channels last in float32 (measured in both number types, all networks). In float32 on a CPU,
+convolutions whose stride is their kernel's side are products with patches (see `agent.patches`).
 
-Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer.
+Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer,
+P patches of a map with K values each.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,13 +22,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from agent.networks import PIXEL_MAX, QNetwork
+from agent.patches import joined, patches
 
+_AT_ONCE = 8  # observations whose patches are multiplied at a time: they and their products stay in the cache
 _CONVOLUTION = ([0, 0], [1, 1], False, [0, 0], 1)  # no padding, no dilation, not transposed, one group
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What a backward pass needs: every layer's input, and the linear layers' products before the gain."""
+    """What a backward pass needs: every layer's input, patches [N, P, K] where it computes with them, and the linear
+    layers' products before the gain."""
 
     inputs: list[Tensor]
     products: list[Tensor]
@@ -57,6 +63,9 @@ class Passes:
     def __init__(self, network: QNetwork) -> None:
         self.network = network
         self._gates = _Gates(network) if network.gated else None
+        sides = [weight.shape[-1] for weight in network.weights]
+        plain = network.compute_dtype == torch.float32 and network.weights[0].device.type == "cpu"
+        self._patched = {layer for layer, s in enumerate(network.strides) if plain and sides[layer] == s}
         self._made: tuple[int | None, int] | None = None  # of which task, and of which versions of the parameters
         self._linear: list[int] = []  # of which versions the copies of the linear layers' weights are
         self._parameters: dict[int | None, list[Tensor]] = {}  # that the copies for a task are made from
@@ -64,23 +73,37 @@ class Passes:
         self._biases: list[Tensor] = []  # likewise
         self._gains: list[Tensor] = []
 
+    def prepared(self, observation: Tensor) -> Tensor:
+        """Pixels uint8 [N, S, H, W] as the first layer takes them."""
+        if 0 in self._patched:
+            return patches(observation, self.network.strides[0])
+        return observation.to(self.network.compute_dtype)
+
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
-        """Pixels [N, S, H, W] of 0 to 255 in any type, task (None: one never met) -> values float32 [N, A], and what
-        `backward` needs."""
+        """Pixels of 0 to 255 [N, S, H, W] in any type, or `prepared` ones, and task (None: one never met) -> values
+        float32 [N, A], and what `backward` needs."""
         self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
-        x = observation.to(self.network.compute_dtype)
+        x = self.prepared(observation) if observation.dim() == 4 else observation
         seen = Activations([], [])
         for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
-            x = x.flatten(1) if layer >= len(strides) else x
-            x = x.to(weight.dtype)
+            if layer >= len(strides):
+                x = x.flatten(1)
+            elif layer in self._patched and layer > 0:
+                x = patches(x, strides[layer])
+            x = x if layer in self._patched else x.to(weight.dtype)
             seen.inputs.append(x)
-            if layer < len(strides):
-                x = functional.conv2d(x, weight, bias, stride=strides[layer])
-            else:
+            if layer >= len(strides):
                 seen.products.append(functional.linear(x, weight, bias))
                 x = seen.products[-1] * self._gains[layer]
+            elif layer in self._patched:
+                side, product = math.isqrt(x.shape[1]), weight.new_empty(*x.shape[:2], len(weight))
+                for part, result in zip(x.split(_AT_ONCE), product.split(_AT_ONCE), strict=True):
+                    torch.addmm(bias, part.flatten(0, 1).to(weight.dtype), _rows(weight).T, out=result.flatten(0, 1))
+                x = product.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+            else:
+                x = functional.conv2d(x, weight, bias, stride=strides[layer])
             if layer < last:
                 x = x.relu_()
             if layer == 0:
@@ -107,18 +130,7 @@ class Passes:
                 found.weights.append(x.T @ before)
                 x = x @ weight
                 continue
-            side = (before.shape[-1] - weight.shape[-1]) // strides[layer] + 1
-            x = x.reshape(len(x), len(weight), side, side)
-            if layer > 0:
-                x = x.contiguous(memory_format=torch.channels_last)
-            elif before.dtype == torch.float32:
-                before, weight = _channels_last(before), weight.contiguous(memory_format=torch.channels_last)
-            else:
-                x = x.contiguous()
-            stride, wanted = [strides[layer]] * 2, [layer > 0, True, True]  # the pixels need no gradient
-            x, kernels, offsets = torch.ops.aten.convolution_backward(
-                x, before, weight, [len(weight)], stride, *_CONVOLUTION, wanted
-            )
+            x, kernels, offsets = self._convolution_backward(x, before, layer)
             kernels, offsets = kernels.float() / (1 if layer else PIXEL_MAX), offsets.float()
             bias, gain, shared = own.biases[layer], own.gains[layer], self.network.weights[layer]
             if self._gates:
@@ -128,6 +140,31 @@ class Passes:
             found.weights.append(kernels * gain[:, None, None, None])
         whole = Gradients(found.weights[::-1], found.biases[::-1], found.gains[::-1])
         return self._gates.spread(whole) if self._gates else whole
+
+    def _convolution_backward(self, x: Tensor, before: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of the layer's input, kernels and offsets, from `x`, those of its product in any shape; the pixels
+        need none."""
+        weight, stride = self._weights[layer], self.network.strides[layer]
+        units, patched = len(weight), layer in self._patched
+        side = math.isqrt(before.shape[1]) if patched else (before.shape[-1] - weight.shape[-1]) // stride + 1
+        if layer + 1 in self._patched:
+            x = joined(x, units, side, side)
+        x = x.reshape(len(x), units, side, side)
+        if patched:
+            slopes, rows = x.permute(0, 2, 3, 1).flatten(0, 2), _rows(weight)
+            kernels = torch.zeros_like(rows)
+            for part, slope in zip(before.split(_AT_ONCE), slopes.split(_AT_ONCE * before.shape[1]), strict=True):
+                kernels.addmm_(slope.T, part.flatten(0, 1).to(rows.dtype))
+            kernels = kernels.view_as(weight.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return (slopes @ rows).view_as(before) if layer else x, kernels, slopes.sum(0)
+        if layer > 0:
+            x = x.contiguous(memory_format=torch.channels_last)
+        elif before.dtype == torch.float32:
+            before, weight = _channels_last(before), weight.contiguous(memory_format=torch.channels_last)
+        else:
+            x = x.contiguous()
+        wanted = [layer > 0, True, True]
+        return torch.ops.aten.convolution_backward(x, before, weight, [units], [stride] * 2, *_CONVOLUTION, wanted)
 
     @torch.no_grad()
     def convert(self, task: int | None, always: bool = False) -> None:
@@ -145,7 +182,8 @@ class Passes:
             self._weights = []
         if not self._weights:
             types = [network.compute_dtype] * (len(network.weights) - 1) + [torch.float32]
-            layouts = [torch.contiguous_format] + [torch.channels_last] * (len(strides) - 1)
+            first = torch.channels_last if 0 in self._patched else torch.contiguous_format
+            layouts = [first] + [torch.channels_last] * (len(strides) - 1)
             layouts += [torch.contiguous_format] * (len(types) - len(layouts))  # fastest on the processors at hand
             self._weights = [
                 w.detach()
@@ -236,6 +274,11 @@ class _Gates:
             for target, source in ((whole.biases, found.biases), (whole.gains, found.gains)):
                 target.append(source[layer].new_zeros(len(weight)).index_copy(0, rows, source[layer]))
         return whole
+
+
+def _rows(kernels: Tensor) -> Tensor:
+    """[U, C, side, side] in the channels-last layout -> [U, K], in the order of patches; a view."""
+    return kernels.permute(0, 2, 3, 1).flatten(1)
 
 
 def _channels_last(x: Tensor) -> Tensor:
