@@ -115,7 +115,8 @@ def evaluate_snapshot(
 
 
 def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
-    """The agent of a snapshot, without replay."""
+    """The agent of a snapshot, without replay; computes as training does."""
+    torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
     agent = build_agent(config, build_memory(config), label=lambda: snapshot["label"])
     agent.load_snapshot(snapshot["agent"])

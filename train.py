@@ -133,6 +133,8 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
 
     with Progress(config.frames) as progress, EvaluationWorker(run.config, run.worker_log) as worker, checkpoints:
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
+        if init_from and config.consolidation.kind != "none":
+            progress.event("a snapshot has weights and no anchors: what it has learned is held from its next visits on")
         if milestones.pending:
             _evaluate_again(run, config, milestones.pending, worker)
         recent: list[float] = []

@@ -175,9 +175,8 @@ class QLearner:
         states = [self._online.prepared(each) for each in (now, following)]
         shape = 2 * len(now), *states[0].shape[1:]
         if self._states is None or self._states.shape != shape:
-            self._states = torch.empty(shape, dtype=states[0].dtype)
-        for part, each in zip(self._states.split(len(now)), states, strict=True):
-            part.copy_(each)
+            self._states = torch.empty(shape, dtype=self._online.pixels)
+        self._states[: len(now)], self._states[len(now) :] = states
         return self._states
 
     def _tell_changed(self, task: int) -> None:
@@ -213,7 +212,10 @@ class QLearner:
     @torch.no_grad()
     def close_units(self, task: int, units: Sequence[Tensor]) -> None:
         """Set the task's gains of these units (bool [U] for each hidden layer) to 0, where they stay: whatever other
-        tasks make of the units' weights, in this task they are silent for good."""
+        tasks make of the units' weights, in this task they are silent for good. A layer that would have none left,
+        through which the task could never learn again, stays as it is."""
+        gains = self.network.of_task(task).gains
+        units = [mask & bool(((gain != 0) & ~mask).any()) for gain, mask in zip(gains, units, strict=False)]
         for network in (self.network, self.target):
             for gain, mask in zip(network.of_task(task).gains, units, strict=False):
                 gain.masked_fill_(mask, 0.0)

@@ -132,7 +132,7 @@ def with_floor(fisher: Sequence[Tensor], joined: Sequence[Tensor], floor: float)
 
     Where a unit is silent in a task its weights have no information, and other tasks could wake it up for nothing.
     """
-    return [f + floor * f.sum() / uses.sum() * uses for f, uses in zip(fisher, joined, strict=True)]
+    return [f + floor * f.sum() / uses.sum().clamp_min(1) * uses for f, uses in zip(fisher, joined, strict=True)]
 
 
 def without_floor(raised: Sequence[Tensor], floor: float) -> list[Tensor]:

@@ -73,11 +73,14 @@ class Passes:
         self._biases: list[Tensor] = []  # likewise
         self._gains: list[Tensor] = []
 
+    @property
+    def pixels(self) -> torch.dtype:
+        """The type of `prepared` pixels that spares `forward` a conversion."""
+        return torch.uint8 if 0 in self._patched else self.network.compute_dtype
+
     def prepared(self, observation: Tensor) -> Tensor:
-        """Pixels uint8 [N, S, H, W] as the first layer takes them."""
-        if 0 in self._patched:
-            return patches(observation, self.network.strides[0])
-        return observation.to(self.network.compute_dtype)
+        """Pixels [N, S, H, W] in the order in which the first layer takes them."""
+        return patches(observation, self.network.strides[0]) if 0 in self._patched else observation
 
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:

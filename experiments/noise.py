@@ -12,7 +12,8 @@ paper's figure. Weights between units that are closed to the task are in none of
 above zero. A weight below it got its F from next to no sample, or from none: 1 / F would be infinite there, or the
 noise of the estimate. It counts as `least` in the inverse, and is in the null space. Where more weights than the
 quantile have no F at all, `least` is next to nothing and the inverse's noise nearly all in the null space, as in the
-paper's figure, whose two curves coincide; a larger quantile tells them apart.
+paper's figure, whose two curves coincide; a larger quantile tells them apart. (The paper adds an unnamed lambda to F
+instead.)
 
 A play draws at every step; the deviations are computed once.
 

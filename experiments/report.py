@@ -30,7 +30,7 @@ from experiments import report_figures as figures
 from experiments import report_logs as logs
 from experiments import report_numbers as numbers
 from experiments import report_page as html
-from experiments.report_agents import Material, read_material
+from experiments.report_agents import Material, read_material, yardsticks
 from experiments.report_data import ReportError
 from experiments.report_numbers import Row
 from tracking import command
@@ -53,7 +53,8 @@ def write_report(material: Material, out: Path, title: str, audits: Sequence[Pat
 def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
-    yield "The runs", html.runs_table(material) + _unequal(material) + _unused(material)
+    notes = "".join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
+    yield "The runs", html.runs_table(material) + notes
     yield "What differs between the agents", html.differences_table(material)
 
     rows = numbers.agent_rows(material)
@@ -173,6 +174,26 @@ def _unequal(material: Material) -> str:
     return html.note(
         "These runs do not stand at the same frame: the tables take each as far as it has come, which compares unequal "
         "things; curves of an agent go as far as all of its seeds do."
+    )
+
+
+def _mixed_types(material: Material) -> str:
+    its = [*(agent.runs for agent in material.agents), *material.single.values()]
+    if len({run.settings.get("learner.precision") for runs in its for run in runs}) == 1:
+        return ""
+    return html.note(
+        "These runs were not all computed in one number type, which is chosen for the processor that a run starts on: "
+        "a difference between them may come from that."
+    )
+
+
+def _mixed_yardsticks(material: Material) -> str:
+    mixed = [game for game, runs in material.single.items() if len(yardsticks(runs)) > 1]
+    if not mixed:
+        return ""
+    return html.note(
+        f"The single-game runs of {', '.join(mixed)} differ in their settings or in how far they have come; all are "
+        "counted as one agent."
     )
 
 

@@ -70,6 +70,11 @@ def differences(agents: Sequence[Agent]) -> dict[str, list[Any]]:
     return {name: its for name, its in values.items() if any(value != its[0] for value in its)}
 
 
+def yardsticks(runs: Sequence[Run]) -> set[tuple[str, int]]:
+    """The settings, and the frames at which they stand, that these runs of one game have; one, if they are alike."""
+    return {(json.dumps(agent_settings(run), sort_keys=True, default=str), run.end) for run in runs}
+
+
 # -- everything -----------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ Axes: S seeds, G games, E evaluations.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ Row = dict[str, Any]
 NAN = float("nan")
 SINGLE = "single-game runs"
 PAPER = ("paper: EWC, inferred tasks", "paper: EWC, true labels", "paper: no penalty")
+BOTH_DRAWN = "retained_fraction_both_drawn"
+_INTERVAL = ("mean", "low", "high")
 _RESAMPLES = 1000
 
 
@@ -54,7 +56,11 @@ def stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 def interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[np.ndarray, np.ndarray]:
     """The interval of a statistic of [S, G, ...]; the same values give the same interval."""
-    return retention.stratified_bootstrap(values, statistic, numpy_generator(0, "report"), _RESAMPLES)
+    return retention.stratified_bootstrap(values, statistic, _generator(), _RESAMPLES)
+
+
+def _generator() -> np.random.Generator:
+    return numpy_generator(0, "report")
 
 
 # -- figure 3 -------------------------------------------------------------------------------------------------------
@@ -201,70 +207,69 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
 
 
 def game_rows(material: Material) -> list[Row]:
-    """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`."""
+    """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`; and the retained
+    fraction once more, with an interval for which the single-game runs are drawn anew as well."""
     rows = []
     for agent in material.agents:
-        for measure, values in measures(material, agent).items():
+        found = measures(material, agent)
+        row = {"agent": agent.name, "seeds": len(agent.runs)}
+        for measure, values in found.items():
             means, (low, high) = retention.mean_over_seeds(values), interval(values, retention.mean_over_seeds)
             for game, *numbers in zip(material.games, means.tolist(), low.tolist(), high.tolist(), strict=True):
-                mean, bottom, top = numbers
-                row = {"agent": agent.name, "seeds": len(agent.runs), "game": game, "measure": measure}
-                rows.append({**row, "mean": mean, "low": bottom, "high": top})
+                rows.append({**row, "game": game, "measure": measure, **dict(zip(_INTERVAL, numbers, strict=True))})
+        for g, game in enumerate(material.games):
+            mean = float(retention.mean_over_seeds(found["retained_fraction"])[g])
+            retained, single = found["retained"][:, g], single_scores(material, game)
+            known = not np.isnan([mean, *retained, *single]).any()
+            bottom, top = retention.ratio_interval(retained, single, _generator(), _RESAMPLES) if known else (NAN, NAN)
+            rows.append({**row, "game": game, "measure": BOTH_DRAWN, "mean": mean, "low": bottom, "high": top})
     return rows
 
 
 def agent_rows(material: Material) -> list[Row]:
     """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much the first agent has retained
-    beyond it (mean over games), in human-normalised scores and as fractions of what single-game runs reach. The
-    fractions leave out the game that was played last, whose own plasticity stands beside them."""
+    beyond it, in human-normalised scores and as fractions of what single-game runs reach, with a bootstrap's interval
+    and with Student's. The fractions leave out the game that a run has played last, whose own plasticity stands beside
+    them. But for the interquartile means a number is of a run, a mean over its games, and then a mean over runs."""
     rows: list[Row] = []
-    reference = measures(material, material.agents[0])["retained"]
-    reference_kept = _but_the_last(material, material.agents[0])
+    first: dict[str, np.ndarray] = {}
     for agent in material.agents:
         values = measures(material, agent)
-        kept = _but_the_last(material, agent)
-        last = np.stack([its[[run.visits[-1][0]]] for its, run in zip(values["plasticity"], agent.runs, strict=True)])
-        every: dict[str, tuple[np.ndarray, Callable[[np.ndarray], Any]]] = {
-            "total_clipped": (values["retained"], _totals),
-            "retained_iqm": (values["retained"], retention.iqm),
-            "learned_iqm": (values["learned"], retention.iqm),
-            "single_fraction": (_known(kept), retention.grand_mean),
-            "last_plasticity": (last, retention.grand_mean),
-            "forgetting": (values["forgetting"], retention.grand_mean),
-            "plasticity": (values["plasticity"], retention.grand_mean),
-            "backward_transfer": (_known(values["backward_transfer"]), retention.grand_mean),
-            "forward_transfer": (_known(values["forward_transfer"]), retention.grand_mean),
-        }
-        numbers = {
-            name: (statistic(its), interval(its, retention.whole_iqm if statistic is retention.iqm else statistic))
-            for name, (its, statistic) in every.items()
-        }
-        if agent is not material.agents[0]:
-            fractions = _known(reference_kept, kept), _known(kept, reference_kept)
-            numbers["retained_first_minus_this"] = _difference(reference, values["retained"])
-            numbers["single_fraction_first_minus_this"] = _difference(*fractions)
-        for measure, (mean, (low, high)) in numbers.items():
+        each = _of_runs(agent, values)
+        numbers = {name: _mean_with_interval(its) for name, its in each.items()}
+        for name in ("retained", "learned"):
+            bounds = interval(values[name], retention.whole_iqm)
+            numbers[f"{name}_iqm"] = retention.iqm(values[name]), float(bounds[0]), float(bounds[1])
+        first = first or each
+        for name in ("retained_mean", "single_fraction") if each is not first else ():
+            ours, theirs = (its[name][~np.isnan(its[name])] for its in (first, each))
+            beyond = float(ours.mean() - theirs.mean()) if len(ours) and len(theirs) else NAN
+            both = retention.difference_interval(ours[:, None], theirs[:, None], _generator(), count=_RESAMPLES)
+            numbers[f"{name}_first_minus_this"] = beyond, float(both[0]), float(both[1])
+            numbers[f"{name}_first_minus_this_welch"] = beyond, *retention.welch_interval(ours, theirs)
+        for measure, (mean, low, high) in numbers.items():
             row = {"agent": agent.name, "seeds": len(agent.runs), "measure": measure}
-            rows.append({**row, "mean": float(mean), "low": float(low), "high": float(high)})
+            rows.append({**row, "mean": mean, "low": low, "high": high})
     return rows
 
 
-def _difference(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The difference of two grand means of [S, G], and its interval."""
-    generator = numpy_generator(0, "report")
-    both = retention.difference_interval(one, other, generator, count=_RESAMPLES)
-    return retention.grand_mean(one) - retention.grand_mean(other), both
+def _of_runs(agent: Agent, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{measure: float64 [S]}: of every run, from the `measures` [S, G]; means over the games that have a number."""
+    last = [run.visits[-1][0] for run in agent.runs]
+    places = np.arange(len(last)), np.array(last)
+    but_the_last = values["retained_fraction"].copy()
+    but_the_last[places] = NAN
+    means = ("forgetting", "plasticity", "backward_transfer", "forward_transfer")
+    return {
+        "total_clipped": retention.total_clipped(values["retained"].T),
+        "retained_mean": values["retained"].mean(1),
+        "single_fraction": retention.mean_over_seeds(but_the_last.T),
+        "last_plasticity": values["plasticity"][places],
+        **{name: retention.mean_over_seeds(values[name].T) for name in means},
+    }
 
 
-def _but_the_last(material: Material, agent: Agent) -> np.ndarray:
-    """Retained fractions [S, G], NaN for the game that a run has played last."""
-    found = measures(material, agent)["retained_fraction"].copy()
-    for row, run in zip(found, agent.runs, strict=True):
-        row[run.visits[-1][0]] = NAN
-    return found
-
-
-def _known(values: np.ndarray, *others: np.ndarray) -> np.ndarray:
-    """The columns of [S, G] in which these all have a number."""
-    there = [~np.isnan(each).all(0) for each in (values, *others)]
-    return values[:, np.logical_and.reduce(there)]
+def _mean_with_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """(mean, low, high) of numbers of runs, [S]."""
+    low, high = interval(values[:, None], retention.mean_over_seeds)
+    return float(retention.mean_over_seeds(values)), float(low[0]), float(high[0])

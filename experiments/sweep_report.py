@@ -37,6 +37,11 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     """Write the report on the runs that are finished; yields lines for the console. ReportError if there is none."""
     every = trials(sweep)
     done = [trial for trial in every if place(directory, trial.name).run.finished]
+    for trial in list(done):
+        status, frames = place(directory, trial.name).run.read_status() or {}, trial.config().frames
+        if status.get("total_frames") != frames:  # it was resumed by hand with other --frames
+            done.remove(trial)
+            yield f"left out: {trial.name} ended after {status.get('total_frames'):,} frames, not after {frames:,}"
     if not done:
         raise ReportError(f"no run in {directory} is finished yet")
     runs = {trial.name: read_run(place(directory, trial.name).run.path) for trial in done}

@@ -237,6 +237,8 @@ def run_all(
             for reference in ready:
                 trial = under_way.pop(reference)
                 code = _code(ray, reference)
+                if code == FINISHED and not place(directory, trial.name).run.finished:
+                    code = FAILED  # somewhere else, on a node that does not see this directory
                 if code in (STOPPED, _LOCKED) and not stopping:
                     under_way[submit(trial)] = trial
                     continue

@@ -6,6 +6,7 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,12 @@ def begun(where: Place) -> Begun:
     """Of a run, as its directory tells."""
     if where.run.finished:
         return Begun(finished=True)
-    files = [path.stat() for path in where.run.path.rglob("*") if path.is_file()]
-    return Begun(where.kept_frames, sum({each.st_ino: each.st_size for each in files}.values()))
+    sizes: dict[int, int] = {}
+    for path in where.run.path.rglob("*"):
+        with suppress(OSError):  # a run that is under way throws old checkpoints away
+            if path.is_file():
+                sizes[path.stat().st_ino] = path.stat().st_size
+    return Begun(where.kept_frames, sum(sizes.values()))
 
 
 @dataclass(frozen=True)

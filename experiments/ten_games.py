@@ -34,7 +34,7 @@ from tracking import command
 from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
-RESULTS = Path(__file__).parent.parent / "benchmarks" / "ten_games"
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "ten_games"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +105,7 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
             frames[visit.game] += visit.frames
         for game, count in frames.items():
             if set(frames.values()) == {alone.frames} and _alike(loaded, alone):
-                kept = SINGLE if results == RESULTS else results / "single_game"
+                kept = SINGLE if results.resolve() == RESULTS else results / "single_game"
                 jobs.append(single_game(game, seed, runs / "learning", kept))
                 continue
             given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]

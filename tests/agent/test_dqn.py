@@ -366,6 +366,18 @@ def test_closing_silent_units_changes_no_value_and_frees_their_weights():
     assert not torch.allclose(learner.q_values(batches[0].observation, 0), others[0], atol=0.1)
 
 
+def test_a_layer_that_is_silent_altogether_stays_open():
+    learner = with_silent_units(make_learner())
+    with torch.no_grad():
+        learner.network.tasks[1].biases[1][:] = -1000.0
+    silent = learner.silent_units([make_batch()], 1)
+    assert silent[1].all()
+    learner.close_units(1, silent)
+    for network in (learner.network, learner.target):
+        gains = network.tasks[1].gains
+        assert gains[0].count_nonzero() < len(gains[0]) and gains[1].all()
+
+
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
 def test_closed_units_stay_closed_however_long_the_task_is_learned(optimiser):
     learner = make_learner(optimiser=optimiser)

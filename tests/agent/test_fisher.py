@@ -400,4 +400,5 @@ def test_a_floor_lies_under_the_joined_weights_and_under_no_other_and_can_be_tak
         torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.max()))
     nothing = [torch.zeros(3)]
     assert not f.with_floor(nothing, [torch.ones(3, dtype=torch.bool)], 0.5)[0].any()
+    assert not f.with_floor(nothing, [torch.zeros(3, dtype=torch.bool)], 0.5)[0].any()  # nor a division by 0
     assert not f.without_floor(nothing, 0.5)[0].any()

@@ -16,11 +16,14 @@ from evaluation.retention import (
     mean_over_seeds,
     percentile_interval,
     plasticity,
+    ratio_interval,
     resampled,
     retained,
     retained_fraction,
     stratified_bootstrap,
+    student_quantile,
     total_clipped,
+    welch_interval,
     whole_iqm,
 )
 
@@ -241,3 +244,34 @@ def test_the_interval_of_a_difference_of_equal_agents_holds_0_as_often_as_it_say
         low, high = difference_interval(one, other, draws, count=200)
         hits += bool(low <= 0 <= high)
     assert 0.88 <= hits / 200 <= 0.99  # percentile intervals of few seeds are somewhat too narrow
+
+
+@pytest.mark.parametrize("freedom, expected", [(1, 12.7062), (2, 4.30265), (3, 3.18245), (10, 2.22814), (100, 1.98397)])
+def test_students_quantiles_are_those_of_the_tables(freedom, expected):
+    assert student_quantile(0.975, freedom) == pytest.approx(expected, rel=1e-4)
+    assert student_quantile(0.75, 1) == pytest.approx(1.0, rel=1e-4)  # Cauchy's upper quartile
+
+
+def test_welchs_interval_by_hand():
+    # Means 4 and 1, variances of the means 4 / 3 and 0: two degrees of freedom, 3 +- 4.30265 sqrt(4 / 3).
+    one, other = np.array([2.0, 4.0, 6.0]), np.array([1.0, 1.0, 1.0])
+    reach = 4.30265 * (4 / 3) ** 0.5
+    assert welch_interval(one, other) == pytest.approx((3 - reach, 3 + reach), rel=1e-4)
+    # Equal spreads and counts: 2 (S - 1) degrees of freedom, as without Welch.
+    reach = 2.77645 * (8 / 3) ** 0.5
+    assert welch_interval(one, one - 10) == pytest.approx((10 - reach, 10 + reach), rel=1e-4)
+    assert welch_interval(other, other) == (0.0, 0.0)
+    assert np.isnan(welch_interval(one, one[:1])).all()
+
+
+def test_welchs_interval_of_three_seeds_holds_the_difference_as_often_as_it_says():
+    draws = rng(3)
+    pairs = [draws.normal(size=(2, 3)) for _ in range(300)]
+    hits = sum(low <= 0 <= high for low, high in (welch_interval(*pair) for pair in pairs))
+    assert 0.93 <= hits / 300 <= 0.995
+
+
+def test_the_interval_of_a_ratio_draws_both_sides():
+    low, high = ratio_interval(np.array([1.0, 3.0]), np.array([2.0, 4.0]), rng())
+    assert (low, high) == (0.25, 1.5)  # 1 / 4 and 3 / 2 have probability 1/16 each
+    assert np.isnan(ratio_interval(np.array([1.0, 3.0]), np.array([2.0]), rng())).all()

@@ -171,9 +171,9 @@ def test_agents_in_single_numbers(material):
     assert numbers_in(chosen(rows, agent="ewc", measure="backward_transfer")) == (-0.1, -0.2, 0.0)
     assert numbers_in(chosen(rows, agent="ewc", measure="forward_transfer")) == (0.05, 0.0, 0.1)
     told = (11 / 30 + 0.3) / 2  # of toy_avoid, played last, two evaluations count
-    beyond = chosen(rows, agent="told", measure="retained_first_minus_this")
+    beyond = chosen(rows, agent="told", measure="retained_mean_first_minus_this")
     assert beyond["mean"] == pytest.approx((0.65 + 0.725) / 2 - told)
-    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_first_minus_this"]
+    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_mean_first_minus_this"]
 
 
 def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, runs, tmp_path):
@@ -192,6 +192,53 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
     for agent in ("ewc", "told"):
         own = chosen(plastic, agent=agent, game="toy_avoid", measure="plasticity")
         assert chosen(rows, agent=agent, measure="last_plasticity")["mean"] == pytest.approx(own["mean"])
+
+
+def test_runs_that_end_on_different_games_are_drawn_whole(runs, tmp_path):
+    """Each leaves its own last game out: one run counts with toy_catch, the other with toy_avoid."""
+    turned = (("toy_avoid", 0), ("toy_catch", 100))
+    other = make_run(tmp_path / "ewc-3", 3, [[0, 0, 5, 9], [1, 4, 4, 4]], visits=turned, tasks="inferred")
+    avoid = make_run(tmp_path / "avoid-1", 1, [[0, 8, 8, 8]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
+    found = numbers.agent_rows(read_material([runs["ewc-1"], other], [runs["alone-1"], avoid]))
+    assert numbers_in(chosen(found, agent="ewc", measure="single_fraction")) == ((0.7 + 0.5) / 2, 0.5, 0.7)
+
+
+def test_few_seeds_are_also_compared_by_students_interval(runs, tmp_path):
+    told = [runs["told-1"], make_run(tmp_path / "told-2", 2, [[1, 9, 1, 1], [0, 0, 2, 4]])]
+    found = numbers.agent_rows(read_material([runs["ewc-1"], runs["ewc-2"], *told], [runs["alone-1"]]))
+    boot, student = (
+        chosen(found, agent="told", measure=f"single_fraction_first_minus_this{end}") for end in ("", "_welch")
+    )
+    assert numbers_in(boot) == (0.65 - 11 / 30, 0.6 - 11 / 30, 0.7 - 11 / 30)
+    reach = 12.7062 * 0.05  # of two seeds with a standard error of 0.05, and two that are equal
+    assert numbers_in(student) == (0.65 - 11 / 30, 0.65 - 11 / 30 - reach, 0.65 - 11 / 30 + reach)
+
+
+def test_single_game_runs_may_be_drawn_anew_too(runs, tmp_path):
+    other = make_run(tmp_path / "alone-2", 2, [[5, 8, 8, 8]], games=("toy_catch",), visits=VISITS[:1])
+    rows = numbers.game_rows(read_material([runs["ewc-1"], runs["ewc-2"]], [runs["alone-1"], other]))
+    of = {"agent": "ewc", "game": "toy_catch"}
+    assert numbers_in(chosen(rows, measure="retained_fraction", **of)) == (0.65 / 0.9, 0.6 / 0.9, 0.7 / 0.9)
+    assert numbers_in(chosen(rows, measure=numbers.BOTH_DRAWN, **of)) == (0.65 / 0.9, 0.6 / 1.0, 0.7 / 0.8)
+
+
+def test_number_types_and_yardsticks_that_differ_are_told(runs, tmp_path):
+    def told(*paths):
+        assert main([*map(str, paths), "--out", str(tmp_path / "page")]) == 0
+        page = (tmp_path / "page" / "report.html").read_text()
+        return "one number type" in page, "counted as one agent" in page
+
+    scores = [[2, 8, 7, 6], [0, 1, 3, 9]]
+    half, full = (
+        make_run(tmp_path / f"half-{i}", i, scores, learner={"precision": kind})
+        for i, kind in ((1, "bfloat16"), (2, "float32"))
+    )
+    longer = make_run(
+        tmp_path / "alone-2", 2, [[5, 8, 8, 8]], games=("toy_catch",), visits=VISITS[:1], learner={"n_step": 3}
+    )
+    assert told(runs["ewc-1"], runs["ewc-2"], runs["alone-1"]) == (False, False)
+    assert told(half, full) == (True, False)
+    assert told(runs["ewc-1"], runs["alone-1"], longer) == (False, True)
 
 
 def test_the_total_over_time(material):
