@@ -40,6 +40,8 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options, overrides = parser.parse_known_args()
+    if options.processes < 1:
+        parser.error("--processes must be at least 1")
     try:
         games = [find_game(name.strip()).name for name in options.games.split(",")]
         seeds = command.whole_numbers("--seeds", options.seeds)

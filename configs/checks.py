@@ -163,6 +163,8 @@ def _stream_problems(c: Config) -> Iterator[str]:
             if v.frames <= 0:
                 yield f"stream.visits[{i}].frames: must be greater than 0, is {v.frames}"
     else:
+        if s.visits or s.visits_csv:
+            yield f"stream.visits: order {s.order} plays none of them; leave order listed, or give visits [] and games"
         if not s.games:
             yield "stream.games: name at least one game"
         if len(set(s.games)) < len(s.games):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,10 @@ def test_one_that_fails_does_not_keep_the_others_from_running(tmp_path: Path, pr
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interruption_stops_what_is_under_way_and_says_how_to_go_on(
-    tmp_path: Path, process: type[Process], number: signal.Signals
+    tmp_path: Path, process: type[Process], number: signal.Signals, request: pytest.FixtureRequest
 ) -> None:
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job has not
     ended: list[str] = []
     process.poll = lambda self: os.kill(os.getpid(), number)  # type: ignore[assignment]
     process.terminate = lambda self: ended.append("asked")  # type: ignore[attr-defined]
