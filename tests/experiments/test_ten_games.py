@@ -168,7 +168,8 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
 def test_the_kept_runs_of_the_quick_result_are_of_its_preset_today() -> None:
     kept = RESULTS.parent / "quick"
     short = (*PLAIN_DQN, "--replay.capacity", "10000")
-    for name, given in (("ewc", ()), ("plain_dqn", PLAIN_DQN), ("plain_dqn_short_replay", short)):
+    names = (("ewc", ()), ("ewc_float32", ()), ("plain_dqn", PLAIN_DQN), ("plain_dqn_short_replay", short))
+    for name, given in names:
         arguments = ("--config", "configs/quick.yaml", "--seed", "1", *given)
         check_settings([Job(name, arguments, Path("nowhere"), kept / name)])
         assert RunDirectory(kept / name).finished
