@@ -220,8 +220,8 @@ def welch_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> t
     centre = float(np.mean(one) - np.mean(other))
     variances = [float(np.var(each, ddof=1)) / len(each) for each in (one, other)]
     total = sum(variances)
-    if total == 0 or math.isnan(total):
-        return centre + 0 * total, centre + 0 * total
+    if total == 0:
+        return centre, centre
     freedom = total**2 / sum(v**2 / (len(each) - 1) for v, each in zip(variances, (one, other), strict=True))
     reach = student_quantile(0.5 + level / 2, freedom) * math.sqrt(total)
     return centre - reach, centre + reach

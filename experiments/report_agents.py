@@ -33,6 +33,11 @@ def agent_settings(run: Run) -> dict[str, Any]:
     return {name: value for name, value in run.settings.items() if not name.startswith(_NOT_THE_AGENT)}
 
 
+def _settings_as_text(run: Run) -> str:
+    """Equal for runs of one agent."""
+    return json.dumps(agent_settings(run), sort_keys=True, default=str)
+
+
 def group(runs: Sequence[Run]) -> tuple[Agent, ...]:
     """Runs of the same configuration but for the seed, in the order of their first; ReportError for two of one seed.
 
@@ -41,7 +46,7 @@ def group(runs: Sequence[Run]) -> tuple[Agent, ...]:
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(agent_settings(run), sort_keys=True, default=str), []).append(run)
+        groups.setdefault(_settings_as_text(run), []).append(run)
     members = [sorted(its, key=lambda run: run.seed) for its in groups.values()]
     for its in members:
         for one, other in pairwise(its):
@@ -72,7 +77,7 @@ def differences(agents: Sequence[Agent]) -> dict[str, list[Any]]:
 
 def yardsticks(runs: Sequence[Run]) -> set[tuple[str, int]]:
     """The settings, and the frames at which they stand, that these runs of one game have; one, if they are alike."""
-    return {(json.dumps(agent_settings(run), sort_keys=True, default=str), run.end) for run in runs}
+    return {(_settings_as_text(run), run.end) for run in runs}
 
 
 # -- everything -----------------------------------------------------------------------------------------------------
