@@ -135,10 +135,11 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     if at == "latest":
         return path, available[-1:]
     moments = {int(p.stem): p for p in available}
-    if not at.isdigit() or int(at) not in moments:
+    digits = at.replace("_", "")
+    if not digits.isdecimal() or int(digits) not in moments:
         kept = ", ".join(f"{m}" for m in moments)
         raise ValueError(f"--at {at}: this run kept snapshots at frames {kept}; give one of them, latest or all")
-    return path, [moments[int(at)]]
+    return path, [moments[int(digits)]]
 
 
 def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent, run_dir: Path, at: int) -> Recognition:

@@ -15,6 +15,8 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from configs.checks import check
+from configs.schema import Config, StreamConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, TimeStep
 from replay.buffer import FrameRing
@@ -80,6 +82,7 @@ def main() -> None:
     torch.set_num_threads(1)
 
     games = args.games.split(",")
+    check(Config(stream=StreamConfig(games=games)))
     print(f"{'game':<16}{'form':<6}{'B/transition':>14}{'us/minibatch':>14}{'p95':>8}{'us/added':>10}")
     results: dict[str, Result] = {}
     for game in games:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from benchmarks.stand_ins import leave_anchors, minibatch
+from configs.checks import check
 from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
 from configs.run import build_consolidation, build_learner, build_stream, resolve
@@ -83,7 +84,8 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 def measure(config: Config, seconds: float) -> dict[str, Any]:
-    """The report's quantities; milliseconds unless the name says otherwise."""
+    """The report's quantities; milliseconds unless the name says otherwise. `ConfigError` if there is no such run."""
+    check(config)
     c = config.learner
     torch.set_num_threads(config.threads)
     keep_freed_memory()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 
+from configs.checks import check
 from configs.plan import measure_rates
 from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -40,6 +41,7 @@ def main() -> None:
             replay=ReplayConfig(capacity=20_000, min_history=2_000),
         )
     )
+    check(config)
     rates = measure_rates(config, options.seconds)
     result = {
         "agent_steps_per_s": round(rates.agent_steps_per_s, 1),

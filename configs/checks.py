@@ -13,9 +13,10 @@ from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
 from envs.toy import LIVERIES
+from tracking.command import UserError
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A mistake in the configuration, as one sentence that names the field."""
 
 

@@ -20,6 +20,8 @@ from envs.schedule import load_schedule_csv
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
+_OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sweep's file has and a preset has not
+
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser with every field of `Config` under its dotted name, and `--config FILE`."""
@@ -35,7 +37,10 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
     for here, after in zip(given, [*given[1:], ""], strict=True):
         if here == "--config" or here.startswith("--config="):
             file = Path(here.partition("=")[2] or after)
-            for name, value in read_mapping(file, "frames: 400_000").items() if file.is_file() else ():
+            found = read_mapping(file, "frames: 400_000") if file.is_file() else {}
+            if found.keys() & _OF_SWEEPS:
+                raise ConfigError(f"{file}: a sweep, not one run; start it with: sweep.py {file}")
+            for name, value in found.items():
                 if value is None and is_dataclass(getattr(Config(), str(name), None)):
                     raise ConfigError(f"{file}: {name} is empty; it should hold fields, or be left out")
     try:
@@ -113,10 +118,13 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
         near = near or [full for full in names if full.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:2]
         return f"unknown field {name}" + (f"; did you mean {' or '.join(near)}?" if near else "; see --help")
+    if stray := re.search(r"unrecognized arguments: (\S+)", text, re.IGNORECASE):
+        return f"{stray.group(1)}: not the name of an option; a preset is given as --config FILE"
     wrong = re.search(r"""[Pp]arser key ["']([\w.]+)["']:?\s*(.*)""", text)
     if wrong:
         path, reason = wrong.groups()
         reason = re.sub(r"(?:an? )?typing\.Literal\[(.*?)\]", r"one of \1", reason)
         reason = re.sub(r"(?:an? )?<class '(\w+)'>", r"\1", reason)
+        reason = re.sub(r"^(Expected int.*?: (\d+)\.0)$", r"\1; write it as \2", reason)
         return f"{path}: {reason}"
     return text

@@ -24,6 +24,10 @@ _ABOUT_PATHS = (
 )
 
 
+class UserError(ValueError):
+    """A mistake of the user's, as one sentence that says what is wrong and what would be right."""
+
+
 class Parser(argparse.ArgumentParser):
     """One whose complaints are one line, too."""
 
@@ -33,11 +37,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Exit with the code of `main`; with one line if Ctrl-C ends it, or a file or folder that cannot be used."""
+    """Exit with the code of `main`; with one line if Ctrl-C ends it, a `UserError`, or a file or folder that cannot be
+    used."""
     try:
         code = main() or 0
     except KeyboardInterrupt:
         code = _say("interrupted", INTERRUPTED)
+    except UserError as error:
+        code = _say(str(error), BAD_INPUT)
     except OSError as error:
         if error.errno not in _ABOUT_PATHS or error.filename is None:
             raise

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import everything, roofline
+from configs.checks import ConfigError
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -26,6 +27,13 @@ def test_a_case_measures_phases_beside_their_floors() -> None:
     assert found["learn_floor_ms"] == pytest.approx(0.5 * found["update_floor_ms"])
     assert found["update_over_floor"] == pytest.approx(found["update_ms"] / found["update_floor_ms"])
     assert 0 < found["busy"] <= 1.1
+
+
+def test_what_cannot_be_measured_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="did you mean krull"):
+        everything.run(everything.Case("wrong", ("--game", "krul")), 0.3, 2)
+    with pytest.raises(ConfigError, match="emulators.count"):
+        everything.run(everything.Case("wrong", ()), 0.3, 0)
 
 
 def test_an_updates_operations_counted_by_hand() -> None:

@@ -120,6 +120,13 @@ def test_a_wrong_type_is_told_with_the_right_one(name: str, value: Any, expected
         assert "class" not in told and "typing" not in told
 
 
+def test_whole_floats_and_stray_words_are_told_what_would_be_right() -> None:
+    assert complaint("--frames", "1e6") == "frames: Expected int. Got value: 1000000.0; write it as 1000000"
+    assert complaint("configs/quick.yaml") == (
+        "configs/quick.yaml: not the name of an option; a preset is given as --config FILE"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -132,6 +139,7 @@ def test_a_wrong_type_is_told_with_the_right_one(name: str, value: Any, expected
         ("stream: {order: listed, visits: [{game: krull}]}", "frames"),
         ("a: [1", "line 1: no YAML"),
         ("- 1", "holds a list"),
+        ("{config: configs/quick.yaml, seeds: 4}", "start it with: sweep.py"),
         ("just words", "holds a str"),
         ("", "is empty"),
         ("seed: 1\nlearner: {n_step: 3}\nlearner: {batch_size: 16}", "learner stands in line 2 and again in line 3"),

@@ -175,7 +175,7 @@ def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
     assert [row["frames"] for row in rows] == ["600", "600", "800", "800", "1000", "1000"]
     assert {row["task"] for row in rows if row["frames"] == "600"} == {"0", ""}  # one game was never met yet
     for name, arguments in {
-        "at": [str(run), "--at", "600"],
+        "at": [str(run), "--at", "0_600"],
         "file": [str(run / "snapshots" / f"{600:012d}.pt")],
     }.items():
         assert main([*arguments, *QUICKLY, "--output", str(tmp_path / name)]) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.command import Parser, check_writable, run, whole_numbers
+from tracking.command import Parser, UserError, check_writable, run, whole_numbers
 
 
 def ended(main: Callable[[], int | None]) -> object:
@@ -28,13 +28,15 @@ def test_the_code_is_that_of_main() -> None:
     assert [ended(lambda: 75), ended(lambda: None), ended(lambda: 0)] == [75, 0, 0]
 
 
-def test_ctrl_c_and_paths_that_cannot_be_used_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ctrl_c_mistakes_and_paths_that_cannot_be_used_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert ended(raising(KeyboardInterrupt())) == 130
     assert ended(raising(PermissionError(errno.EACCES, "Permission denied", "/there"))) == 2
+    assert ended(raising(UserError("frames: is odd; give an even number"))) == 2
     (tmp_path / "file").touch()
     assert ended(lambda: check_writable(tmp_path / "file" / "folder")) == 2
-    interrupted, denied, no_folder = capsys.readouterr().err.splitlines()
+    interrupted, denied, mistake, no_folder = capsys.readouterr().err.splitlines()
     assert interrupted.endswith("interrupted") and "/there: Permission denied" in denied
+    assert mistake.endswith(": frames: is odd; give an even number")
     assert f"{tmp_path / 'file' / 'folder'}: Not a directory" in no_folder
 
 
