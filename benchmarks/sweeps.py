@@ -153,7 +153,7 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
             processes |= {attempt["pid"] for trial in mine.runs for attempt in mine.attempts(trial.name)}
             if any(Path(f"/proc/{pid}").exists() for pid in processes):
                 end = time.monotonic()
-            time.sleep(0.1)
+            time.sleep(0.3)
         codes.append(driver.returncode)
         swept.append(end - begin)
         bare.append(by_hand.result())

@@ -16,6 +16,7 @@ import logging
 import os
 import random
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -42,6 +43,16 @@ _LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
 _OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
+# Ray's watch over memory sees its workers, which the runs are children of, and would end several for one. The others take a
+# third off what Ray's processes compute while the runs do: nobody reads the workers' logs, asks for more nodes or for metrics.
+_LOCALLY = {
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "5",
+    "AUTOSCALER_UPDATE_INTERVAL_S": "60",
+    "RAY_raylet_report_resources_period_milliseconds": "1000",
+    "RAY_enable_metrics_collection": "0",
+}
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
@@ -174,10 +185,15 @@ def _note(attempts: Path, what: Mapping[str, Any]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code; waits in short steps, for ray.cancel interrupts no system call, only what Python does between."""
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(_STEP_SECONDS)
+    """Its exit code; waits in short steps, for ray.cancel interrupts no system call, only what Python does between.
+    (`Popen.wait` with a timeout would wake up twenty times a second, on a core that a run computes on.)"""
+    ended = os.pidfd_open(process.pid)  # readable then
+    try:
+        while (code := process.poll()) is None:
+            select.select([ended], [], [], _STEP_SECONDS)
+        return code
+    finally:
+        os.close(ended)
 
 
 def _ray_node() -> str:
@@ -297,8 +313,8 @@ def start_ray(address: str | None) -> Any:
     ray = import_ray()
     own: dict[str, Any] = {}
     if not address:
-        # Ray's watch over memory sees its workers, which the runs are children of, and would end several for one.
-        os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
+        for name, value in _LOCALLY.items():
+            os.environ.setdefault(name, value)
         own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
         if (cores := len(os.sched_getaffinity(0))) < (os.cpu_count() or 1):  # of which Ray knows nothing
             own["num_cpus"] = cores
