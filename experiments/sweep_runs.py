@@ -43,8 +43,9 @@ _LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
 _OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
-# Ray's watch over memory sees its workers, which the runs are children of, and would end several for one. The others take a
-# third off what Ray's processes compute while the runs do: nobody reads the workers' logs, asks for more nodes or for metrics.
+# Ray's watch over memory sees its workers, which the runs are children of, and would end several for one. The others
+# take a third off what Ray's processes compute beside the runs: nobody reads the workers' logs, asks for more nodes or
+# for metrics.
 _LOCALLY = {
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",

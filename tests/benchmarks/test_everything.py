@@ -32,7 +32,7 @@ def test_a_case_measures_phases_beside_their_floors() -> None:
 def test_what_cannot_be_measured_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match="did you mean krull"):
         everything.run(everything.Case("wrong", ("--game", "krul")), 0.3, 2)
-    with pytest.raises(ConfigError, match="emulators.count"):
+    with pytest.raises(ConfigError, match=r"emulators\.count"):
         everything.run(everything.Case("wrong", ()), 0.3, 0)
 
 

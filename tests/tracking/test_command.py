@@ -28,7 +28,7 @@ def test_the_code_is_that_of_main() -> None:
     assert [ended(lambda: 75), ended(lambda: None), ended(lambda: 0)] == [75, 0, 0]
 
 
-def test_ctrl_c_mistakes_and_paths_that_cannot_be_used_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_ctrl_c_mistakes_and_unusable_paths_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert ended(raising(KeyboardInterrupt())) == 130
     assert ended(raising(PermissionError(errno.EACCES, "Permission denied", "/there"))) == 2
     assert ended(raising(UserError("frames: is odd; give an even number"))) == 2
