@@ -12,7 +12,7 @@ made once more by train.py, one by one, and compared by hash (`tracking.compare`
 `overhead`: two cores, on one of them a local sweep of runs one after the other with all that belongs to it, Ray's
 processes and the driver, and at the same time on the other core the same runs, started one after the other by hand;
 then the cores change sides. Told is how much longer the sweeps took, from the start of the first run to the end of the
-last.
+last, and, since cores are not equally fast, what share of its core each run had, its start apart.
 
 The directory must not hold an earlier sweep. With --json the last line is one JSON object.
 """
@@ -141,29 +141,75 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
     if len(cores) < 2:
         raise RuntimeError("two cores are needed")
     swept, bare, codes = [], [], []
+    shares: dict[str, list[float]] = {"swept": [], "bare": []}
     for turn, (its, other) in enumerate((cores, cores[::-1])):
         mine = Sweeping(sweep.file, sweep.directory / f"turn{turn}")
         driver = mine.start(core=its)
         until(partial(mine.attempts, mine.runs[0].name), driver)
         begin = time.monotonic()
         by_hand = ThreadPoolExecutor(1).submit(_one_by_one, mine, other)
-        processes: set[int] = set()
+        watched = {
+            "swept": {trial.name: CoreShare(place(mine.directory, trial.name).run) for trial in mine.runs},
+            "bare": {trial.name: CoreShare(_bare(mine, trial)) for trial in mine.runs},
+        }
         end = begin
         while driver.poll() is None:
-            processes |= {attempt["pid"] for trial in mine.runs for attempt in mine.attempts(trial.name)}
-            if any(Path(f"/proc/{pid}").exists() for pid in processes):
+            alive = {kind: [run.look() for run in runs.values()] for kind, runs in watched.items()}
+            if any(alive["swept"]):
                 end = time.monotonic()
-            time.sleep(0.3)
+            time.sleep(0.5)
         codes.append(driver.returncode)
         swept.append(end - begin)
         bare.append(by_hand.result())
+        for kind, runs in watched.items():
+            shares[kind] += [run.share for run in runs.values()]
     return {
         "code": next(filter(None, codes), FINISHED),
         "runs": len(sweep.runs),
         "seconds_swept": swept,
         "seconds_bare": bare,
         "overhead": sum(swept) / sum(bare) - 1,
+        "core_share_swept": shares["swept"],
+        "core_share_bare": shares["bare"],
+        "overhead_by_share": sum(shares["bare"]) / sum(shares["swept"]) - 1,
     }
+
+
+class CoreShare:
+    """What share of one core a run's process had while it was looked at, from 30 seconds after it had come up."""
+
+    _START_SECONDS = 30.0
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run, self.pid = run, 0
+        self.seen: list[tuple[float, float]] = []  # moment, processor seconds until then: the first and the last
+
+    def look(self) -> bool:
+        """Look at the process; whether there is one."""
+        if not self.pid:
+            self.pid = (self.run.read_status() or {}).get("pid", 0)
+            self.begin = time.monotonic()
+        try:
+            used = _processor_seconds(self.pid)
+        except OSError:
+            return False
+        if time.monotonic() - self.begin > self._START_SECONDS:
+            self.seen = [*self.seen[:1], (time.monotonic(), used)]
+        return True
+
+    @property
+    def share(self) -> float:
+        """RuntimeError if it was not seen for long enough."""
+        if len(self.seen) < 2:
+            raise RuntimeError(f"{self.run.path} was over too soon; take longer runs")
+        (began, before), (ended, after) = self.seen
+        return (after - before) / (ended - began)
+
+
+def _processor_seconds(pid: int) -> float:
+    """Of a process and all its threads; OSError if there is none."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _one_by_one(sweep: Sweeping, core: int) -> float:
@@ -176,7 +222,7 @@ def _one_by_one(sweep: Sweeping, core: int) -> float:
 
 def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirectory:
     """The finished run of a trial that train.py has made, on one core if that is given."""
-    bare = RunDirectory(sweep.directory / "bare" / trial.name)
+    bare = _bare(sweep, trial)
     if not bare.finished:
         arguments = [sys.executable, "train.py", *trial.arguments, "--run_dir", str(bare.path)]
         print(shlex.join(arguments[1:]), flush=True)
@@ -184,6 +230,10 @@ def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirec
         with open(bare.path.with_name(f"{trial.name}.log"), "w") as log:
             subprocess.run(arguments, cwd=ROOT, stdout=log, stderr=log, check=True, preexec_fn=_on(core))
     return bare
+
+
+def _bare(sweep: Sweeping, trial: Trial) -> RunDirectory:
+    return RunDirectory(sweep.directory / "bare" / trial.name)
 
 
 def _on(core: int | None) -> Callable[[], None]:
