@@ -141,37 +141,36 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
     if len(cores) < 2:
         raise RuntimeError("two cores are needed")
     swept, bare, codes = [], [], []
-    shares: dict[str, list[float]] = {"swept": [], "bare": []}
+    share_swept: list[float] = []
+    share_bare: list[float] = []
     for turn, (its, other) in enumerate((cores, cores[::-1])):
         mine = Sweeping(sweep.file, sweep.directory / f"turn{turn}")
         driver = mine.start(core=its)
         until(partial(mine.attempts, mine.runs[0].name), driver)
         begin = time.monotonic()
         by_hand = ThreadPoolExecutor(1).submit(_one_by_one, mine, other)
-        watched = {
-            "swept": {trial.name: CoreShare(place(mine.directory, trial.name).run) for trial in mine.runs},
-            "bare": {trial.name: CoreShare(_bare(mine, trial)) for trial in mine.runs},
-        }
+        here = [CoreShare(place(mine.directory, trial.name).run) for trial in mine.runs]
+        there = [CoreShare(_bare(mine, trial)) for trial in mine.runs]
         end = begin
         while driver.poll() is None:
-            alive = {kind: [run.look() for run in runs.values()] for kind, runs in watched.items()}
-            if any(alive["swept"]):
+            alive, _ = [run.look() for run in here], [run.look() for run in there]
+            if any(alive):
                 end = time.monotonic()
             time.sleep(0.5)
         codes.append(driver.returncode)
         swept.append(end - begin)
         bare.append(by_hand.result())
-        for kind, runs in watched.items():
-            shares[kind] += [run.share for run in runs.values()]
+        share_swept += [run.share for run in here]
+        share_bare += [run.share for run in there]
     return {
         "code": next(filter(None, codes), FINISHED),
         "runs": len(sweep.runs),
         "seconds_swept": swept,
         "seconds_bare": bare,
         "overhead": sum(swept) / sum(bare) - 1,
-        "core_share_swept": shares["swept"],
-        "core_share_bare": shares["bare"],
-        "overhead_by_share": sum(shares["bare"]) / sum(shares["swept"]) - 1,
+        "core_share_swept": share_swept,
+        "core_share_bare": share_bare,
+        "overhead_by_share": sum(share_bare) / sum(share_swept) - 1,
     }
 
 
@@ -181,7 +180,7 @@ class CoreShare:
     _START_SECONDS = 30.0
 
     def __init__(self, run: RunDirectory) -> None:
-        self.run, self.pid = run, 0
+        self.run, self.pid, self.begin = run, 0, 0.0
         self.seen: list[tuple[float, float]] = []  # moment, processor seconds until then: the first and the last
 
     def look(self) -> bool:
@@ -208,8 +207,8 @@ class CoreShare:
 
 def _processor_seconds(pid: int) -> float:
     """Of a process and all its threads; OSError if there is none."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    user, system = _stat(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _one_by_one(sweep: Sweeping, core: int) -> float:
@@ -263,7 +262,12 @@ def _starts(sweep: Sweeping) -> dict[str, Any]:
 
 
 def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel tells of a process, from its state on (proc(5)); OSError if there is none."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
 
 
 MEASURES: dict[str, Callable[[Sweeping], dict[str, Any]]] = {"deaths": deaths, "nodes": nodes, "overhead": overhead}
