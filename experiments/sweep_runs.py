@@ -44,15 +44,14 @@ _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
 _OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
 # Ray's watch over memory sees its workers, which the runs are children of, and would end several for one. The others
-# take a third off what Ray's processes compute beside the runs: nobody reads the workers' logs, asks for more nodes or
-# for metrics.
+# save some of what Ray's processes compute beside the runs: nobody reads the workers' logs, asks for more nodes or for
+# statistics of events.
 _LOCALLY = {
     "RAY_memory_monitor_refresh_ms": "0",
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
     "LOG_NAME_UPDATE_INTERVAL_S": "5",
     "AUTOSCALER_UPDATE_INTERVAL_S": "60",
-    "RAY_raylet_report_resources_period_milliseconds": "1000",
-    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
 }
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
