@@ -3,6 +3,7 @@
     python -m benchmarks.sweeps deaths   [--sweep configs/sweeps/small.yaml] [--directory runs/sweeps/deaths] [--json]
     python -m benchmarks.sweeps nodes    ...
     python -m benchmarks.sweeps overhead [--sweep configs/sweeps/overhead.yaml] ...
+    python -m benchmarks.sweeps packed   [--sweep configs/sweeps/packed.yaml] ...
 
 `deaths`: a local sweep, in which the worker of the first run is killed with SIGKILL in the middle, and after it has
 gone on the driver as well; then `sweep.py --resume`. `nodes`: the sweep on two Ray nodes on this machine (`ray start`'s
@@ -11,8 +12,10 @@ made once more by train.py, one by one, and compared by hash (`tracking.compare`
 
 `overhead`: two cores, on one of them a local sweep of runs one after the other with all that belongs to it, Ray's
 processes and the driver, and at the same time on the other core the same runs, started one after the other by hand;
-then the cores change sides. Told is how much longer the sweeps took, from the start of the first run to the end of the
-last, and, since cores are not equally fast, what share of its core each run had, its start apart.
+then the cores change sides. `packed`: the sweep as it is by default, as many runs at a time as there are cores, then
+the same runs by hand, twice, and the sweep once more. Both tell how much longer the sweeps took, from the start of the
+first run to the end of the last; since cores are not equally fast, what share of its core each run had, its start
+apart; and what the sweep's other processes computed meanwhile, in cores: 0.03 are 3 % of one.
 
 The directory must not hold an earlier sweep. With --json the last line is one JSON object.
 """
@@ -26,8 +29,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -45,8 +49,11 @@ _DEFAULT = {
     "deaths": "configs/sweeps/small.yaml",
     "nodes": "configs/sweeps/small.yaml",
     "overhead": "configs/sweeps/overhead.yaml",
+    "packed": "configs/sweeps/packed.yaml",
 }
 _PATIENCE = 3600.0  # seconds for anything to come about
+_LOOK_SECONDS = 0.5
+_START_SECONDS = 30.0  # of a run, which are left out of its share of a core; also between looks at other processes
 
 
 @dataclass(frozen=True)
@@ -141,43 +148,132 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
     if len(cores) < 2:
         raise RuntimeError("two cores are needed")
     swept, bare, codes = [], [], []
-    share_swept: list[float] = []
-    share_bare: list[float] = []
     for turn, (its, other) in enumerate((cores, cores[::-1])):
         mine = Sweeping(sweep.file, sweep.directory / f"turn{turn}")
         driver = mine.start(core=its)
         until(partial(mine.attempts, mine.runs[0].name), driver)
-        begin = time.monotonic()
-        by_hand = ThreadPoolExecutor(1).submit(_one_by_one, mine, other)
-        here = [CoreShare(place(mine.directory, trial.name).run) for trial in mine.runs]
-        there = [CoreShare(_bare(mine, trial)) for trial in mine.runs]
-        end = begin
-        while driver.poll() is None:
-            alive, _ = [run.look() for run in here], [run.look() for run in there]
-            if any(alive):
-                end = time.monotonic()
-            time.sleep(0.5)
+        with ThreadPoolExecutor(1) as pool:
+            by_hand = [pool.submit(_by_hand, mine, trial, other) for trial in mine.runs]
+            here, there = Turn.swept(mine, driver), Turn.by_hand(mine)
+            while driver.poll() is None or not all(run.done() for run in by_hand):
+                here.look()
+                there.look()
+                time.sleep(_LOOK_SECONDS)
+            for run in by_hand:
+                run.result()
         codes.append(driver.returncode)
-        swept.append(end - begin)
-        bare.append(by_hand.result())
-        share_swept += [run.share for run in here]
-        share_bare += [run.share for run in there]
+        swept.append(here)
+        bare.append(there)
+    return {"code": next(filter(None, codes), FINISHED), "runs": len(sweep.runs), **_costs(swept, bare)}
+
+
+def packed(sweep: Sweeping) -> dict[str, Any]:
+    """The same runs in a sweep and by hand, as many at a time as there are cores, in turns."""
+    swept, bare, codes = [], [], []
+    for number, in_sweep in enumerate((True, False, False, True)):
+        mine = Sweeping(sweep.file, sweep.directory / f"turn{number}")
+        if in_sweep:
+            driver = mine.start()
+            turn = Turn.swept(mine, driver)
+            while driver.poll() is None:
+                turn.look()
+                time.sleep(_LOOK_SECONDS)
+            codes.append(driver.returncode)
+            swept.append(turn)
+        else:
+            turn = Turn.by_hand(mine)
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                runs = [pool.submit(_by_hand, mine, trial) for trial in mine.runs]
+                while not all(run.done() for run in runs):
+                    turn.look()
+                    time.sleep(_LOOK_SECONDS)
+                for run in runs:
+                    run.result()
+            bare.append(turn)
+    return {"code": next(filter(None, codes), FINISHED), "runs": len(sweep.runs), **_costs(swept, bare)}
+
+
+def _costs(swept: Sequence[Turn], bare: Sequence[Turn]) -> dict[str, Any]:
+    seconds = [turn.seconds for turn in swept], [turn.seconds for turn in bare]
+    shares = [run.share for turn in swept for run in turn.runs], [run.share for turn in bare for run in turn.runs]
     return {
-        "code": next(filter(None, codes), FINISHED),
-        "runs": len(sweep.runs),
-        "seconds_swept": swept,
-        "seconds_bare": bare,
-        "overhead": sum(swept) / sum(bare) - 1,
-        "core_share_swept": share_swept,
-        "core_share_bare": share_bare,
-        "overhead_by_share": sum(share_bare) / sum(share_swept) - 1,
+        "seconds_swept": seconds[0],
+        "seconds_bare": seconds[1],
+        "overhead": sum(seconds[0]) / sum(seconds[1]) - 1,
+        "core_share_swept": shares[0],
+        "core_share_bare": shares[1],
+        "overhead_by_share": sum(shares[1]) / sum(shares[0]) - 1,
+        "cores_beside_runs": [turn.cores_beside for turn in swept],
     }
 
 
-class CoreShare:
-    """What share of one core a run's process had while it was looked at, from 30 seconds after it had come up."""
+class Turn:
+    """All runs of a sweep, or the same by hand, while they are looked at."""
 
-    _START_SECONDS = 30.0
+    def __init__(self, runs: Sequence[RunDirectory], driver: int = 0) -> None:
+        self.runs = [CoreShare(run) for run in runs]
+        self._driver = driver
+        self._span = 0.0, 0.0  # the first and the last moment of a run
+        self._beside: list[tuple[float, dict[int, float]]] = []  # moment, {pid: seconds}: the first and the last
+
+    @classmethod
+    def swept(cls, sweep: Sweeping, driver: subprocess.Popen[bytes]) -> Turn:
+        """By a driver."""
+        return cls([place(sweep.directory, trial.name).run for trial in sweep.runs], driver.pid)
+
+    @classmethod
+    def by_hand(cls, sweep: Sweeping) -> Turn:
+        """The bare runs."""
+        return cls([_bare(sweep, trial) for trial in sweep.runs])
+
+    def look(self) -> None:
+        """Look at every run and, seldom, for that takes time, at the sweep's other processes while any is under way."""
+        alive = [run.look() for run in self.runs]
+        if not any(alive):
+            return
+        now = time.monotonic()
+        began = self._span[0] or now
+        self._span = began, now
+        last = self._beside[-1][0] if self._beside else began
+        if self._driver and now - last > _START_SECONDS:
+            others = _family(self._driver, {run.pid for run in self.runs})
+            self._beside = [*self._beside[:1], (now, others)]
+
+    @property
+    def seconds(self) -> float:
+        """From the first moment of a run to the last one's end."""
+        return self._span[1] - self._span[0]
+
+    @property
+    def cores_beside(self) -> float:
+        """What the sweep's processes other than its runs computed; RuntimeError if not seen for long enough."""
+        if len(self._beside) < 2:
+            raise RuntimeError("the runs were over too soon; take longer ones")
+        (began, before), (ended, after) = self._beside
+        return sum(after[pid] - before[pid] for pid in before.keys() & after) / (ended - began)
+
+
+def _all_processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _family(pid: int, apart: Set[int]) -> dict[int, float]:
+    """{pid: processor seconds so far} of a process and its descendants, without those in `apart` and theirs."""
+    children: dict[int, list[int]] = {}
+    for each in _all_processes():
+        with suppress(OSError):
+            children.setdefault(_parent(each), []).append(each)
+    found, left = {}, [pid]
+    while left:
+        each = left.pop()
+        with suppress(OSError):
+            found[each] = _processor_seconds(each)
+        left += [child for child in children.get(each, []) if child not in apart]
+    return found
+
+
+class CoreShare:
+    """What share of one core a run's process had while it was looked at, its start apart."""
 
     def __init__(self, run: RunDirectory) -> None:
         self.run, self.pid, self.begin = run, 0, 0.0
@@ -192,7 +288,7 @@ class CoreShare:
             used = _processor_seconds(self.pid)
         except OSError:
             return False
-        if time.monotonic() - self.begin > self._START_SECONDS:
+        if time.monotonic() - self.begin > _START_SECONDS:
             self.seen = [*self.seen[:1], (time.monotonic(), used)]
         return True
 
@@ -209,14 +305,6 @@ def _processor_seconds(pid: int) -> float:
     """Of a process and all its threads; OSError if there is none."""
     user, system = _stat(pid)[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _one_by_one(sweep: Sweeping, core: int) -> float:
-    """Seconds that the runs take by hand."""
-    begin = time.monotonic()
-    for trial in sweep.runs:
-        _by_hand(sweep, trial, core)
-    return time.monotonic() - begin
 
 
 def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirectory:
@@ -270,14 +358,19 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
 
 
-MEASURES: dict[str, Callable[[Sweeping], dict[str, Any]]] = {"deaths": deaths, "nodes": nodes, "overhead": overhead}
+MEASURES: dict[str, Callable[[Sweeping], dict[str, Any]]] = {
+    "deaths": deaths,
+    "nodes": nodes,
+    "overhead": overhead,
+    "packed": packed,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = command.Parser(prog="python -m benchmarks.sweeps", description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=MEASURES)
-    parser.add_argument("--sweep", type=Path, help="its file (default: configs/sweeps/small.yaml or overhead.yaml)")
+    parser.add_argument("--sweep", type=Path, help="its file (default: one in configs/sweeps)")
     parser.add_argument("--directory", type=Path, help="of the sweep (default: runs/sweeps/WHAT)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, on the last line")
     options = parser.parse_args(arguments)

@@ -320,9 +320,10 @@ def start_ray(address: str | None) -> Any:
             own["num_cpus"] = cores
     try:
         ray.init(address=address or "local", **own, **_QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a bare one where Ray's processes are not up within half a minute
         reason = (str(error).splitlines() or [repr(error)])[0]
-        raise SweepError(f"no Ray cluster answers at {address or 'this machine'}: {reason}") from None
+        failure = f"no Ray cluster answers at {address}" if address else "Ray did not start on this machine"
+        raise SweepError(f"{failure}: {reason}") from None
     return ray
 
 
