@@ -239,7 +239,8 @@ def _run(options: argparse.Namespace) -> int:
         writer = csv.DictWriter(file, (*table.COLUMNS, *recognition.columns))
         writer.writeheader()
         writer.writerows(lines)
-    print(f"written: {output / 'scores.json'}, {output / 'scores.csv'}")
+    written = [output / "scores.json", output / "scores.csv", *([output / "videos"] if options.video else [])]
+    print(f"written: {', '.join(map(str, written))}")
     return 0
 
 

@@ -253,7 +253,7 @@ def run_all(
             for reference in ready:
                 trial = under_way.pop(reference)
                 code = _code(ray, reference)
-                if code == FINISHED and not place(directory, trial.name).run.finished:
+                if code == FINISHED and not _finished(place(directory, trial.name)):
                     code = FAILED  # somewhere else, on a node that does not see this directory
                 if code in (STOPPED, _LOCKED) and not stopping:
                     under_way[submit(trial)] = trial
@@ -276,6 +276,13 @@ def run_all(
             with suppress(OSError, ValueError):  # a file that another node is replacing; it is looked at again
                 watch(_known([*under_way.values(), *(trial for _, trial in later)], codes))
     return codes
+
+
+def _finished(where: Place) -> bool:
+    """Whether the run has come to its end, as far as the storage answers; one asked for again is left alone if so."""
+    with suppress(OSError):
+        return where.run.finished
+    return False
 
 
 def _last_node(directory: Path, trial: Trial) -> str:

@@ -68,10 +68,11 @@ def _feed(digest: Any, tree: object) -> None:
 def main() -> int:
     """The command line; returns the exit code."""
     parser = command.Parser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("runs", nargs=2, type=Path)
+    parser.add_argument("run_a", type=Path, metavar="RUN_A", help="a run directory")
+    parser.add_argument("run_b", type=Path, metavar="RUN_B", help="another")
     options = parser.parse_args()
     try:
-        one, other = (run_hashes(RunDirectory(path)) for path in options.runs)
+        one, other = (run_hashes(RunDirectory(path)) for path in (options.run_a, options.run_b))
     except (CheckpointError, FileNotFoundError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return BAD_INPUT
