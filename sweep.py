@@ -55,6 +55,7 @@ from tracking import command
 from tracking.files import write_text
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
+_WIDTH = 200  # columns of what is written into a file or a pipe
 _SECONDS = 5.0  # between two pictures on a terminal
 _PROGRESS_SECONDS = 600.0  # between two lines on a run's progress where there is no terminal
 
@@ -86,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--speed must be above 0 and finite, is {options.speed:g}")
     try:
         if options.status:
-            Console().print(status_table(trials(_in(options.status)), options.status.absolute()))
+            width = None if sys.stdout.isatty() else _WIDTH
+            Console(width=width).print(status_table(trials(_in(options.status)), options.status.absolute()))
             return FINISHED
         if options.report:
             return _report(_in(options.report), options.report.absolute())
@@ -122,12 +124,15 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SweepError(f"another sweep.py is working in {directory}") from None
+        except OSError as error:
+            raise SweepError(
+                f"{directory} cannot be locked ({error.strerror}): choose a --dir on storage with file locks"
+            ) from None
         file, base = directory / "sweep.yaml", directory / "config.yaml"
         text = frozen(Path(sweep.config))
         own = replace(sweep, config=str(base))
         if not file.is_file():
             write_text(base, text)
-            write_text(file, as_yaml(replace(own, config=base.name)))
         elif trials(read_sweep(file)) != trials(own):
             raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {directory}")
         elif frozen(base) != text:
@@ -135,6 +140,7 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
                 f"{sweep.config} has changed since the sweep in {directory} began: choose another --dir, or go on with "
                 f"the configuration that it began with, --resume {directory}"
             )
+        write_text(file, as_yaml(replace(own, config=base.name)))  # what a run takes and its retries may have changed
         yield own
     finally:
         os.close(descriptor)
@@ -209,6 +215,7 @@ class _Watch:
         self.directory = directory
         self.console = Console()
         self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self.known: Mapping[str, str] = {}
         self.shown: dict[str, str] = {}
         self.moment = time.monotonic()
 
@@ -219,15 +226,21 @@ class _Watch:
 
     def __exit__(self, *_: object) -> None:
         if self.live:
+            self._draw()
             self.live.stop()
+
+    def _draw(self) -> None:
+        assert self.live
+        rows = self.console.height - 6
+        self.live.update(status_table(self.runs, self.directory, self.known, rows), refresh=True)
+        self.moment = time.monotonic()
 
     def __call__(self, known: Mapping[str, str]) -> None:
         """Once a second or so."""
+        self.known = known
         if self.live:
             if time.monotonic() - self.moment > _SECONDS:
-                rows = self.console.height - 6
-                self.live.update(status_table(self.runs, self.directory, known, rows), refresh=True)
-                self.moment = time.monotonic()
+                self._draw()
             return
         tell = time.monotonic() - self.moment > _PROGRESS_SECONDS
         for trial in self.runs:

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.checks import ConfigError
-from experiments.sweep_runs import place, read_attempts
+from experiments.sweep_runs import SweepError, import_ray, place, read_attempts
 from experiments.sweeps import Trial, read_sweep, trials
 from tracking import command
 from tracking.compare import run_hashes
@@ -147,7 +147,7 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
         raise RuntimeError("two cores are needed")
-    swept, bare, codes = [], [], []
+    swept, bare = [], []
     for turn, (its, other) in enumerate((cores, cores[::-1])):
         mine = Sweeping(sweep.file, sweep.directory / f"turn{turn}")
         driver = mine.start(core=its)
@@ -161,15 +161,15 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
                 time.sleep(_LOOK_SECONDS)
             for run in by_hand:
                 run.result()
-        codes.append(driver.returncode)
+        _check(driver, mine)
         swept.append(here)
         bare.append(there)
-    return {"code": next(filter(None, codes), FINISHED), "runs": len(sweep.runs), **_costs(swept, bare)}
+    return {"code": FINISHED, "runs": len(sweep.runs), **_costs(swept, bare)}
 
 
 def packed(sweep: Sweeping) -> dict[str, Any]:
     """The same runs in a sweep and by hand, as many at a time as there are cores, in turns."""
-    swept, bare, codes = [], [], []
+    swept, bare = [], []
     for number, in_sweep in enumerate((True, False, False, True)):
         mine = Sweeping(sweep.file, sweep.directory / f"turn{number}")
         if in_sweep:
@@ -178,7 +178,7 @@ def packed(sweep: Sweeping) -> dict[str, Any]:
             while driver.poll() is None:
                 turn.look()
                 time.sleep(_LOOK_SECONDS)
-            codes.append(driver.returncode)
+            _check(driver, mine)
             swept.append(turn)
         else:
             turn = Turn.by_hand(mine)
@@ -190,7 +190,12 @@ def packed(sweep: Sweeping) -> dict[str, Any]:
                 for run in runs:
                     run.result()
             bare.append(turn)
-    return {"code": next(filter(None, codes), FINISHED), "runs": len(sweep.runs), **_costs(swept, bare)}
+    return {"code": FINISHED, "runs": len(sweep.runs), **_costs(swept, bare)}
+
+
+def _check(driver: subprocess.Popen[bytes], sweep: Sweeping) -> None:
+    if driver.returncode != FINISHED:
+        raise RuntimeError(f"the sweep in {sweep.directory} ended with {driver.returncode}")
 
 
 def _costs(swept: Sequence[Turn], bare: Sequence[Turn]) -> dict[str, Any]:
@@ -315,7 +320,9 @@ def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirec
         print(shlex.join(arguments[1:]), flush=True)
         bare.path.parent.mkdir(parents=True, exist_ok=True)
         with open(bare.path.with_name(f"{trial.name}.log"), "w") as log:
-            subprocess.run(arguments, cwd=ROOT, stdout=log, stderr=log, check=True, preexec_fn=_on(core))
+            code = subprocess.run(arguments, cwd=ROOT, stdout=log, stderr=log, preexec_fn=_on(core)).returncode
+        if code != FINISHED:
+            raise RuntimeError(f"the bare run ended with {code}, see {log.name}")
     return bare
 
 
@@ -379,8 +386,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{directory} is there already: choose another --directory")
     sweep = Sweeping(options.sweep or Path(_DEFAULT[options.what]), directory)
     try:
+        import_ray()
         found = MEASURES[options.what](sweep)
-    except (ConfigError, RuntimeError) as error:
+    except (ConfigError, RuntimeError, SweepError) as error:
         print(f"benchmarks.sweeps: {error}", file=sys.stderr)
         return BAD_INPUT
     for name, value in found.items():

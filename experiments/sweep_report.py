@@ -49,11 +49,12 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     out.mkdir(exist_ok=True)
     tables = score_tables(sweep, done, runs)
     rows = summary_rows(tables, agent_name(every[0]))
+    missing = _missing(every, done)
     report.write_rows(out / "summary.csv", rows)
     profile = profile_rows(tables)
     picture = report.write_picture(out, "profile", profile, draw_profile(profile), _CAPTION)
     sections = [
-        ("In single numbers", _summary(rows) + html.note(_WORDS)),
+        ("In single numbers", _summary(rows) + html.note(" ".join([_WORDS, *missing]))),
         ("Performance profiles", picture),
     ]
     pages = []
@@ -73,6 +74,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     for row in rows:
         if row["measure"] in ("total", "iqm"):
             yield f"{row['agent']}: {MEASURES[row['measure']]} {html.with_interval(row)}"
+    yield from missing
     yield f"written: {page}"
 
 
@@ -83,6 +85,18 @@ MEASURES = {
     "iqm": "interquartile mean of human-normalised scores",
     "improvement": "probability of improvement over the first agent",
 }
+
+
+def _missing(every: Sequence[Trial], done: Sequence[Trial]) -> list[str]:
+    """A sentence if the agents have not finished the same games and seeds."""
+    played = {agent: {(t.games, t.seed) for t in done if agent_name(t) == agent} for agent in map(agent_name, every)}
+    if len({frozenset(those) for those in played.values()}) == 1:
+        return []
+    counts = ", ".join(f"{agent} {len(those)}" for agent, those in played.items())
+    return [
+        f"Not every agent has the same runs yet, of {len(every) // len(played)} each ({counts}): their totals and "
+        "interquartile means are of different games or seeds."
+    ]
 
 
 def agent_name(trial: Trial) -> str:
@@ -160,7 +174,8 @@ _CAPTION = (
 )
 _WORDS = (
     "In brackets 95 % intervals, runs resampled within every set of games (stratified, Agarwal et al. 2021); a single "
-    "seed has none. The total is the paper's: scores clipped at 1 and summed over the games of a set."
+    "seed has none. A run's score in a game is the mean of its last three evaluations, or of fewer if the game's last "
+    "visit began later. The total is the paper's, of these: clipped at 1 and summed over the games of a set."
 )
 
 

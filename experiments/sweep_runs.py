@@ -38,7 +38,7 @@ _LOCK_SECONDS = 600.0  # that a process which was killed, or whose node is gone,
 _SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
 _STEP_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
-_SAME_FRAME = 5  # so many starts from one checkpoint, whatever has ended them, are enough
+_DEATHS = 5  # so many starts from one checkpoint, besides the retries, are enough, whatever has ended them
 _LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
@@ -121,11 +121,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 # -- on a node ------------------------------------------------------------------------------------------------------
 
 
-def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0) -> int:
+def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0, retries: int = 0) -> int:
     """Run or resume one run to its end in a process that dies with this one; train.py's exit code, or `_LOCKED`.
 
     A run that is finished is left alone. An interruption makes the run save and stop. One that has begun at the same
-    checkpoint too often, after the first `known` starts that were before the driver's time, has failed.
+    checkpoint five times and `retries` more, not counting the `known` starts before the driver's time, has failed.
     """
     where = place(Path(directory), name)
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -137,9 +137,12 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0)
         return FINISHED
     frames = where.kept_frames
     before = [attempt["frames"] for attempt in read_attempts(where.attempts)[known:]]
-    if before[-_SAME_FRAME:] == [frames] * _SAME_FRAME:
-        return FAILED
     where.log.parent.mkdir(parents=True, exist_ok=True)
+    most = _DEATHS + retries
+    if before[-most:] == [frames] * most:
+        with open(where.log, "a") as log:
+            log.write(f"given up: started {most} times at {frames:,} frames without coming to the next checkpoint\n")
+        return FAILED
     begun = where.run.config.is_file()
     own = ["--resume", str(where.run.path)] if begun else ["--run_dir", str(where.run.path), *arguments]
     with open(where.log, "a") as log:
@@ -226,7 +229,7 @@ def run_all(
 
     def submit(trial: Trial, **more: Any) -> Any:
         options = remote.options(name=trial.name, **asked, **more)
-        return options.remote(str(directory), trial.name, trial.arguments, starts[trial.name])
+        return options.remote(str(directory), trial.name, trial.arguments, starts[trial.name], retry.times)
 
     starts = {trial.name: len(read_attempts(place(directory, trial.name).attempts)) for trial in trials}
     codes = {trial.name: FINISHED for trial in trials if place(directory, trial.name).run.finished}
@@ -294,8 +297,8 @@ def _last_node(directory: Path, trial: Trial) -> str:
 
 
 def _elsewhere(ray: Any, needs: Needs, node: str) -> dict[str, Any]:
-    """Options that send a run to another node than this one, if any has room for it at all; wherever there is room,
-    should that one die."""
+    """Options that send a run to another node than this one, if any is large enough for it; wherever there is room,
+    should that one be full or die."""
     others = []
     with suppress(ray.exceptions.RayError):
         others = [each for each in ray.nodes() if node and each["NodeID"] != node and _on_node(needs, each)]
@@ -303,7 +306,8 @@ def _elsewhere(ray: Any, needs: Needs, node: str) -> dict[str, Any]:
         return {}
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(random.choice(others)["NodeID"], soft=True)}
+    other = random.choice(others)["NodeID"]
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(other, soft=True, _spill_on_unavailable=True)}
 
 
 def import_ray() -> Any:
@@ -362,7 +366,9 @@ def check_locks(ray: Any, directory: Path) -> None:
 
 
 def _sees_lock(directory: str) -> bool:
-    return RunDirectory(Path(directory)).busy()
+    with suppress(OSError):  # a storage without locks
+        return RunDirectory(Path(directory)).busy()
+    return False
 
 
 def runs_at_once(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:
@@ -392,7 +398,7 @@ def _room(has: float, amount: float) -> int:
 
 def read_nodes(text: str) -> list[dict[str, Any]]:
     """Nodes as Ray would tell of them, from text such as 8x16,1,128: so many of so many cores, GPUs and GiB."""
-    found = re.fullmatch(r"(\d+)x(\d+),(\d+),([\d.]+)", text)
+    found = re.fullmatch(r"(\d+)x(\d+),(\d+),(\d+(?:\.\d+)?)", text)
     if not found:
         raise SweepError(f"--nodes {text}: write NODESxCORES,GPUS,GIB, such as 8x16,1,128")
     count, cores, gpus, gib = found.groups()

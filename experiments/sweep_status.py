@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -52,10 +53,11 @@ def begun(where: Place) -> Begun:
     if where.run.finished:
         return Begun(finished=True)
     sizes: dict[int, int] = {}
-    for path in where.run.path.rglob("*"):
-        with suppress(OSError):  # a run that is under way throws old checkpoints away
-            if path.is_file():
-                sizes[path.stat().st_ino] = path.stat().st_size
+    for folder, _, files in os.walk(where.run.path):  # which passes over folders that are gone
+        for file in files:
+            with suppress(OSError):  # a run that is under way throws old checkpoints away
+                found = os.stat(os.path.join(folder, file))
+                sizes[found.st_ino] = found.st_size
     return Begun(where.kept_frames, sum(sizes.values()))
 
 
@@ -137,8 +139,11 @@ def status_table(
     """One line per run, at most `most` of them, those under way first; `known` is what a driver that is under way knows
     (see `sweep_runs.run_all`)."""
     table = Table(title=str(directory))
-    for column in ("run", "state", "progress", "last total", "starts", "on"):
-        table.add_column(column, justify="right" if column in ("progress", "last total", "starts") else "left")
+    table.add_column("run", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for column in ("progress", "last total", "starts"):
+        table.add_column(column, justify="right")
+    table.add_column("on", overflow="ellipsis")  # a single word: what has no room is cut off, in one line
     states = {trial.name: state(place(directory, trial.name), (known or {}).get(trial.name)) for trial in trials}
     names = [trial.name for trial in trials]
     if most is not None and len(names) > most:
@@ -146,7 +151,7 @@ def status_table(
     for name in names:
         where = place(directory, name)
         attempts = read_attempts(where.attempts)
-        on = f"{attempts[-1]['host']} {attempts[-1]['node'][:8]}" if attempts else ""
+        on = f"{attempts[-1]['host']}/{attempts[-1]['node'][:8]}" if attempts else ""
         table.add_row(name, states[name], *progress(where), str(len(attempts)), on)
     if len(names) < len(trials):
         counts = Counter(states[trial.name] for trial in trials if trial.name not in names)

@@ -264,7 +264,7 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
             for key, default, least in (("count", None, 1), ("games", 10, 1), ("seed", 0, 0))
         }
         pool = found.get("pool", "paper")
-        if pool not in POOLS:
+        if not isinstance(pool, str) or pool not in POOLS:
             raise ConfigError(f"{where}: sets.pool: there is no {pool!r}; choose from {', '.join(POOLS)}")
         if numbers["games"] > len(POOLS[pool]):
             raise ConfigError(f"{where}: sets.games: the pool {pool} has {len(POOLS[pool])} games")

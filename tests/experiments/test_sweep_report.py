@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.sweep_report import agent_name, profile_rows, score_tables, summary_rows
+from experiments.sweep_report import _missing, agent_name, profile_rows, score_tables, summary_rows
 from experiments.sweeps import Sweep, Trial
 from tests.experiments.test_report import GAMES, make_run, read_run
 
@@ -44,6 +44,14 @@ def test_improvement_is_over_the_sweeps_first_agent_in_the_sets_of_both() -> Non
     )
     unfinished = summary_rows(TABLES, "three")
     assert not [row for row in unfinished if row["measure"] == "improvement"]
+
+
+def test_it_is_said_if_agents_are_of_different_runs() -> None:
+    every = [Trial(f"{a}{s}", "set0", a, s, (), ()) for a in ("one", "two") for s in (0, 1)]
+    assert _missing(every, every) == _missing(every, [t for t in every if t.seed == 0]) == []
+    (told,) = _missing(every, every[:3])
+    assert "of 2 each (one 2, two 1)" in told
+    assert "(one 2, two 0)" in _missing(every, every[:2])[0]
 
 
 def test_a_profile_is_the_share_of_runs_above_a_score() -> None:

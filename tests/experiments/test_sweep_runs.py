@@ -228,6 +228,8 @@ def test_a_part_of_a_gpu_is_of_one_gpu() -> None:
     assert [runs_at_once(Needs(1, gpus, 2**30), nodes) for gpus in (0.25, 0.3, 0.6, 1, 2)] == [64, 48, 16, 16, 8]
     with pytest.raises(SweepError, match="write NODESxCORES,GPUS,GIB"):
         read_nodes("8")
+    with pytest.raises(SweepError, match="write NODESxCORES,GPUS,GIB"):
+        read_nodes("8x16,1,1.2.8")
 
 
 def test_the_plan_counts_whole_rounds(toys: Path) -> None:
@@ -263,10 +265,13 @@ def test_a_run_that_comes_no_further_is_not_begun_for_ever(
     where = place(tmp_path, trial.name)
     where.attempts.parent.mkdir(parents=True)
     where.attempts.write_text(5 * (json.dumps({"frames": 0, "pid": 1}) + "\n"))
-    assert execute(str(tmp_path), trial.name, ("--frames", "0")) == FAILED and not where.log.exists()
-    known = 1  # of the starts before the driver's time
+    assert execute(str(tmp_path), trial.name, ("--frames", "0")) == FAILED
+    assert where.log.read_text() == "given up: started 5 times at 0 frames without coming to the next checkpoint\n"
     monkeypatch.setattr(sweep_runs, "_ray_node", lambda: "here")
-    assert execute(str(tmp_path), trial.name, ("--frames", "0"), known) == BAD_INPUT
+    assert execute(str(tmp_path), trial.name, ("--frames", "0"), known=1) == BAD_INPUT  # it is begun: train.py's code
+    where.attempts.write_text(5 * (json.dumps({"frames": 0, "pid": 1}) + "\n"))
+    assert execute(str(tmp_path), trial.name, ("--frames", "0"), retries=1) == BAD_INPUT
+    assert execute(str(tmp_path), trial.name, ("--frames", "0"), retries=1) == FAILED  # the sixth was that
 
 
 def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
@@ -344,7 +349,7 @@ def test_a_node_that_does_not_see_the_lock_or_cannot_run_this_is_named(tmp_path:
 def test_a_run_that_failed_goes_to_another_node_if_there_is_one_with_room() -> None:
     needs, node = Needs(1, 0, 2**30), TWO[0]["NodeID"]
     chosen = _elsewhere(FakeRay(TWO), needs, node)["scheduling_strategy"]
-    assert (chosen.node_id, chosen.soft) == (TWO[1]["NodeID"], True)
+    assert (chosen.node_id, chosen.soft, chosen._spill_on_unavailable) == (TWO[1]["NodeID"], True, True)
     assert _elsewhere(FakeRay(TWO), needs, "") == _elsewhere(FakeRay(TWO[:1]), needs, node) == {}
     assert _elsewhere(FakeRay([TWO[0], {**TWO[1], "Alive": False}]), needs, node) == {}
 

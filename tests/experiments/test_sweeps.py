@@ -130,6 +130,7 @@ MISTAKES = [
     ({"sets": {"games": 3}}, "sets.count: say how many"),
     ({"sets": {"count": 2, "games": 20}}, "the pool paper has 19 games"),
     ({"sets": {"count": 2, "pool": "all"}}, "sets.pool: there is no 'all'"),
+    ({"sets": {"count": 2, "pool": ["pong"]}}, "sets.pool: there is no ['pong']"),
     ({"sets": {"count": 2, "size": 3}}, "sets.size: unknown"),
     ({"sets": [["brekout"]]}, "did you mean breakout?"),
     ({"cpus": 0}, "cpus: must be a number of at least 1, is 0"),
