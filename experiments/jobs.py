@@ -79,7 +79,8 @@ class Interrupted(Exception):
 
 
 def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = print) -> list[str]:
-    """Run all jobs that are not done, `processes` at a time with one core each; the names of those that failed.
+    """Run all jobs that are not done, `processes` at a time, which share the cores evenly; the names of those that
+    failed.
 
     Interrupted by Ctrl-C or SIGTERM it stops those that are under way, which save, and raises `Interrupted`.
     """
@@ -92,7 +93,7 @@ def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = pr
                 for place in range(processes):
                     if place not in running and waiting:
                         job = waiting.pop(0)
-                        running[place] = job, _start(job, cores[place % len(cores)])
+                        running[place] = job, _start(job, cores[place % len(cores) :: processes])
                         say(f"{job.name}: started, {len(waiting)} waiting; its output is in {_log(job)}")
                 time.sleep(1.0)
                 for place, (job, process) in list(running.items()):
@@ -159,7 +160,7 @@ def _rounded(line: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.{_DIGITS}g}") if isinstance(v, float) else v for k, v in line.items()}
 
 
-def _start(job: Job, core: int) -> subprocess.Popen[bytes]:
+def _start(job: Job, cores: Sequence[int]) -> subprocess.Popen[bytes]:
     arguments = ["--run_dir", str(job.directory), *job.arguments]
     if RunDirectory(job.directory).config.is_file():
         arguments = ["--resume", str(job.directory)]
@@ -170,7 +171,7 @@ def _start(job: Job, core: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
 
 

@@ -93,13 +93,14 @@ _OVERLAP = re.compile(r"learning/fisher_overlap_task(\d+)_layer(\d+)")
 
 
 def overlap_rows(material: Material) -> list[Row]:
-    """agent, game, other, layer, overlap, departures: overlap of the Fisher information of a game that was left with
-    that of another game when that one was left last; mean over departures in all seeds. Layers count from 1.
+    """agent, game, other, layer, overlap, departures, seeds: overlap of the Fisher information of a game that was left
+    with that of another game when that one was left last; mean over departures in so many seeds. Layers count from 1.
 
     The game is the one of the last visit that was over when the overlap was logged (a false switch within a visit
     therefore counts for the visit before), the other one the one that its task was mostly met in.
     """
     found: dict[tuple[str, int, int, int], list[float]] = {}
+    seeds: dict[tuple[str, int, int, int], set[int]] = {}
     for agent in material.agents:
         for run in agent.runs:
             games = _games_of_tasks(run)
@@ -111,7 +112,9 @@ def overlap_rows(material: Material) -> list[Row]:
                 for at, value in zip(frames.tolist(), values.tolist(), strict=True):
                     over = [game for game, _, end in run.visits if end <= at]
                     if over:
-                        found.setdefault((agent.name, over[-1], other, layer), []).append(value)
+                        key = agent.name, over[-1], other, layer
+                        found.setdefault(key, []).append(value)
+                        seeds.setdefault(key, set()).add(run.seed)
     return [
         {
             "agent": agent,
@@ -120,6 +123,7 @@ def overlap_rows(material: Material) -> list[Row]:
             "layer": layer,
             "overlap": float(np.mean(values)),
             "departures": len(values),
+            "seeds": len(seeds[agent, game, other, layer]),
         }
         for (agent, game, other, layer), values in found.items()
     ]

@@ -69,7 +69,7 @@ played first; random play is 0 (Lopez-Paz and Ranzato 2017).</li>
 (Agarwal et al. 2021).</li>
 <li>Numbers are means over seeds; in brackets is the 95 % percentile interval of a bootstrap that draws whole runs
 anew; the mean of the single-game runs is taken as it is unless said otherwise. There is no interval of a single seed.
-<b>Of few seeds a bootstrap is too narrow</b>: with three it holds the mean in about 70 % of cases, that of a difference
+<b>Of few seeds a bootstrap is too narrow</b>: with three it holds the mean in 75 % of cases, that of a difference
 in about 80 %. Student's interval (Welch's, for unequal spreads) does not have that flaw, but takes the runs' numbers
 for normal. A dash: there is no such number, because a game was never visited, was not evaluated after its visit, or has
 no single-game run that has learned it (0.05 at least).</li>

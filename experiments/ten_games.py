@@ -8,7 +8,8 @@ differs in nothing but the network (the stream's may be twice as wide, of which 
 with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
 run are kept in benchmarks/ten_games/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are
 finished is written to benchmarks/ten_games/NAME/report (see `experiments.report`). More arguments are train.py's and go
-to every run (then with --runs and --results elsewhere: what is there with other settings is refused).
+to every run of an agent, and of a single game where those are not `benchmarks.learning`'s (then with --runs and
+--results elsewhere: what is there with other settings is refused).
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for agent in agents:
         if agent not in AGENTS:
             parser.error(f"--agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    if len(set(agents)) < len(agents):
+        parser.error(f"--agents: name every agent once, is {options.agents}")
     if options.seeds < 1 or options.processes < 1:
         parser.error("--seeds and --processes must be at least 1")
     try:
@@ -109,7 +112,8 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
                 jobs.append(single_game(game, seed, runs / "learning", kept))
                 continue
             given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
-            given += ["--stream.games", f"[{game}]", "--stream.order", "uniform", "--stream.visit_frames", str(count)]
+            given += ["--stream.visits_csv", "null", "--stream.order", "uniform"]
+            given += ["--stream.games", f"[{game}]", "--stream.visit_frames", str(count)]
             jobs.append(_job(f"single_{game}-{seed}", config, given, runs, results))
     return jobs
 

@@ -35,6 +35,7 @@ _GAMES: Charts = {
 _RETENTION: Charts = {
     "Kept fraction of every game that was left": ("evaluation/kept/",),
     "Share of dormant units per layer": ("consolidation/dormant_layer",),
+    "Share of hidden units that the task that was left goes on using": ("learning/units_used$",),
 }
 _ANCHORS: Charts = {
     "Penalty": ("consolidation/penalty$",),
@@ -47,7 +48,6 @@ _ANCHORS: Charts = {
     ),
     "Distance from every anchor, in its own metric": ("consolidation/distance_task",),
     "Mean Fisher information of the task that was left": ("learning/fisher_mean$",),
-    "Share of hidden units that the task that was left goes on using": ("learning/units_used$",),
     "Its overlap with every other task's, per layer": ("learning/fisher_overlap_task",),
 }
 _TASKS: Charts = {

@@ -302,7 +302,15 @@ def test_metrics_are_averaged_within_bins_and_over_seeds(runs, tmp_path):
 
 def test_an_overlap_is_of_the_game_that_was_left_and_of_the_game_of_the_other_task(material):
     assert logs.overlap_rows(material) == [
-        {"agent": "ewc", "game": "toy_catch", "other": "toy_avoid", "layer": 1, "overlap": 0.125, "departures": 2}
+        {
+            "agent": "ewc",
+            "game": "toy_catch",
+            "other": "toy_avoid",
+            "layer": 1,
+            "overlap": 0.125,
+            "departures": 2,
+            "seeds": 2,
+        }
     ]
 
 

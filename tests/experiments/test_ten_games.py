@@ -198,6 +198,12 @@ def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuratio
         assert alone.learner == replace(stream.learner, gated=0.0)
 
 
+def test_single_runs_of_visits_in_a_file_are_of_their_games() -> None:
+    jobs = single_jobs(Path("configs/paper_schedule.yaml"), 1, Path("runs"), Path("nowhere"), [])
+    frames = {job.name: load(job.arguments[1], job.arguments[2:]).frames for job in jobs}
+    assert len(frames) == 10 and sum(frames.values()) == load("configs/paper_schedule.yaml").frames
+
+
 def test_what_is_kept_of_other_settings_is_refused() -> None:
     """What lies in the repository is what the commands ask for; with other settings it would be taken for that."""
     config, nowhere = Path("configs/three_games.yaml"), Path("nowhere")
