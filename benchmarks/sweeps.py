@@ -317,9 +317,7 @@ def _by_hand(sweep: Sweeping, trial: Trial, core: int | None = None) -> RunDirec
     bare = _bare(sweep, trial)
     if not bare.finished:
         arguments = [sys.executable, "train.py", *trial.arguments, "--run_dir", str(bare.path)]
-        print(
-            shlex.join(arguments[1:]) + "\n", end="", flush=True
-        )  # in one piece, for others may print at the same time
+        print(f"{shlex.join(arguments[1:])}\n", end="", flush=True)  # in one piece: others print at the same time
         bare.path.parent.mkdir(parents=True, exist_ok=True)
         with open(bare.path.with_name(f"{trial.name}.log"), "w") as log:
             code = subprocess.run(arguments, cwd=ROOT, stdout=log, stderr=log, preexec_fn=_on(core)).returncode
