@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,13 +226,13 @@ class _Watch:
 
     def __exit__(self, *_: object) -> None:
         if self.live:
-            self._draw()
+            with suppress(OSError, ValueError):  # as in run_all: what cannot be shown ends nothing
+                self._draw(self.live)
             self.live.stop()
 
-    def _draw(self) -> None:
-        assert self.live
+    def _draw(self, live: Live) -> None:
         rows = self.console.height - 6
-        self.live.update(status_table(self.runs, self.directory, self.known, rows), refresh=True)
+        live.update(status_table(self.runs, self.directory, self.known, rows), refresh=True)
         self.moment = time.monotonic()
 
     def __call__(self, known: Mapping[str, str]) -> None:
@@ -240,7 +240,7 @@ class _Watch:
         self.known = known
         if self.live:
             if time.monotonic() - self.moment > _SECONDS:
-                self._draw()
+                self._draw(self.live)
             return
         tell = time.monotonic() - self.moment > _PROGRESS_SECONDS
         for trial in self.runs:

@@ -30,7 +30,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -155,12 +155,7 @@ def overhead(sweep: Sweeping) -> dict[str, Any]:
         with ThreadPoolExecutor(1) as pool:
             by_hand = [pool.submit(_by_hand, mine, trial, other) for trial in mine.runs]
             here, there = Turn.swept(mine, driver), Turn.by_hand(mine)
-            while driver.poll() is None or not all(run.done() for run in by_hand):
-                here.look()
-                there.look()
-                time.sleep(_LOOK_SECONDS)
-            for run in by_hand:
-                run.result()
+            _look([here, there], by_hand, driver)
         _check(driver, mine)
         swept.append(here)
         bare.append(there)
@@ -175,22 +170,28 @@ def packed(sweep: Sweeping) -> dict[str, Any]:
         if in_sweep:
             driver = mine.start()
             turn = Turn.swept(mine, driver)
-            while driver.poll() is None:
-                turn.look()
-                time.sleep(_LOOK_SECONDS)
+            _look([turn], [], driver)
             _check(driver, mine)
             swept.append(turn)
         else:
             turn = Turn.by_hand(mine)
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 runs = [pool.submit(_by_hand, mine, trial) for trial in mine.runs]
-                while not all(run.done() for run in runs):
-                    turn.look()
-                    time.sleep(_LOOK_SECONDS)
-                for run in runs:
-                    run.result()
+                _look([turn], runs)
             bare.append(turn)
     return {"code": FINISHED, "runs": len(sweep.runs), **_costs(swept, bare)}
+
+
+def _look(
+    turns: Sequence[Turn], by_hand: Sequence[Future[RunDirectory]], driver: subprocess.Popen[bytes] | None = None
+) -> None:
+    """Look at the turns until the driver and the runs by hand are over; RuntimeError if one of these failed."""
+    while (driver is not None and driver.poll() is None) or not all(run.done() for run in by_hand):
+        for turn in turns:
+            turn.look()
+        time.sleep(_LOOK_SECONDS)
+    for run in by_hand:
+        run.result()
 
 
 def _check(driver: subprocess.Popen[bytes], sweep: Sweeping) -> None:
@@ -199,15 +200,15 @@ def _check(driver: subprocess.Popen[bytes], sweep: Sweeping) -> None:
 
 
 def _costs(swept: Sequence[Turn], bare: Sequence[Turn]) -> dict[str, Any]:
-    seconds = [turn.seconds for turn in swept], [turn.seconds for turn in bare]
-    shares = [run.share for turn in swept for run in turn.runs], [run.share for turn in bare for run in turn.runs]
+    seconds_swept, seconds_bare = ([turn.seconds for turn in turns] for turns in (swept, bare))
+    share_swept, share_bare = ([run.share for turn in turns for run in turn.runs] for turns in (swept, bare))
     return {
-        "seconds_swept": seconds[0],
-        "seconds_bare": seconds[1],
-        "overhead": sum(seconds[0]) / sum(seconds[1]) - 1,
-        "core_share_swept": shares[0],
-        "core_share_bare": shares[1],
-        "overhead_by_share": sum(shares[1]) / sum(shares[0]) - 1,
+        "seconds_swept": seconds_swept,
+        "seconds_bare": seconds_bare,
+        "overhead": sum(seconds_swept) / sum(seconds_bare) - 1,
+        "core_share_swept": share_swept,
+        "core_share_bare": share_bare,
+        "overhead_by_share": sum(share_bare) / sum(share_swept) - 1,
         "cores_beside_runs": [turn.cores_beside for turn in swept],
     }
 

@@ -134,11 +134,11 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
         "Overlap of the Fisher information of a game that was left (down) with that of every other game that had been "
         "left (across), by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
     )
-    for agent in material.agents:
-        logged = max((row["seeds"] for row in rows if row["agent"] == agent.name), default=len(agent.runs))
-        if logged < len(agent.runs):
-            caption += f" {agent.name}: of {logged} of {len(agent.runs)} seeds, the others did not log it by game."
     if rows:
+        for agent in material.agents:
+            logged = max((row["seeds"] for row in rows if row["agent"] == agent.name), default=len(agent.runs))
+            if logged < len(agent.runs):
+                caption += f" {agent.name}: of {logged} of {len(agent.runs)} seeds, the others did not log it by game."
         figure = figures.draw_overlaps(rows, material.games)
         yield "Fisher overlap between games", write_picture(out, "fisher_overlap", rows, figure, caption)
     else:
