@@ -36,9 +36,9 @@ $(VENV)/.sweep: $(VENV)/.complete
 	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sweep"]))')
 	touch $@
 
-# Two files of tests at a time, on a core each, in the order of tests/conftest.py.
+# Two files of tests at a time, on a core each.
 test: sweep
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
