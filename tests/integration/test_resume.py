@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,22 @@ def test_a_finished_run_goes_further_as_if_it_had_never_ended(
     assert {"1304", "2400"} <= {row["frames"] for row in evaluations(run)}
 
 
+def test_a_run_moves_to_another_machine_in_small_files(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """By the README's commands, and to another path."""
+    here, there, pieces = (tmp_path / name for name in ("here", "there", "pieces"))
+    hook = partial(signal_at, 1304)
+    assert launch("--config", toy_config, "--run_dir", here / "run", hook=hook).code == 75
+    there.mkdir()
+    pieces.mkdir()
+    _shell(f"tar -C {here} -c run | gzip | split -b 200K -d -a 3 - {pieces}/run.")
+    sizes = [piece.stat().st_size for piece in pieces.iterdir()]
+    assert len(sizes) > 2 and max(sizes) == 200 * 1024
+    shutil.rmtree(here)
+    _shell(f"cat {pieces}/run.* | tar -C {there} -xz")
+    assert launch("--resume", there / "run").code == 0
+    assert_same_run(there / "run", uninterrupted)
+
+
 ATARI = {
     "seed": 5,
     "frames": 2600,
@@ -244,6 +261,10 @@ def test_real_games_with_sticky_actions(tmp_path: Path) -> None:
     outcome = launch("--resume", run)
     assert outcome.code == 0, outcome.err
     assert_same_run(run, whole)
+
+
+def _shell(command: str) -> None:
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True)
 
 
 def _wait_for_progress(run: Path, alive: Callable[[], bool]) -> None:
