@@ -28,12 +28,12 @@ from rich.live import Live
 from configs.checks import ConfigError
 from experiments import sweep_report
 from experiments.report_data import ReportError
+from experiments.sweep_node import place
 from experiments.sweep_runs import (
     Retry,
     SweepError,
     check_locks,
     import_ray,
-    place,
     read_nodes,
     run_all,
     runs_at_once,
@@ -176,17 +176,12 @@ def _describe(planned: SweepPlan, nodes: Sequence[Mapping[str, Any]], directory:
 
 
 def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> int:
-    runs = trials(sweep)
     planned = _planned(sweep, directory, speed)
-    ray = start_ray(address)
-    try:
-        _describe(planned, ray.nodes(), directory)
-        check_storage(planned, directory)
-        check_locks(ray, directory)
-        with _Watch(runs, directory) as watch:
-            codes = run_all(ray, runs, directory, planned.needs, Retry(sweep.retries, sweep.retry_seconds), watch)
-    finally:
-        ray.shutdown()
+    if planned.finished < planned.runs:
+        codes = _run_on_ray(sweep, directory, address, planned)
+    else:
+        print(f"runs: {planned.runs:,}, all of which are finished")
+        codes = {trial.name: FINISHED for trial in trials(sweep)}
     failed = [name for name, code in codes.items() if code not in (FINISHED, STOPPED)]
     for name in failed:
         print(f"{name}: failed, see {place(directory, name).log}", file=sys.stderr)
@@ -199,6 +194,20 @@ def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> in
         except ReportError as error:  # which changes nothing about the runs
             print(f"sweep.py: no report: {error}", file=sys.stderr)
     return FAILED if failed else FINISHED
+
+
+def _run_on_ray(sweep: Sweep, directory: Path, address: str | None, planned: SweepPlan) -> dict[str, int]:
+    """Run what is not finished; {run: train.py's last exit code}."""
+    runs = trials(sweep)
+    ray = start_ray(address)
+    try:
+        _describe(planned, ray.nodes(), directory)
+        check_storage(planned, directory)
+        check_locks(ray, directory)
+        with _Watch(runs, directory) as watch:
+            return run_all(ray, runs, directory, planned.needs, Retry(sweep.retries, sweep.retry_seconds), watch)
+    finally:
+        ray.shutdown()
 
 
 def _report(sweep: Sweep, directory: Path) -> int:

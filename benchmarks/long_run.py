@@ -43,8 +43,8 @@ from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerC
 from taskid.report import chosen_games
 from tracking import command
 from tracking.checkpoints import Checkpoints, Stateful
-from tracking.files import tree_bytes
 from tracking.run_directory import BAD_INPUT
+from tracking.trees import tree_bytes
 
 EMULATORS = 8
 BATCH = 32

@@ -38,7 +38,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.checks import ConfigError
-from experiments.sweep_runs import SweepError, import_ray, place, read_attempts
+from experiments.sweep_node import place, read_attempts
+from experiments.sweep_runs import SweepError, import_ray
 from experiments.sweeps import Trial, read_sweep, trials
 from tracking import command
 from tracking.compare import run_hashes

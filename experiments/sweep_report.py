@@ -24,7 +24,7 @@ from experiments import report_page as html
 from experiments.report_agents import read_material
 from experiments.report_data import ReportError, Run, read_run
 from experiments.report_numbers import Row, normalised
-from experiments.sweep_runs import place
+from experiments.sweep_node import place
 from experiments.sweeps import Sweep, Trial, game_sets, trials
 from tracking.files import write_text
 

@@ -10,36 +10,23 @@ All nodes must have the checkout, the environment and the sweep's directory unde
 
 from __future__ import annotations
 
-import ctypes
-import json
 import logging
 import os
 import random
 import re
-import select
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from experiments.sweep_node import LOCKED, Place, execute, note, place, read_attempts, sees_lock
 from experiments.sweeps import Trial
-from tracking.checkpoints import Checkpoints
-from tracking.run_directory import FAILED, FINISHED, STOPPED, RunDirectory
+from tracking.run_directory import FAILED, FINISHED, STOPPED
 
-ROOT = Path(__file__).resolve().parent.parent
-_LOCK_SECONDS = 600.0  # that a process which was killed, or whose node is gone, may still hold the lock
-_SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
-_STEP_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
-_DEATHS = 5  # so many starts from one checkpoint, besides the retries, are enough, whatever has ended them
-_LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _GIB = 2**30
 WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
 _OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
@@ -76,136 +63,6 @@ class Retry:
 
     times: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run of a sweep and what belongs to it lie."""
-
-    run: RunDirectory
-    log: Path
-    attempts: Path
-
-    @property
-    def kept_frames(self) -> int:
-        """Frames of the newest checkpoint, which a start goes on from; 0 without one."""
-        return max(Checkpoints(self.run.checkpoints).available(), default=0)
-
-
-def place(directory: Path, name: str) -> Place:
-    """Those of the run called `name` in a sweep's directory."""
-    path = directory / "runs" / name
-    return Place(RunDirectory(path), path.with_name(f"{name}.log"), path.with_name(f"{name}.attempts.jsonl"))
-
-
-def read_attempts(path: Path) -> list[dict[str, Any]]:
-    """Every start of a run, in order: time, host, node (Ray's name of it), pid, frames of the checkpoint it went on
-    from. A line that a crash has cut short is left out."""
-    return [line for line in _lines(path) if "pid" in line]
-
-
-def gave_up(where: Place) -> bool:
-    """Whether a driver has reported the run as failed, and nobody has worked on it since."""
-    last, status = (_lines(where.attempts) or [{}])[-1], where.run.read_status()
-    return "gave_up" in last and (status is None or status["updated"] <= last["time"])
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        with suppress(ValueError):
-            found.append(json.loads(line))
-    return found
-
-
-# -- on a node ------------------------------------------------------------------------------------------------------
-
-
-def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0, retries: int = 0) -> int:
-    """Run or resume one run to its end in a process that dies with this one; train.py's exit code, or `_LOCKED`.
-
-    A run that is finished is left alone. An interruption makes the run save and stop. One that has begun at the same
-    checkpoint five times and `retries` more, not counting the `known` starts before the driver's time, has failed.
-    """
-    where = place(Path(directory), name)
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while where.run.busy():
-        if time.monotonic() > deadline:
-            return _LOCKED
-        time.sleep(0.2)
-    if where.run.finished:
-        return FINISHED
-    frames = where.kept_frames
-    before = [attempt["frames"] for attempt in read_attempts(where.attempts)[known:]]
-    where.log.parent.mkdir(parents=True, exist_ok=True)
-    most = _DEATHS + retries
-    if before[-most:] == [frames] * most:
-        with open(where.log, "a") as log:
-            log.write(f"given up: started {most} times at {frames:,} frames without coming to the next checkpoint\n")
-        return FAILED
-    begun = where.run.config.is_file()
-    own = ["--resume", str(where.run.path)] if begun else ["--run_dir", str(where.run.path), *arguments]
-    with open(where.log, "a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "train.py", *own],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=_dies_with(os.getpid()),
-        )
-    try:
-        _note(where.attempts, {"pid": process.pid, "frames": frames, "node": _ray_node()})
-        return _wait(process)
-    except KeyboardInterrupt:  # ray.cancel
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):  # it is killed then, and its last checkpoint stands
-            process.wait(_SAVE_SECONDS)
-        return FINISHED if where.run.finished else STOPPED
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def _dies_with(parent: int) -> Callable[[], None]:
-    """To be called in a new process: it is killed when its parent dies, or at once if that is dead."""
-    libc = ctypes.CDLL(None)
-
-    def promise() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(FAILED)
-
-    return promise
-
-
-def _note(attempts: Path, what: Mapping[str, Any]) -> None:
-    """Write a start down, or that there will be no more; nothing fails for that."""
-    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "host": socket.gethostname(), **what}
-    with suppress(OSError), open(attempts, "a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code; waits in short steps, for ray.cancel interrupts no system call, only what Python does between.
-    (`Popen.wait` with a timeout would wake up twenty times a second, on a core that a run computes on.)"""
-    ended = os.pidfd_open(process.pid)  # readable then
-    try:
-        while (code := process.poll()) is None:
-            select.select([ended], [], [], _STEP_SECONDS)
-        return code
-    finally:
-        os.close(ended)
-
-
-def _ray_node() -> str:
-    import ray
-
-    return str(ray.get_runtime_context().get_node_id())
-
-
-# -- the driver -----------------------------------------------------------------------------------------------------
 
 
 def run_all(
@@ -258,11 +115,11 @@ def run_all(
                 code = _code(ray, reference)
                 if code == FINISHED and not _finished(place(directory, trial.name)):
                     code = FAILED  # somewhere else, on a node that does not see this directory
-                if code in (STOPPED, _LOCKED) and not stopping:
+                if code in (STOPPED, LOCKED) and not stopping:
                     under_way[submit(trial)] = trial
                     continue
-                codes[trial.name] = STOPPED if code == _LOCKED else code
-                if code in (STOPPED, _LOCKED, FINISHED) or stopping:
+                codes[trial.name] = STOPPED if code == LOCKED else code
+                if code in (STOPPED, LOCKED, FINISHED) or stopping:
                     continue
                 where = place(directory, trial.name)
                 times, frames = failures.get(trial.name, (0, -1))
@@ -275,7 +132,7 @@ def run_all(
                     del codes[trial.name]
                     later.append((time.monotonic() + times * retry.seconds, trial))
                 else:
-                    _note(where.attempts, {"gave_up": code})
+                    note(where.attempts, {"gave_up": code})
             with suppress(OSError, ValueError):  # a file that another node is replacing; it is looked at again
                 watch(_known([*under_way.values(), *(trial for _, trial in later)], codes))
     return codes
@@ -343,7 +200,7 @@ def check_locks(ray: Any, directory: Path) -> None:
     process: two nodes could then work in one run."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    remote = ray.remote(_sees_lock)
+    remote = ray.remote(sees_lock)
     asked = []
     for node in ray.nodes():
         if node["Alive"]:
@@ -363,12 +220,6 @@ def check_locks(ray: Any, directory: Path) -> None:
                 f"{host} does not see the lock in {directory}: the directory must lie on storage that all nodes share, "
                 "with locks that hold between nodes"
             )
-
-
-def _sees_lock(directory: str) -> bool:
-    with suppress(OSError):  # a storage without locks
-        return RunDirectory(Path(directory)).busy()
-    return False
 
 
 def runs_at_once(needs: Needs, nodes: Sequence[Mapping[str, Any]]) -> int:

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from configs.plan import Plan, free_disk, plan
 from evaluation.play import clipped_total
-from experiments.sweep_runs import WORKER_BYTES, Needs, Place, SweepError, gave_up, place, read_attempts
+from experiments.sweep_node import Place, gave_up, place, read_attempts
+from experiments.sweep_runs import WORKER_BYTES, Needs, SweepError
 from experiments.sweeps import Sweep, Trial
 
 _GIB = 2**30

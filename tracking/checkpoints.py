@@ -28,10 +28,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from tracking.files import Tree, fsync_directory, read_tree, tree_bytes, write_atomically, write_tree
-from tracking.manifest import CheckpointError, DamageError, Files, read_manifest, verify, write_manifest
+from tracking.files import fsync_directory, write_atomically
+from tracking.manifest import CheckpointError, DamageError, Files, available, read_manifest, verify, write_manifest
+from tracking.trees import Tree, read_tree, tree_bytes, write_tree
 
-_COMPLETE = re.compile(r"\d{12}")
 _PART = re.compile(r"[\w-]+")
 _SEGMENT = re.compile(r"[\w.-]+")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -168,9 +168,7 @@ class Checkpoints:
 
     def available(self) -> list[int]:
         """The frames of all checkpoints, intact or not, oldest first."""
-        if not self.directory.is_dir():
-            return []
-        return sorted(int(path.name) for path in self.directory.iterdir() if _COMPLETE.fullmatch(path.name))
+        return available(self.directory)
 
     def meta(self, frames: int) -> dict[str, Any]:
         """What was given to `save` as `meta`; CheckpointError if there is no such checkpoint."""

@@ -1,8 +1,9 @@
-"""The last file written into a checkpoint: what the others must look like."""
+"""Which checkpoints there are, and the last file written into each: what the others must look like."""
 
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tracking.files import write_text
 
 FORMAT = 2
+_COMPLETE = re.compile(r"\d{12}")
 Files = dict[str, dict[str, Any]]  # file name -> {"size": bytes, "sha256": hex digest}
 
 
@@ -19,6 +21,13 @@ class CheckpointError(Exception):
 
 class DamageError(Exception):
     """Names the file that is not what the manifest says."""
+
+
+def available(directory: Path) -> list[int]:
+    """The frames of all checkpoints in a directory of them, intact or not, oldest first."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(path.name) for path in directory.iterdir() if _COMPLETE.fullmatch(path.name))
 
 
 def write_manifest(directory: Path, frames: int, meta: Mapping[str, Any], files: Files) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,17 +20,14 @@ import pytest
 import yaml
 
 import sweep
-from experiments import sweep_runs
+from experiments import sweep_node
+from experiments.sweep_node import execute, gave_up, place, read_attempts
 from experiments.sweep_runs import (
     Needs,
     SweepError,
     _elsewhere,
     _interrupts,
     check_locks,
-    execute,
-    gave_up,
-    place,
-    read_attempts,
     read_nodes,
     runs_at_once,
 )
@@ -88,22 +86,30 @@ def assert_as_bare(toys: Path, directory: Path, bare: Path) -> None:
         assert_same_run(place(directory, trial.name).run.path, bare / trial.name)
 
 
-def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(
+def test_a_sweep_survives_an_interruption_and_the_death_of_a_worker_and_of_its_driver(
     toys: Path, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = tmp_path / "sweep"
     names = [trial.name for trial in trials(read_sweep(toys))]
     attempts = place(directory, names[0]).attempts
     first = start(toys, "--dir", directory)
-    wait_for(lambda: frames(directory, names[0]) > 500, first)
-    run = read_attempts(attempts)[0]["pid"]
+    wait_for(lambda: frames(directory, names[0]) > 300, first)
+    first.send_signal(signal.SIGINT)
+    code, out, _ = finish(first)
+    assert code == STOPPED and f"--resume {directory}" in out
+    assert state(place(directory, names[0])) == "stopped"
+    stopped = frames(directory, names[0])
+    second = start("--resume", directory)
+    wait_for(lambda: place(directory, names[0]).kept_frames > stopped, second)
+    run = read_attempts(attempts)[1]["pid"]
     worker = int(Path(f"/proc/{run}/stat").read_text().rsplit(")", 1)[1].split()[1])
     os.kill(worker, signal.SIGKILL)
-    wait_for(lambda: len(read_attempts(attempts)) > 1, first)
+    wait_for(lambda: len(read_attempts(attempts)) > 2, second)
     assert not Path(f"/proc/{run}").exists()  # the run has died with its worker
-    wait_for(lambda: frames(directory, names[0]) > 1500, first)
-    first.kill()
-    first.wait()
+    resumed = read_attempts(attempts)[2]["frames"]
+    wait_for(lambda: place(directory, names[0]).kept_frames > resumed, second)
+    second.kill()
+    second.wait()
     deadline = time.monotonic() + 60
     while any(place(directory, name).run.busy() for name in names):
         assert time.monotonic() < deadline, "runs have outlived their driver"
@@ -111,15 +117,15 @@ def test_a_sweep_survives_the_death_of_a_run_a_worker_and_its_driver(
     code, out, err = finish(start("--resume", directory))
     assert code == FINISHED, err
     assert_as_bare(toys, directory, bare)
-    assert (directory / "report" / "sweep.html").is_file()
     started = [read_attempts(place(directory, name).attempts) for name in names]
-    frames_of = [each["frames"] for each in started[0]]
-    assert len(started[0]) >= 3 and frames_of == sorted(frames_of) and frames_of[0] == 0
-    assert frames_of[1] >= 350 and frames_of[2] >= 1400  # checkpoints, every 350 frames
-    code, out, err = finish(start(toys, "--dir", directory))
-    assert code == FINISHED and "of which 2 are finished" in out
+    at = [each["frames"] for each in started[0]]
+    assert len(at) >= 4 and at == sorted(at) and at[:3] == [0, stopped, resumed]
+    assert resumed > stopped and at[3] > resumed  # checkpoints, every 350 frames
+    shutil.rmtree(directory / "report")
+    assert sweep.main([str(toys), "--dir", str(directory), "--unmeasured"]) == FINISHED
+    assert "2, all of which are finished" in capsys.readouterr().out
+    assert (directory / "report" / "sweep.html").is_file()
     assert [read_attempts(place(directory, name).attempts) for name in names] == started  # nothing was run again
-    capsys.readouterr()
     assert sweep.main(["--status", str(directory)]) == FINISHED
     told = capsys.readouterr().out
     assert told.count("finished") == 2 and "100.0%" in told
@@ -148,21 +154,8 @@ def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Pa
     assert len(second) == 1 and len(first) > 1 and {each["node"] for each in first[1:]} == {used[1]}
 
 
-def test_an_interruption_saves_and_the_rest_is_done_later(toys: Path, bare: Path, tmp_path: Path) -> None:
-    directory = tmp_path / "sweep"
-    names = [trial.name for trial in trials(read_sweep(toys))]
-    first = start(toys, "--dir", directory)
-    wait_for(lambda: frames(directory, names[0]) > 500, first)
-    first.send_signal(signal.SIGINT)
-    code, out, _ = finish(first)
-    assert code == STOPPED and "--resume" in out
-    assert state(place(directory, names[0])) == "stopped"
-    assert finish(start("--resume", directory))[0] == FINISHED
-    assert_as_bare(toys, directory, bare)
-
-
 def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Path, tmp_path: Path) -> None:
-    found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 2, "settings": {"frames": 800}}
+    found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 1, "settings": {"frames": 800}}
     found["retry_seconds"] = 1
     found["grid"] = {"learner.learning_rate": [0.001, 1e30]}  # which diverges
     file, directory = tmp_path / "bad.yaml", tmp_path / "sweep"
@@ -171,7 +164,7 @@ def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Pat
     good, bad = (place(directory, trial.name) for trial in trials(read_sweep(file)))
     assert code == FAILED and state(good) == "finished" and state(bad) == "failed"
     assert f"{bad.run.path.name}: failed, see" in err
-    assert len(read_attempts(bad.attempts)) == 3 and len(read_attempts(good.attempts)) == 1
+    assert len(read_attempts(bad.attempts)) == 2 and len(read_attempts(good.attempts)) == 1
     assert gave_up(bad) and not gave_up(good)
 
 
@@ -267,7 +260,7 @@ def test_a_run_that_comes_no_further_is_not_begun_for_ever(
     where.attempts.write_text(5 * (json.dumps({"frames": 0, "pid": 1}) + "\n"))
     assert execute(str(tmp_path), trial.name, ("--frames", "0")) == FAILED
     assert where.log.read_text() == "given up: started 5 times at 0 frames without coming to the next checkpoint\n"
-    monkeypatch.setattr(sweep_runs, "_ray_node", lambda: "here")
+    monkeypatch.setattr(sweep_node, "_ray_node", lambda: "here")
     assert execute(str(tmp_path), trial.name, ("--frames", "0"), known=1) == BAD_INPUT  # it is begun: train.py's code
     where.attempts.write_text(5 * (json.dumps({"frames": 0, "pid": 1}) + "\n"))
     assert execute(str(tmp_path), trial.name, ("--frames", "0"), retries=1) == BAD_INPUT
