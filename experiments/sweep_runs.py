@@ -28,7 +28,7 @@ from experiments.sweeps import Trial
 from tracking.run_directory import FAILED, FINISHED, STOPPED
 
 _GIB = 2**30
-WORKER_BYTES = int(0.3 * _GIB)  # of the process that a run is a child of
+WORKER_BYTES = int(0.1 * _GIB)  # of the process that a run is a child of, 80 MiB
 _OBJECT_STORE_BYTES = 100 * 2**20  # there are hardly any objects
 # Ray's watch over memory sees its workers, which the runs are children of, and would end several for one. The others
 # save some of what Ray's processes compute beside the runs: nobody reads the workers' logs, asks for more nodes or for
