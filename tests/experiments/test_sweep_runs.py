@@ -349,6 +349,12 @@ def test_a_run_that_failed_goes_to_another_node_if_there_is_one_with_room() -> N
     assert _elsewhere(FakeRay([TWO[0], {**TWO[1], "Alive": False}]), needs, node) == {}
 
 
+def test_what_a_worker_imports_is_light() -> None:
+    """One stands beside every run (`sweep_runs.WORKER_BYTES`)."""
+    told = "import sys, experiments.sweep_node; print(sorted({'torch', 'numpy', 'configs'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_without_ray_one_sentence_says_how_to_get_it(
     toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
