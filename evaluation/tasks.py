@@ -63,13 +63,19 @@ def visits(changes: Sequence[Mapping[str, Any]], end: int) -> list[tuple[str, in
 def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
     """{game: the task in which it was played for most frames before frame `end`, the first of equals}, for the games
     that were met by then; from the lines of tasks.csv."""
+    table = frames_by_task(changes, end)
+    return {game: max(frames, key=lambda task: frames[task]) for game, frames in table.items()}
+
+
+def frames_by_task(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, dict[int, int]]:
+    """{game: {task: frames before frame `end` that it was played in it}}; from the lines of tasks.csv."""
     lines = [change for change in changes if change["frames"] < end]
     stops = [*(line["frames"] for line in lines[1:]), end]
     table: dict[str, dict[int, int]] = {}
     for line, stop in zip(lines, stops, strict=False):
         frames = table.setdefault(line["game"], {})
         frames[line["task"]] = frames.get(line["task"], 0) + stop - line["frames"]
-    return {game: max(frames, key=lambda task: frames[task]) for game, frames in table.items()}
+    return table
 
 
 def confusion_csv(table: Mapping[str, Mapping[int, int]]) -> str:

@@ -40,7 +40,7 @@ _MAY_DIFFER = (
     "evaluation.threads",
     "evaluation.report_after",
 )
-_METRICS_KEPT = 40  # lines of metrics.jsonl, beside those of departures
+_METRICS_KEPT = 40  # at least, of the loop's lines of metrics.jsonl if there are so many; and all of departures
 _DEPARTURE = "learning/units_used"  # a scalar that only they have
 _OF_THE_LOOP = "task/count"  # a scalar that every line has but those of evaluations and departures
 _DIGITS = 5
@@ -149,9 +149,10 @@ def keep(directory: Path, kept: Path) -> None:
     starts = [{name: start.get(name) for name in _VERSIONS} for start in json.loads(run.versions.read_text())]
     small.write_json(small.versions, starts)
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    every = max(1, len(lines) // _METRICS_KEPT)
-    last = max((i for i, line in enumerate(lines) if _OF_THE_LOOP in line), default=-1)
-    thinned = [line for i, line in enumerate(lines) if i % every == every - 1 or i == last or _DEPARTURE in line]
+    loop = [i for i, line in enumerate(lines) if _OF_THE_LOOP in line]  # evaluations may stand anywhere between them
+    every = max(1, len(loop) // _METRICS_KEPT)
+    chosen = {*loop[every - 1 :: every], *loop[-1:]}
+    thinned = [line for i, line in enumerate(lines) if i in chosen or _DEPARTURE in line]
     write_text(small.metrics, "".join(json.dumps(_rounded(line)) + "\n" for line in thinned))
     shutil.copyfile(run.status, small.status)
 

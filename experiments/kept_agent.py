@@ -13,9 +13,11 @@ from configs.launch import ON_CPU
 from configs.parse import load
 from configs.run import build_agent, build_memory
 from configs.schema import Config
+from evaluation.tasks import frames_by_task, read_changes
 from replay.per_task import PerTaskReplay
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.manifest import DamageError, verify
+from tracking.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class KeptAgent:
     agent: ContinualAgent
     path: Path
     frames: int
+
+    def share_of(self, game: str, task: int) -> float:
+        """The share of the frames of `task` that were of this game, by the run's tasks.csv; 0 if it does not tell."""
+        try:
+            table = frames_by_task(read_changes(RunDirectory(self.path.absolute().parent.parent).tasks), self.frames)
+        except (OSError, KeyError, ValueError, TypeError):
+            return 0.0
+        whole = sum(frames.get(task, 0) for frames in table.values())
+        return table.get(game, {}).get(task, 0) / whole if whole else 0.0
 
     def replay(self, task: int) -> PerTaskReplay | None:
         """The memory with what the checkpoint holds of `task`; None if that is nothing, as in a snapshot."""

@@ -7,20 +7,24 @@ Noise is added to the shared weights, drawn anew at every vector step of the pla
 the diagonal Fisher information F, or only in its null space, all of the same expected norm (see `experiments.noise`).
 The last two move what F calls unimportant. The paper found that from some scale on it is not.
 
-F is measured on the task's replay where the checkpoint holds one, else on play of the policy itself. By default it is
-that of the policy softmax(Q), since the argument is about what the agent does: to second order the noise changes that
-policy by KL = 1/2 noise^T F noise. Beside the scores, and free of their luck, stand that divergence as it is and as F
-expects it, and the share of changed greedy actions, both on fixed observations of the policy's play.
+F is measured on the task's replay where the checkpoint holds one that is of this game, else on play of the policy
+itself. By default it is that of the policy softmax(Q), since the argument is about what the agent does: to second order
+the noise changes that policy by KL = 1/2 noise^T F noise. Beside the scores, and free of their luck, stand that
+divergence as it is and as F expects it, and the share of changed greedy actions, both on fixed observations of the
+policy's play.
 
-The same seed and number of threads give the same numbers, and the weights are left as they were.
+The same seed and number of threads give the same numbers, and the weights are left as they were. Every play is kept as
+it ends, in the folder of the results: the same command goes on after an interruption, and adds scales to an audit.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -33,6 +37,7 @@ from envs.games import game as find_game
 from experiments import perturbation_report as report
 from experiments.kept_agent import load_kept
 from experiments.perturbation_audit import Audit, Settings
+from experiments.perturbation_plays import KeptPlays, is_free
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.run_directory import BAD_INPUT
@@ -48,11 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = chosen_settings(options)
         game = find_game(options.game).name
-        out = options.out or Path("runs") / f"perturbation_{game}"
         tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
         audit = Audit(load_kept(options.checkpoint, game), game, settings, tell)
+        out = options.out or free_folder(Path("runs") / f"perturbation_{game}", audit.identity())
         command.check_writable(out)
-        result = audit.run()
+        result = replace(audit, keep=KeptPlays(out, audit.identity())).run()
     except (ValueError, CheckpointError) as error:
         print(f"experiments.perturbation: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -63,6 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(result))
     return 0
+
+
+def free_folder(first: Path, audit: dict[str, Any]) -> Path:
+    """`first`, `first`-2, ..., whichever holds nothing of another audit."""
+    numbered = (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
+    return next(folder for folder in itertools.chain([first], numbered) if is_free(folder, audit))
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -120,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fisher_batches", type=int, default=100, help="minibatches it is measured on (default: 100)")
     add("--null_quantile", type=float, default=0.01, help="of F, up to which it counts as none (default: 0.01)")
     add("--seed", type=int, default=0, help="of emulators, exploration, samples and noise (default: 0)")
-    add("--out", type=Path, help="folder for the results (default: runs/perturbation_GAME)")
+    add("--out", type=Path, help="folder for the results (default: runs/perturbation_GAME, or ..._GAME-2 and so on)")
     add("--json", action="store_true", help="print the result as JSON, on the last line")
     return parser
 

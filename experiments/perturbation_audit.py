@@ -8,6 +8,7 @@ Axes: B emulators, N observations, S stacked frames, H x W pixels.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ from taskid.source import FixedTask
 
 STATES = 256  # observations that divergence and changed actions are means over
 DRAWS = 8  # of noise, likewise
+OWN = 0.9  # of a task's frames: a replay is a game's own where this share of its task is
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,17 @@ class Audit:
     game: str
     settings: Settings
     tell: Callable[[str], None]
+    keep: Callable[[str, Callable[[], GameResult]], GameResult] = lambda name, play: play()
+    """Whole plays by name, made or remembered (see `experiments.perturbation_plays`)."""
+
+    def identity(self) -> dict[str, Any]:
+        """What every play depends on beside its own noise, as JSON can hold it."""
+        digest = hashlib.sha256()
+        for tensor in self.kept.agent.learner.network.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        settings = {name: value for name, value in asdict(self.settings).items() if name != "scales"}
+        kept = {"kept": self.kept.path.name, "frames": self.kept.frames, "network": digest.hexdigest()}
+        return {**kept, "game": self.game, "threads": torch.get_num_threads(), "settings": settings}
 
     def run(self) -> dict[str, Any]:
         """Everything measured, as JSON can hold it; `tell` is given a line after every play.
@@ -116,12 +129,13 @@ class Audit:
         least = least_informative(fisher, used, s.null_quantile)
         spreads = {kind: deviations(fisher, used, kind, least) for kind in KINDS}
         states = recording.memory.sample(0, STATES, numpy_generator(s.seed, "states")).observation
-        unperturbed = self.play(self.player(), FixedTask(met.task), "scored")
+        unperturbed = self.keep("unperturbed", lambda: self.play(self.player(), FixedTask(met.task), "scored"))
         self.tell(f"unperturbed: {unperturbed.mean:,.1f} ± {unperturbed.standard_error:,.1f}; F from {origin}")
         rng, points = numpy_generator(s.seed, "bootstrap"), []
         for kind, spread in spreads.items():
             for scale in s.scales:
-                result = self.perturbed_play(kind, spread, scale, met.task)
+                play = partial(self.perturbed_play, kind, spread, scale, met.task)
+                result = self.keep(f"{kind}, {scale!r}", play)
                 measures: dict[str, float | None] = dict(self.measures(states, met.task, kind, spread, scale))
                 measures["expected"] = expected_increase(fisher, spread, scale) if s.estimator == "policy" else None
                 point = report.row(kind, scale, result, unperturbed, random, rng, measures)
@@ -186,6 +200,10 @@ class Audit:
     def fisher(self, task: int, played: PerTaskReplay) -> tuple[list[Tensor], str]:
         """The Fisher information of `task`, and what it was measured on: "replay" or "play"."""
         s, replay = self.settings, self.kept.replay(task)
+        share = self.kept.share_of(self.game, task)
+        if replay is not None and share < OWN:
+            self.tell(f"{self.game} makes {100 * share:.0f} % of task {task}: its replay is of other games, not used")
+            replay = None
         rng = numpy_generator(s.seed, "fisher")
         sample = partial(played.sample, 0) if replay is None else partial(replay.sample, task)
         size = self.kept.config.learner.batch_size

@@ -14,7 +14,7 @@ from experiments.report_agents import Agent, Material
 from experiments.report_data import Run, Series
 from experiments.report_numbers import NAN, Row
 
-_BINS = 120  # along the frames of a figure of metrics
+_BINS = (120, 60, 40, 30)  # along the frames of a figure of metrics, whichever shows most
 
 # -- task inference -------------------------------------------------------------------------------------------------
 
@@ -64,20 +64,26 @@ def metric_rows(material: Material, names: Sequence[str]) -> list[Row]:
     """agent, metric, frames, mean, least, most over seeds, of metrics with these names, in at most 120 bins of frames.
 
     A bin stands at its middle; a seed's number is the mean of what was logged in the bin. Bins in which any seed that
-    has this metric has nothing are left out. A metric that nobody logged has no row.
+    has this metric has nothing are left out; they are as narrow as leaves most of them, since seeds may have logged
+    at different frames. A metric that nobody logged has no row.
     """
     end = max(run.end for agent in material.agents for run in agent.runs)
-    edges = np.linspace(0, end, _BINS + 1)
-    middles = ((edges[1:] + edges[:-1]) / 2).round().astype(int).tolist()
     rows = []
     for name in names:
         for agent in material.agents:
-            lines = [_binned(run.metrics[name], edges) for run in agent.runs if name in run.metrics]
-            for at, values in zip(middles, np.array(lines).T, strict=False):
-                if not np.isnan(values).any():
-                    row = {"agent": agent.name, "metric": name, "frames": at, "mean": float(values.mean())}
-                    rows.append({**row, "least": float(values.min()), "most": float(values.max())})
+            series = [run.metrics[name] for run in agent.runs if name in run.metrics]
+            for at, values in max((_in_common(series, end, bins) for bins in _BINS), key=len):
+                row = {"agent": agent.name, "metric": name, "frames": at, "mean": float(values.mean())}
+                rows.append({**row, "least": float(values.min()), "most": float(values.max())})
     return rows
+
+
+def _in_common(series: Sequence[Series], end: int, bins: int) -> list[tuple[int, np.ndarray]]:
+    """(middle, float64 [seeds]) of the bins in which all series have something; none of no series."""
+    edges = np.linspace(0, end, bins + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).round().astype(int).tolist()
+    lines = np.array([_binned(each, edges) for each in series]).T
+    return [(at, values) for at, values in zip(middles, lines, strict=False) if not np.isnan(values).any()]
 
 
 def _binned(series: Series, edges: np.ndarray) -> np.ndarray:

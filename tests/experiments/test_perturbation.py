@@ -12,10 +12,12 @@ import torch
 
 from configs.run import numpy_generator, torch_generator
 from envs.games import game
+from evaluation.play import GameResult
 from experiments.kept_agent import find, load_kept
 from experiments.noise import KINDS, least_informative
-from experiments.perturbation import main
+from experiments.perturbation import free_folder, main
 from experiments.perturbation_audit import Audit, Settings
+from experiments.perturbation_plays import KeptPlays
 from experiments.perturbation_report import half_scale, paper, paper_at, share_interval
 from tests.integration.runs import TOY, launch, write_config
 
@@ -144,6 +146,25 @@ def test_the_fisher_is_from_the_replay_where_there_is_one_else_from_play(run):
     assert found[0]["fisher"]["least"] == least_informative(by_hand, used, 0.01)
 
 
+def test_a_replay_that_is_mostly_of_other_games_is_not_used(run, tmp_path):
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    lines = []
+    for tasks, share, origin in (
+        ("0,toy_catch,0,1.0\n850,toy_avoid,0,1.0\n950,toy_avoid,1,1.0", 850 / 950, "play"),
+        ("0,toy_catch,0,1.0\n850,toy_avoid,0,1.0\n940,toy_avoid,1,1.0", 850 / 940, "replay"),
+    ):
+        (copy / "tasks.csv").write_text(f"frames,game,task,posterior\n{tasks}\n")
+        kept = load_kept(copy, "toy_catch")
+        assert kept.share_of("toy_catch", 0) == share and kept.share_of("toy_mirror", 0) == 0
+        result = Audit(kept, "toy_catch", replace(SETTINGS, scales=[0.1]), lines.append).run()
+        assert result["fisher"]["origin"] == origin
+    assert [line for line in lines if "not used" in line] == [
+        "toy_catch makes 89 % of task 0: its replay is of other games, not used"
+    ]
+    (copy / "tasks.csv").unlink()
+    assert load_kept(copy, "toy_catch").share_of("toy_catch", 0) == 0
+
+
 def kept_fisher(kept, task):
     """Of the checkpoint's replay."""
     memory, rng = kept.replay(task), numpy_generator(0, "fisher")
@@ -219,3 +240,39 @@ def test_what_the_command_line_cannot_be_is_one_line_and_exit_code_2(capsys):
             main(arguments)
         assert stopped.value.code == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_interrupted_audit_goes_on_with_the_next_play(run, tmp_path, capsys, monkeypatch):
+    assert command(run, "--game", "toy_catch", out=tmp_path / "whole") == 0
+    play, played = Audit.perturbed_play, []
+
+    def interrupted(self, kind, spread, scale, task):
+        if len(played) == 2:
+            raise KeyboardInterrupt
+        played.append((kind, scale))
+        return play(self, kind, spread, scale, task)
+
+    monkeypatch.setattr(Audit, "perturbed_play", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command(run, "--game", "toy_catch", out=tmp_path / "out")
+    resumed = []
+    monkeypatch.setattr(Audit, "perturbed_play", lambda self, *of: resumed.append((of[0], of[2])) or play(self, *of))
+    assert command(run, "--game", "toy_catch", out=tmp_path / "out") == 0
+    assert played + resumed == [(kind, scale) for kind in KINDS for scale in (0.0, 0.1)] and len(played) == 2
+    whole, out = ((tmp_path / name / "perturbation.csv").read_text() for name in ("whole", "out"))
+    assert whole == out
+    resumed.clear()
+    assert command(run, "--game", "toy_catch", out=tmp_path / "out", scales=(0.1, 0.2)) == 0
+    assert resumed == [(kind, 0.2) for kind in KINDS]
+    capsys.readouterr()
+    assert command(run, "--game", "toy_catch", "--seed", "1", out=tmp_path / "out") == 2
+    assert "out holds the plays of another audit; name another folder" in capsys.readouterr().err
+
+
+def test_a_second_audit_of_a_game_goes_into_a_folder_of_its_own(tmp_path):
+    first = tmp_path / "perturbation_krull"
+    assert free_folder(first, {"seed": 0}) == first
+    KeptPlays(first, {"seed": 0})("a", lambda: GameResult("krull", (1.0,), (4,), 0, 1.0))
+    assert free_folder(first, {"seed": 0}) == first
+    assert free_folder(first, {"seed": 1}) == tmp_path / "perturbation_krull-2"
+    assert KeptPlays(first, {"seed": 0})("a", pytest.fail) == GameResult("krull", (1.0,), (4,), 0, 1.0)

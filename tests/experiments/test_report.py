@@ -300,6 +300,22 @@ def test_metrics_are_averaged_within_bins_and_over_seeds(runs, tmp_path):
     assert [row["frames"] for row in rows] == [79, 119]
 
 
+def test_seeds_that_logged_at_other_frames_are_averaged_in_wider_bins(runs, tmp_path):
+    """Both every five of 200 frames, but no bin of 120 is in common: in 40 of five frames all are."""
+    one, other = (
+        make_run(
+            tmp_path / f"shifted-{seed}",
+            seed,
+            [[1] * 4, [1] * 4],
+            metrics=[{"frame": at + shift, "learning/loss": float(seed)} for at in range(0, 200, 5)],
+        )
+        for seed, shift in ((1, 1), (3, 4))
+    )
+    rows = logs.metric_rows(read_material([one, other], []), ["learning/loss"])
+    assert len(rows) == 40 and all((row["mean"], row["least"], row["most"]) == (2.0, 1.0, 3.0) for row in rows)
+    assert len(logs.metric_rows(read_material([one], []), ["learning/loss"])) == 40
+
+
 def test_an_overlap_is_of_the_game_that_was_left_and_of_the_game_of_the_other_task(material):
     assert logs.overlap_rows(material) == [
         {

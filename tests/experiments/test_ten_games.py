@@ -71,15 +71,16 @@ def test_what_is_kept_of_metrics_is_thinned_and_has_every_departure(tmp_path: Pa
     run.config.write_text("")
     run.append_versions({"git_commit": "one"})
     run.append_versions({"git_commit": "another"})  # it was resumed
-    lines = [{"frames": i, "x": 1 / 3} for i in range(1000)]
-    lines[17]["learning/units_used"] = 1e-7 / 3
-    lines[990]["task/count"] = 3  # the last scalars of the loop; evaluations follow
+    loop = [{"frames": i, "x": 1 / 3, "task/count": 3} for i in range(1, 991)]
+    lines = [{"frames": 17, "x": 1 / 3, "learning/units_used": 1e-7 / 3}, *loop]
+    for at in (900, 300, 200):
+        lines.insert(at, {"frames": at, "evaluation/score": 1.0})  # in the background they come later than otherwise
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run.write_status("finished", 1, 1)
     keep(run.path, tmp_path / "kept")
     found = [json.loads(line) for line in RunDirectory(tmp_path / "kept").metrics.read_text().splitlines()]
-    assert len(found) == 42 and [line["frames"] for line in found[-2:]] == [990, 999]
-    assert {"frames": 17, "x": 0.33333, "learning/units_used": 3.3333e-08} in found
+    assert found[0] == {"frames": 17, "x": 0.33333, "learning/units_used": 3.3333e-08}
+    assert [line["frames"] for line in found[1:]] == [*range(24, 991, 24), 990]
     starts = json.loads(RunDirectory(tmp_path / "kept").versions.read_text())
     assert [start["git_commit"] for start in starts] == ["one", "another"] and "platform" not in starts[0]
 
