@@ -37,7 +37,7 @@ from envs.games import game as find_game
 from evaluation import table
 from evaluation.play import GameResult, Recognises, game_seed, play_game
 from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
-from evaluation.tasks import own_tasks, read_changes
+from evaluation.tasks import known_tasks
 from evaluation.video import Recorder
 from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
@@ -126,7 +126,9 @@ def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
 def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     """The run directory and the snapshots that PATH and --at name; ValueError with one sentence otherwise."""
     if path.is_file():
-        return path.parent.parent, [path]
+        if at != "latest":
+            raise ValueError(f"--at {at}: {path} is one moment; give the run's directory")
+        return path.absolute().parent.parent, [path]
     available = sorted((path / "snapshots").glob("[0-9]*.pt"))
     if not available:
         raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")
@@ -149,13 +151,13 @@ def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent,
         if tasks == "inferred":
             raise ValueError(f"--tasks inferred: this run (tasks: {config.tasks}) has not learned to tell games apart")
         return AsConfigured(agent.tasks.recogniser)
-    path = RunDirectory(run_dir).tasks
+    run = RunDirectory(run_dir)
     try:
-        own = own_tasks(read_changes(path), at)
+        own = known_tasks(run, at)
     except (OSError, KeyError, ValueError, TypeError):
         own = {}
     if not own:
-        raise ValueError(f"{path} does not tell which task this run gave to each game by {at:,} frames")
+        raise ValueError(f"{run.tasks} does not tell which task this run gave to each game by {at:,} frames")
     return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
 
 

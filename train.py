@@ -126,7 +126,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         writers.text(0, "config", run.config.read_text())
         _describe(board, config, games)
         if init_from:
-            agent.load_snapshot(load_file(Path(init_from))["agent"])
+            _begin_with(run, agent, Path(init_from))
         checkpoints.save(0, stateful)  # so that a resume begins with the same weights, whatever happens
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
@@ -304,6 +304,17 @@ def _record_evaluation(
 
 def _snapshot_file(run: RunDirectory, frames: int) -> Path:
     return run.snapshots / f"{frames:012d}.pt"
+
+
+def _begin_with(run: RunDirectory, agent: ContinualAgent, path: Path) -> None:
+    """Load the snapshot of another run; what is known of its games' tasks is written down, for evaluate.py."""
+    snapshot = load_file(path)
+    agent.load_snapshot(snapshot["agent"])
+    try:
+        known = task_log.known_tasks(RunDirectory(path.absolute().parent.parent), snapshot["frames"])
+    except (OSError, KeyError, ValueError, TypeError):
+        return  # the snapshot lies alone
+    run.write_json(run.tasks_before, known)
 
 
 def _save_snapshot(run: RunDirectory, parts: Parts, label: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+
+from tracking.run_directory import RunDirectory
 
 COLUMNS = ("frames", "game", "task", "posterior")
 
@@ -65,6 +68,13 @@ def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
     that were met by then; from the lines of tasks.csv."""
     table = frames_by_task(changes, end)
     return {game: max(frames, key=lambda task: frames[task]) for game, frames in table.items()}
+
+
+def known_tasks(run: RunDirectory, end: int) -> dict[str, int]:
+    """`own_tasks` of a run before frame `end`; of games that it has not met, those of the run whose snapshot it began
+    with. OSError, KeyError, ValueError or TypeError if its files do not tell."""
+    before = json.loads(run.tasks_before.read_text()) if run.tasks_before.is_file() else {}
+    return {**before, **own_tasks(read_changes(run.tasks), end)}
 
 
 def frames_by_task(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, dict[int, int]]:

@@ -18,6 +18,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,9 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
     figure = figures.draw_scores(schedule, rows, games)
     yield "Game by game over time", write_picture(out, "figure_3a", rows, figure, _schedule_caption(material))
 
+    times: Counter[str] = Counter()
     for audit in audits:
-        yield _perturbations(audit, out)
+        yield _perturbations(audit, out, times)
 
     rows = numbers.own_play_rows(material)
     caption = (
@@ -94,8 +96,8 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
     yield "What the numbers mean", html.DEFINITIONS
 
 
-def _perturbations(audit: Path, out: Path) -> tuple[str, str]:
-    """Heading and figure 3C of one audit."""
+def _perturbations(audit: Path, out: Path, times: Counter[str]) -> tuple[str, str]:
+    """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
     try:
         result = json.loads((audit / "perturbation.json").read_text())
         rows, game = perturbation_report.plain(result["points"]), result["game"]
@@ -103,11 +105,13 @@ def _perturbations(audit: Path, out: Path) -> tuple[str, str]:
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(f"--perturbation {audit}: experiments.perturbation did not write this ({error})") from None
     caption = (
-        f"Figure 3C in {game}. Noise on the shared weights, drawn anew at every step: alike on all of them, shaped by "
-        "the inverse of their Fisher information, and only where there is next to none; its 95 % intervals are over "
-        "episodes."
+        f"Figure 3C in {game} ({audit.name}). Noise on the shared weights, drawn anew at every step: alike on all of "
+        "them, shaped by the inverse of their Fisher information, and only where there is next to none; its 95 % "
+        "intervals are over episodes."
     )
-    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{game}", rows, figure, caption)
+    times[game] += 1
+    name = game if times[game] == 1 else f"{game}_{times[game]}"
+    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, figure, caption)
 
 
 def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from configs.launch import flat
+from configs.schema import Config
 from evaluation.table import read_evaluations
 from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory
@@ -33,7 +34,7 @@ class ReportError(Exception):
 class Run:
     """One run, as far as it has come.
 
-    settings   its configuration, {dotted name: value}
+    settings   its configuration, {dotted name: value}; with the defaults of settings that its time did not have
     games      names of G games in the order of its evaluations
     frames     int64 [E], moments of the evaluations
     scores     float64 [G, E], mean returns; random and human: float64 [G], reference scores
@@ -100,7 +101,7 @@ def _read(path: Path, run: RunDirectory) -> Run:
     random, human = np.array([reference[game] for game in games], np.float64).T
     return Run(
         path=path,
-        settings=flat(yaml.safe_load(run.config.read_text())),
+        settings={**flat(asdict(Config())), **flat(yaml.safe_load(run.config.read_text()))},
         games=games,
         frames=np.array(frames, np.int64),
         scores=np.array([[score[game, at] for at in frames] for game in games], np.float64),

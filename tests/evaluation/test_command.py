@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
@@ -180,6 +181,9 @@ def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
     }.items():
         assert main([*arguments, *QUICKLY, "--output", str(tmp_path / name)]) == 0
         assert scores(tmp_path / name)[0]["moments"] == report["moments"][:1]
+    with contextlib.chdir(run / "snapshots"):
+        assert main([f"{600:012d}.pt", *QUICKLY, "--output", str(tmp_path / "bare")]) == 0
+    assert scores(tmp_path / "bare")[0]["moments"] == report["moments"][:1]
 
 
 def test_results_lie_in_the_run_unless_told(run: Path) -> None:
@@ -208,6 +212,7 @@ def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.C
     assert "--episodes" in refused(capsys, run, "--episodes", "0")
     assert "--emulators" in refused(capsys, run, "--emulators", "0")
     assert "--epsilon" in refused(capsys, run, "--epsilon", "2")
+    assert "is one moment" in refused(capsys, run / "snapshots" / f"{600:012d}.pt", "--at", "all")
     stray = tmp_path / "stray.pt"
     stray.write_bytes(b"no weights")
     assert "config.yaml" in refused(capsys, stray)

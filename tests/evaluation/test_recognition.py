@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -10,8 +12,9 @@ from envs.timestep import TimeStep
 from evaluation.play import GameResult
 from evaluation.recognition import AsConfigured, Inferred, Told
 from evaluation.table import console_table, rows
-from evaluation.tasks import own_tasks, row
+from evaluation.tasks import COLUMNS, known_tasks, own_tasks, row
 from taskid.source import FixedTask
+from tracking.run_directory import RunDirectory
 
 NOW = TimeStep(np.zeros((1, 4, 84, 84), np.uint8), np.zeros(1, np.float32), np.ones(1, np.float32), np.ones(1, bool))
 
@@ -106,3 +109,13 @@ def _lines(told: list[dict]) -> list[str]:
     lines = captured.get().splitlines()
     first = next(i for i, line in enumerate(lines) if "toy_" in line)
     return lines[first:]
+
+
+def test_a_run_that_began_with_a_snapshot_knows_the_tasks_of_the_run_before(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    lines = [(0, "krull", 3, 1.0), (40, "pong", 1, 1.0)]
+    run.tasks.write_text("\n".join(",".join(map(str, line)) for line in (COLUMNS, *lines)) + "\n")
+    assert known_tasks(run, 50) == {"krull": 3, "pong": 1}
+    run.write_json(run.tasks_before, {"krull": 0, "boxing": 2})
+    assert known_tasks(run, 50) == {"krull": 3, "pong": 1, "boxing": 2}
+    assert known_tasks(run, 40) == {"krull": 3, "boxing": 2}

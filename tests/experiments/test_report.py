@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from configs.schema import Config
 from evaluation.table import COLUMNS
 from experiments import report_figures as figures
 from experiments import report_logs as logs
@@ -119,6 +120,14 @@ def test_runs_are_sorted_into_agents(material):
     ]
     assert set(material.single) == {"toy_catch"} and material.unused == ()
     assert differences(material.agents) == {"tasks": ["inferred", "true_labels"]}
+
+
+def test_settings_that_a_run_is_too_old_for_have_their_defaults(tmp_path):
+    old = make_run(tmp_path / "ewc-1", 1, [[1] * 4, [1] * 4])
+    new = make_run(tmp_path / "ewc-2", 2, [[1] * 4, [1] * 4], learner={"gated": Config().learner.gated})
+    other = make_run(tmp_path / "gated-1", 1, [[1] * 4, [1] * 4], learner={"gated": 0.5})
+    found = read_material([old, new, other], [])
+    assert [[run.seed for run in agent.runs] for agent in found.agents] == [[1, 2], [1]]
 
 
 def test_names_come_from_directories(tmp_path):
@@ -478,6 +487,15 @@ def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
     assert "Noise on the weights: krull" in (tmp_path / "out" / "report.html").read_text()
     with open(tmp_path / "out" / "figure_3c_krull.csv", newline="") as table:
         assert [(row["scale"], row["share"]) for row in csv.DictReader(table)] == [("0.1", "0.5"), ("0.2", "0.25")]
+    other = {**audit, "points": [{**point, "share": 0.75, "high": 0.9}]}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "perturbation.json").write_text(json.dumps(other))
+    assert main([*arguments, str(tmp_path / "audit"), str(tmp_path / "other")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Figure 3C in krull (audit)" in page and "Figure 3C in krull (other)" in page
+    for name, shares in (("krull", ["0.5", "0.25"]), ("krull_2", ["0.75"])):
+        with open(tmp_path / "out" / f"figure_3c_{name}.csv", newline="") as table:
+            assert [row["share"] for row in csv.DictReader(table)] == shares
     assert main([*arguments, str(tmp_path)]) == 2
     assert "experiments.perturbation did not write" in capsys.readouterr().err
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from evaluation.tasks import known_tasks, own_tasks, read_changes
 from tests.conformance.alike import assert_alike
 from tests.integration.runs import (
     Outcome,
@@ -250,6 +251,11 @@ def test_init_from_begins_with_the_snapshots_weights(toy_config: Path, uninterru
     outcome = launch("--config", toy_config, "--run_dir", run, "--init_from", snapshot, *short)
     assert outcome.code == 0, outcome.err
     assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
+    # It has played one game only, and knows the tasks of both.
+    known = own_tasks(read_changes(uninterrupted / "tasks.csv"), 1600)
+    assert len(known) == 2 and len(own_tasks(read_changes(run / "tasks.csv"), 16)) == 1
+    assert known_tasks(RunDirectory(run), 16).keys() == known.keys()
+    assert json.loads((run / "tasks_before.json").read_text()) == known
 
 
 def test_killed_at_once_it_still_has_them(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
