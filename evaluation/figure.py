@@ -35,7 +35,7 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
     if config.evaluation.reference:
         path = Path(config.evaluation.reference)
         try:
-            reference = story.read_records(path, path.name.replace("_", " "))
+            reference = story.read_records(path, path.name.replace("_", " ").replace("dqn", "DQN"))
         except OSError as error:
             yield f"nothing to set beside this run: {error}"
     final = [row for row in own.evaluations if row["frames"] == own.frames]

@@ -24,6 +24,6 @@ def test_compare_runs_a_plain_dqn_and_shows_it(toy_config: Path, tmp_path: Path)
     assert alone.code == 0, alone.err
     assert_same_run(plain.path, tmp_path / "alone")
     story = json.loads((run.report / "scores.json").read_text())["story"]
-    assert list(story) == ["this run", "plain dqn"]
+    assert list(story) == ["this run", "plain DQN"]
     assert all(list(games) == ["toy_catch", "toy_avoid"] for games in story.values())
-    assert "plain dqn:" in first.out and "In which task each game was played" in first.out
+    assert "plain DQN:" in first.out and "In which task each game was played" in first.out
