@@ -41,8 +41,9 @@ def share(score: float, unperturbed: float, random: float) -> float:
 def share_interval(
     returns: Sequence[float], unperturbed: Sequence[float], random: float, rng: np.random.Generator
 ) -> tuple[float, float, float] | None:
-    """The share of the mean returns, and its 95 % interval: percentiles of a bootstrap over both sets of episodes, drawn
-    independently, which is wider than need be where they were played on the same seeds.
+    """The share of the mean returns, and its 95 % interval: percentiles of a bootstrap over both sets of episodes.
+
+    They are drawn independently, which makes it wider than need be where they were played on the same seeds.
 
     None where the unperturbed policy cannot be told from a random player, since its own interval contains that score.
     """
