@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -41,8 +40,8 @@ from evaluation.tasks import known_tasks
 from evaluation.video import Recorder
 from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
-from tracking.files import write_text
-from tracking.run_directory import BAD_INPUT, RunDirectory
+from tracking.files import numbered, write_text
+from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
 
 
 def evaluate_games(
@@ -128,7 +127,7 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     if path.is_file():
         if at != "latest":
             raise ValueError(f"--at {at}: {path} is one moment; give the run's directory")
-        return path.absolute().parent.parent, [path]
+        return run_of(path), [path]
     available = sorted((path / "snapshots").glob("[0-9]*.pt"))
     if not available:
         raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")
@@ -168,8 +167,7 @@ def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any]) -
         if not _free_for(named, settings):
             raise ValueError(f"--output: {named} holds the results of other settings; name another folder")
         return named
-    numbered = (run_dir / f"evaluation-{k}" for k in itertools.count(2))
-    return next(folder for folder in itertools.chain([run_dir / "evaluation"], numbered) if _free_for(folder, settings))
+    return next(folder for folder in numbered(run_dir / "evaluation") if _free_for(folder, settings))
 
 
 def _free_for(folder: Path, settings: dict[str, Any]) -> bool:

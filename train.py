@@ -41,7 +41,7 @@ from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, 
 from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
-from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError
+from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError, run_of
 from tracking.stop import StopSignal
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
@@ -311,7 +311,7 @@ def _begin_with(run: RunDirectory, agent: ContinualAgent, path: Path) -> None:
     snapshot = load_file(path)
     agent.load_snapshot(snapshot["agent"])
     try:
-        known = task_log.known_tasks(RunDirectory(path.absolute().parent.parent), snapshot["frames"])
+        known = task_log.known_tasks(RunDirectory(run_of(path)), snapshot["frames"])
     except (OSError, KeyError, ValueError, TypeError):
         return  # the snapshot lies alone
     run.write_json(run.tasks_before, known)

@@ -15,7 +15,7 @@ from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.files import write_text
-from tracking.run_directory import RunDirectory
+from tracking.run_directory import RunDirectory, run_of
 
 # What may differ between a run and its continuation: its length, and what only watches it.
 MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
@@ -180,7 +180,7 @@ def _kind(config: Config) -> str:
 def _other(path: Path) -> str:
     """What a snapshot is of instead, as far as the run around it tells."""
     try:
-        return f", but of one with {_kind(load(path.absolute().parent.parent / 'config.yaml', ON_CPU))}"
+        return f", but of one with {_kind(load(run_of(path) / 'config.yaml', ON_CPU))}"
     except ConfigError:
         return ""
 

@@ -17,7 +17,7 @@ from evaluation.tasks import frames_by_task, read_changes
 from replay.per_task import PerTaskReplay
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.manifest import DamageError, verify
-from tracking.run_directory import RunDirectory
+from tracking.run_directory import RunDirectory, run_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class KeptAgent:
     def share_of(self, game: str, task: int) -> float:
         """The share of the frames of `task` that were of this game, by the run's tasks.csv; 0 if it does not tell."""
         try:
-            table = frames_by_task(read_changes(RunDirectory(self.path.absolute().parent.parent).tasks), self.frames)
+            table = frames_by_task(read_changes(RunDirectory(run_of(self.path)).tasks), self.frames)
         except (OSError, KeyError, ValueError, TypeError):
             return 0.0
         whole = sum(frames.get(task, 0) for frames in table.values())
@@ -58,7 +58,7 @@ def find(path: Path) -> tuple[Path, Path]:
     if not path.exists():
         raise ValueError(f"there is no {path}")
     if path.is_file() or (path / "manifest.json").is_file():
-        run, kept = path.absolute().parent.parent, path
+        run, kept = run_of(path), path
     else:
         run, kept = path, _newest(path)
     if not (run / "config.yaml").is_file():

@@ -20,7 +20,6 @@ it ends, in the folder of the results: the same command goes on after an interru
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 import time
@@ -40,6 +39,7 @@ from experiments.perturbation_audit import Audit, Settings
 from experiments.perturbation_plays import KeptPlays, is_free
 from tracking import command
 from tracking.checkpoints import CheckpointError
+from tracking.files import numbered
 from tracking.run_directory import BAD_INPUT
 
 SCALES = [0.001 * 2**k for k in range(10)]
@@ -55,9 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         game = find_game(options.game).name
         tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
         audit = Audit(load_kept(options.checkpoint, game), game, settings, tell)
-        out = options.out or free_folder(Path("runs") / f"perturbation_{game}", audit.identity())
+        identity = audit.identity()
+        out = options.out or free_folder(Path("runs") / f"perturbation_{game}", identity)
         command.check_writable(out)
-        result = replace(audit, keep=KeptPlays(out, audit.identity())).run()
+        result = replace(audit, keep=KeptPlays(out, identity)).run()
     except (ValueError, CheckpointError) as error:
         print(f"experiments.perturbation: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -72,8 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def free_folder(first: Path, audit: dict[str, Any]) -> Path:
     """`first`, `first`-2, ..., whichever holds nothing of another audit."""
-    numbered = (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
-    return next(folder for folder in itertools.chain([first], numbered) if is_free(folder, audit))
+    return next(folder for folder in numbered(first) if is_free(folder, audit))
 
 
 def show(result: dict[str, Any], console: Console) -> None:

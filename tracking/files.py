@@ -1,8 +1,9 @@
 """Files that are either wholly there or not at all."""
 
 import hashlib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -85,6 +86,12 @@ def write_text(path: Path, text: str) -> None:
             file.write(text.encode())
 
     write_atomically(path, write)
+
+
+def numbered(first: Path) -> Iterator[Path]:
+    """`first`, `first`-2, `first`-3, ..."""
+    yield first
+    yield from (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
 
 
 def fsync_directory(path: Path) -> None:

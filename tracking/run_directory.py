@@ -21,6 +21,11 @@ class RunDirectoryError(Exception):
     """What is wrong, in a sentence for the user."""
 
 
+def run_of(kept: Path) -> Path:
+    """The directory of the run in whose folder of checkpoints or snapshots `kept` lies."""
+    return kept.absolute().parent.parent
+
+
 class RunDirectory:
     """Names of everything in a run directory; `create` or `resume` also takes its lock, until `close` or
     death.
