@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
-from agent.instruments import PlasticityWatch
+from agent.diagnostics import PlasticityWatch
 from configs.checks import ConfigError
 from configs.launch import PLAIN_DQN, begin_anew, check_snapshot, hyper_parameters, open_run, read_options
 from configs.plan import describe, plan, refuse_if_too_large

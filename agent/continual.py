@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.diagnostics import dormant_shares
 from agent.dqn import Consolidates, QLearner
 from agent.exploration import LinearEpsilon, epsilon_greedy
-from agent.instruments import dormant_shares
-from agent.pending import PendingRows, Remembered, Row
+from replay.pending import PendingRows, Remembered, Row
 from replay.transition import Transition
 
 _AT_ONCE = 16  # minibatches sampled together
@@ -82,7 +82,7 @@ class Memory(Protocol):
 
 
 class Consolidator(Consolidates, Protocol):
-    """What earlier tasks have to say (see `agent.consolidation`)."""
+    """What earlier tasks have to say (see `agent.consolidators.consolidation`)."""
 
     def enter(self, task: int) -> None: ...
 

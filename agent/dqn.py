@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import random_shift
+from agent.fast.graphs import Recorder
+from agent.fast.optimisers import Adam, CentredRMSProp, make_optimiser
+from agent.fast.passes import Gradients, Passes
 from agent.fisher import Tap, all_outputs_squares, mean_over, sampled_log_likelihood, squared_gradients
-from agent.graphs import Recorder
 from agent.networks import QNetwork
-from agent.optimisers import Adam, CentredRMSProp, make_optimiser
-from agent.passes import Gradients, Passes
 from replay.transition import Transition
 
 FISHERS = ("td", "q", "q_all", "policy")
@@ -25,7 +25,7 @@ _METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")
 
 
 class Consolidates(Protocol):
-    """The part of a consolidator that an update needs (see `agent.consolidation`)."""
+    """The part of a consolidator that an update needs (see `agent.consolidators.consolidation`)."""
 
     @property
     def adds_to_gradients(self) -> bool: ...

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
 from benchmarks.stand_ins import minibatch
 from configs.machine import keep_freed_memory

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from agent.consolidation import NoConsolidation
+from agent.consolidators.consolidation import NoConsolidation
 from agent.dqn import QLearner
 from replay.transition import Transition
 

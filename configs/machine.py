@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from agent.fast.optimisers import CentredRMSProp
+from agent.fast.passes import Passes
 from agent.networks import ARCHITECTURES, QNetwork
-from agent.optimisers import CentredRMSProp
-from agent.passes import Passes
 from envs.timestep import ACTIONS, SIZE, STACK
 
 _AGREE = 0.05  # relative difference of bfloat16's gradients, beyond which it is taken for broken

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.consolidation import (
+from agent.consolidators.consolidation import (
     AnchorMemory,
     Consolidation,
     GradientPull,

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agent.consolidation import Consolidation, NoConsolidation
+from agent.consolidators.consolidation import Consolidation, NoConsolidation
 from agent.fisher import (
     LinearTap,
     exact_softmax_squares,

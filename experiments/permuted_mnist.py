@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.fisher import fisher_overlap
 from configs.run import numpy_generator, torch_generator
 from evaluation.tasks import COLOURS

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from agent.dqn import QLearner
-from agent.pending import Remembered
 from configs.run import build_memory, emulator_maker, for_evaluation, numpy_generator, torch_generator
 from envs.games import game as find_game
 from envs.timestep import TimeStep
@@ -37,6 +36,7 @@ from experiments.noise import (
     least_informative,
     perturbed,
 )
+from replay.pending import Remembered
 from replay.per_task import PerTaskReplay
 from taskid.source import FixedTask
 

@@ -50,7 +50,14 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidation import AnchorMemory, Consolidation, GradientPull, LatestOptimum, OnlineAnchor, SeparateAnchors
+from agent.consolidators.consolidation import (
+    AnchorMemory,
+    Consolidation,
+    GradientPull,
+    LatestOptimum,
+    OnlineAnchor,
+    SeparateAnchors,
+)
 from evaluation.tasks import COLOURS
 from tracking import command
 from tracking.run_directory import BAD_INPUT

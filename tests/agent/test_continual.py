@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidation import NoConsolidation
+from agent.consolidators.consolidation import NoConsolidation
 from agent.continual import ContinualAgent, generator_state
 from agent.exploration import LinearEpsilon
-from agent.pending import PendingRows, Remembered, Row
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import (
     Config,
@@ -23,6 +22,7 @@ from configs.schema import (
     Visit,
 )
 from envs.timestep import TimeStep
+from replay.pending import PendingRows, Remembered, Row
 from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, ForgetMeNot
 from taskid.source import Inference

@@ -5,7 +5,13 @@ import copy
 import pytest
 import torch
 
-from agent.consolidation import Consolidation, GradientPull, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import (
+    Consolidation,
+    GradientPull,
+    ImplicitPull,
+    NoConsolidation,
+    SeparateAnchors,
+)
 from agent.dqn import QLearner, double_q_target, huber
 from agent.networks import ARCHITECTURES, QNetwork
 from replay.transition import Transition

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from agent.consolidation import (
+from agent.consolidators.consolidation import (
     Consolidation,
     GradientPull,
     ImplicitPull,

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidation import (
+from agent.consolidators.consolidation import (
     Consolidation,
     GradientPull,
     ImplicitPull,
@@ -27,11 +27,10 @@ from agent.consolidation import (
     OnlineAnchor,
     SeparateAnchors,
 )
+from agent.diagnostics import PlasticityWatch
 from agent.dqn import QLearner
 from agent.gaussian import DiagonalGaussian
-from agent.instruments import PlasticityWatch
 from agent.networks import ARCHITECTURES, QNetwork
-from agent.pending import PendingRows, Remembered, Row
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
@@ -43,6 +42,7 @@ from envs.timestep import TimeStep
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
 from replay.frames import FrameBlock
+from replay.pending import PendingRows, Remembered, Row
 from replay.per_task import PerTaskReplay
 from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from agent.fast.passes import Passes
 from agent.fisher import LinearTap, exact_softmax_squares
 from agent.networks import Architecture, QNetwork
-from agent.passes import Passes
 from experiments.noise import (
     KINDS,
     changed,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from experiments.classifier import Classifier, Descent, Samples, Task, labelled_log_likelihood, learn, subset
 from experiments.mnist import SAMPLE, load, patch_permutation
 from experiments.permuted_mnist import PAPER, Experiment, Settings, main, random_places

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidation import LatestOptimum, OnlineAnchor, SeparateAnchors
+from agent.consolidators.consolidation import LatestOptimum, OnlineAnchor, SeparateAnchors
 from experiments.random_patterns import (
     RULES,
     STRENGTH,

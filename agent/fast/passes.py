@@ -5,7 +5,7 @@ parameters are converted once and used by every pass until they change, states a
 network together, feature maps lie in the layout that convolutions like, and no graph is built. That layout is channels
 last, but for the pixels and the first convolution, which are fastest as they are; only the backward pass of the first
 convolution prefers channels last in float32 (measured in both number types, all networks). In float32 on a CPU,
-convolutions whose stride is their kernel's side are products with patches (see `agent.patches`).
+convolutions whose stride is their kernel's side are products with patches (see `agent.fast.patches`).
 
 Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer,
 P patches of a map with K values each.
@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from agent.fast.patches import joined, patches
 from agent.networks import PIXEL_MAX, QNetwork
-from agent.patches import joined, patches
 
 _AT_ONCE = 8  # observations whose patches are multiplied at a time: they and their products stay in the cache
 _CONVOLUTION = ([0, 0], [1, 1], False, [0, 0], 1)  # no padding, no dilation, not transposed, one group

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agent.consolidation import (
+from agent.consolidators.consolidation import (
     Consolidation,
     GradientPull,
     ImplicitPull,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from agent.diagnostics import PlasticityWatch, dormant_shares, pull_against_loss, stiffness
 from agent.gaussian import DiagonalGaussian
-from agent.instruments import PlasticityWatch, dormant_shares, pull_against_loss, stiffness
 
 
 def gaussian(mean, precision):

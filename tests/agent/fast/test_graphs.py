@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
 from agent.dqn import QLearner
 from tests.agent.test_dqn import make_batch
 from tests.agent.test_networks import make

@@ -23,9 +23,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from agent.diagnostics import pull_against_loss, stiffness
 from agent.fisher import fisher_overlap, mean_information, normalised, with_floor, without_floor
 from agent.gaussian import DiagonalGaussian, multiply_into
-from agent.instruments import pull_against_loss, stiffness
 
 Weights = Sequence[Tensor]
 Rates = Callable[[], Sequence[Tensor]]
@@ -408,7 +408,7 @@ class Consolidation:
 
     @torch.no_grad()
     def examine(self, weights: Weights, gradients: Weights, curvature: Sequence[Tensor] | None) -> dict[str, float]:
-        """Penalty, its gradient beside the loss's, stiffness (see `agent.instruments`), and the distance from every
+        """Penalty, its gradient beside the loss's, stiffness (see `agent.diagnostics`), and the distance from every
         anchor that is kept, in its own metric: the root of sum F (theta - theta_c)^2."""
         found = {"penalty": float(self.penalty(weights))}
         found |= pull_against_loss(weights, gradients, self.merged, self.strength)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent.passes import Passes
+from agent.fast.passes import Passes
 from tests.agent.test_networks import make, observations, randomise_tasks
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # relative, of the whole tensor

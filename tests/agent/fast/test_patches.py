@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.patches import joined, patches
+from agent.fast.patches import joined, patches
 
 SHAPES = [(3, 4, 84, 84, 5), (2, 4, 8, 8, 4), (2, 3, 11, 7, 3), (1, 2, 5, 5, 1)]
 

@@ -6,10 +6,10 @@ import shutil
 import pytest
 import torch
 
-from agent import optimisers
-from agent.consolidation import GradientPull, ImplicitPull
+from agent.consolidators.consolidation import GradientPull, ImplicitPull
+from agent.fast import optimisers
+from agent.fast.optimisers import CentredRMSProp, make_optimiser
 from agent.gaussian import DiagonalGaussian
-from agent.optimisers import CentredRMSProp, make_optimiser
 
 
 def test_equals_the_equation_written_out_number_by_number():

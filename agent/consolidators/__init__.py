@@ -1,0 +1,1 @@
+"""Ways of remembering earlier tasks while a new one is learned."""
