@@ -8,10 +8,10 @@ Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
 
 from __future__ import annotations
 
-import errno
 import math
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,13 +42,12 @@ from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError, run_of
+from tracking.shortage import shortage
 from tracking.stop import StopSignal
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
 
 _EXPLODED = 1000.0  # |Q| beyond this multiple of the largest possible value is no value of a game any more
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Diverged(Exception):
@@ -397,12 +396,6 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             code = train(run, config, options.init_from, stop)
             return _compare(run, config) if code == FINISHED and options.compare else code
-        except (Diverged, CheckpointError, WorkerFailed, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _DISK_FULL:
-                _report_failure(run, config, f"an unexpected error: {error}")
-                raise
-            message = _failure(error, run)
-            print(f"train.py: {message}", file=sys.stderr)
         except KeyboardInterrupt:  # a second Ctrl-C, while the first was being obeyed
             run.write_status("stopped", run.frames, config.frames, "Ctrl-C twice")
             print(
@@ -411,10 +404,12 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return STOPPED
         except BaseException as error:
-            _report_failure(run, config, f"an unexpected error: {error!r}")
-            raise
-        _report_failure(run, config, message)
-        return FAILED
+            message = _failure(error, run)
+            _report_failure(run, config, message or f"an unexpected error: {error!r}")
+            if message is None:
+                raise
+            print(f"train.py: {message}", file=sys.stderr)
+            return FAILED
 
 
 def _compare(run: RunDirectory, config: Config) -> int:
@@ -432,9 +427,14 @@ def _compare(run: RunDirectory, config: Config) -> int:
     return code
 
 
-def _failure(error: Exception, run: RunDirectory) -> str:
+def _failure(error: BaseException, run: RunDirectory) -> str | None:
+    """A sentence for what can happen; None for what is the program's own fault."""
+    told = str(error) if isinstance(error, (Diverged, CheckpointError, WorkerFailed)) else shortage(error)
+    if told is None:
+        return None
+    traceback.clear_frames(error.__traceback__)  # and with them files and memory, which the report may need
     if isinstance(error, NoneIntactError):
-        return f"{error}; {begin_anew(run)}"
+        return f"{told}; {begin_anew(run)}"
     kept = Checkpoints(run.checkpoints).available()
     resume = (
         f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})"
@@ -443,16 +443,13 @@ def _failure(error: Exception, run: RunDirectory) -> str:
     )
     if isinstance(error, Diverged):
         advice = "lower learner.learning_rate and begin with --init_from one of its snapshots"
-        return f"learning diverged: {error}; {resume}; a resume would repeat it, so {advice}"
-    if isinstance(error, OSError):
-        return f"the disk is full: free some space; {resume}"
-    return f"{error}; {resume}"
+        return f"learning diverged: {told}; {resume}; a resume would repeat it, so {advice}"
+    return f"{told}; {resume}"
 
 
 def _report_failure(run: RunDirectory, config: Config, message: str) -> None:
-    status = run.read_status() or {"frames": 0}
     try:
-        run.write_status("failed", status["frames"], config.frames, message)
+        run.write_status("failed", run.frames, config.frames, message)
     except OSError:
         print("train.py: the status could not be written either", file=sys.stderr)
 

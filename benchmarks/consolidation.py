@@ -8,7 +8,6 @@ time is the median. `read_us` is the time to read the merged precision and mean 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import statistics
@@ -26,6 +25,7 @@ from configs.machine import keep_freed_memory
 from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
 from tracking import command
+from tracking.console import print_json
 
 _TASKS = (1, 10, 100)
 _BATCH = 32
@@ -45,7 +45,7 @@ def main() -> int:
     for name, value in report.items():
         print(f"{name:22} {value}")
     if options.json:
-        print(json.dumps(report))
+        print_json(report)
     return 0
 
 

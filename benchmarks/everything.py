@@ -9,7 +9,6 @@ number types, and as a plain agent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from benchmarks import roofline
 from configs.run import resolve
 from configs.schema import Config
 from tracking import command
+from tracking.console import print_json
 
 _COLUMNS = ("frames_per_s", "update_ms", "update_floor_ms", "act_ms", "learn_ms", "emulate_ms", "emulate_alone_ms")
 _NETWORKS = ("small", "nature", "paper")
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = (f"{found[name]:,.0f}" if found[name] > 1000 else f"{found[name]:.2f}" for name in _COLUMNS)
         print(f"| {case.name} | " + " | ".join(cells) + " |", flush=True)
     if options.json:
-        print(json.dumps(report))
+        print_json(report)
     return 0
 
 

@@ -32,6 +32,7 @@ from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from taskid.report import chosen_games, chosen_inference
 from tracking import command
+from tracking.console import print_json
 
 _RESULTS = Path(__file__).parent / "inference"
 _CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
@@ -80,12 +81,12 @@ def main() -> int:
     if options.cost:
         costs = {name: cost(settings) for name, settings in (("default", DEFAULT), ("paper", PAPER))}
         (options.results / "cost.json").write_text(json.dumps(costs, indent=1))
-        print(json.dumps(costs))
+        print_json(costs)
         return 0
     if options.changed:
         answers = changed(chosen_games(options.changed), options.emulators)
         (options.results / f"changed-{options.emulators}.json").write_text(json.dumps(answers, indent=1))
-        print(json.dumps({name: dict(Counter(each.values())) for name, each in answers.items()}))
+        print_json({name: dict(Counter(each.values())) for name, each in answers.items()})
         return 0
     for seed in seeds:
         for group in groups:

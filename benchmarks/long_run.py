@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -43,6 +42,7 @@ from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerC
 from taskid.report import chosen_games
 from tracking import command
 from tracking.checkpoints import Checkpoints, Stateful
+from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT
 from tracking.trees import tree_bytes
 
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "precision": config.learner.precision,
             "optimiser_code": config.learner.optimiser_code,
         }
-        print(json.dumps({**report, "settings": {**vars(options), **decided}}))
+        print_json({**report, "settings": {**vars(options), **decided}})
     return 0
 
 

@@ -9,7 +9,6 @@ one JSON object whose `bytes_per_transition` and `us_per_minibatch` (median) are
 from __future__ import annotations
 
 import argparse
-import json
 from time import perf_counter
 
 import numpy as np
@@ -21,6 +20,7 @@ from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, TimeStep
 from replay.buffer import FrameRing
 from tracking import command
+from tracking.console import print_json
 
 FORMS = {"raw": False, "lz4": True}
 BATCH = 32
@@ -95,7 +95,7 @@ def main() -> None:
             metric: {form: float(np.mean([results[game][metric][form] for game in games])) for form in FORMS}
             for metric in METRICS
         }
-        print(json.dumps({**means, "per_game": results, "settings": vars(args)}))
+        print_json({**means, "per_game": results, "settings": vars(args)})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ loop over what its cores had. The continual agent infers its task and is held by
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from configs.plan import measure_rates
 from configs.run import build_consolidation, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from tracking import command
+from tracking.console import print_json
 
 _SIDE = 2048  # of the matrices
 _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
@@ -40,7 +40,7 @@ def main() -> None:
     for name, value in report.items():
         print(f"{name:28} {value:,.3f}" if isinstance(value, float) else f"{name:28} {value}")
     if options.json:
-        print(json.dumps(report))
+        print_json(report)
 
 
 def parser() -> argparse.ArgumentParser:

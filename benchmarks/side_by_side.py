@@ -40,6 +40,7 @@ from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerC
 from envs.games import game as find_game
 from envs.roms import find_rom
 from tracking import command
+from tracking.console import print_json
 
 _EMULATORS = 8
 _OTHERS = ("plain", "sb3", "single")
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in _table(report):
         print(line)
     if options.json:
-        print(json.dumps(report))
+        print_json(report)
     return 0
 
 

@@ -22,7 +22,6 @@ The directory must not hold an earlier sweep. With --json the last line is one J
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -43,6 +42,7 @@ from experiments.sweep_runs import SweepError, import_ray
 from experiments.sweeps import Trial, read_sweep, trials
 from tracking import command
 from tracking.compare import run_hashes
+from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, RunDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -396,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in found.items():
         print(f"{name}: {value}")
     if options.json:
-        print(json.dumps(found))
+        print_json(found)
     good = found["code"] == FINISHED and found.get("equal_to_bare_runs", found["runs"]) == found["runs"]
     return FINISHED if good else FAILED
 

@@ -8,13 +8,12 @@ Runs act, emulate and learn on one real game in steady state, without logging, e
 
 from __future__ import annotations
 
-import json
-
 from configs.checks import check
 from configs.plan import measure_rates
 from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from tracking import command
+from tracking.console import print_json
 
 
 def main() -> None:
@@ -58,7 +57,7 @@ def main() -> None:
     print(f"{options.network}: {result['agent_steps_per_s']:,} agent steps/s, {result['frames_per_s']:,} frames/s")
     print("milliseconds per vector step: ", result["ms_per_phase"])
     if options.json:
-        print(json.dumps(result))
+        print_json(result)
 
 
 if __name__ == "__main__":

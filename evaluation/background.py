@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from evaluation.play import Abandoned, GameResult
+from tracking.stop import STOPPING
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LOOK_MS = 100  # how often a wait looks whether the run was asked to stop
@@ -29,8 +30,9 @@ class EvaluationWorker:
     config  the run's config.yaml, which says what is played
     log     a file for what the worker prints: warnings, and the traceback of a crash
 
-    The worker ends when its standard input does, hence with this process, however that ends. It is deaf to Ctrl-C and
-    SIGTERM, which may reach all processes of a run at once, and holds nothing that must be saved, so `close` kills it.
+    The worker ends when its standard input does, hence with this process, however that ends. It is deaf to the signals
+    that ask to stop, which may reach all processes of a run at once, and holds nothing that must be saved, so `close`
+    kills it.
     """
 
     def __init__(self, config: Path, log: Path) -> None:
@@ -89,7 +91,7 @@ class EvaluationWorker:
 
     def _launched(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        with open(self.log, "wb") as log, _unheard(signal.SIGINT, signal.SIGTERM):  # the run is asked to stop, not it
+        with open(self.log, "wb") as log, _unheard(*STOPPING):  # the run is asked to stop, not it
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "evaluation.worker", str(self.config)],
                 stdin=subprocess.PIPE,

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from configs.parse import load
 from configs.run import spelt_out
 from tracking.files import write_text
 from tracking.run_directory import STOPPED, RunDirectory
+from tracking.stop import catch, give_back
 
 ONE_CORE = ("--threads", "1", "--emulators.threads", "1")
 """Arguments for runs beside one another."""
@@ -82,13 +82,14 @@ def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = pr
     """Run all jobs that are not done, `processes` at a time, which share the cores evenly; the names of those that
     failed.
 
-    Interrupted by Ctrl-C or SIGTERM it stops those that are under way, which save, and raises `Interrupted`.
+    Interrupted by Ctrl-C or another signal that asks to stop, it stops those that are under way, which save, and raises
+    `Interrupted`.
     """
     waiting, failed = [job for job in jobs if not job.done], []
     cores = sorted(os.sched_getaffinity(0))
     running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
     try:
-        with _sigterm_interrupts():
+        with _all_interrupt():
             while waiting or running:
                 for place in range(processes):
                     if place not in running and waiting:
@@ -120,16 +121,13 @@ def run_all(jobs: Sequence[Job], processes: int, say: Callable[[str], None] = pr
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does; only the main thread can be told so."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _all_interrupt() -> Iterator[None]:
+    """Every signal that asks to stop does what Ctrl-C does."""
+    before = catch(signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        give_back(before)
 
 
 def keep(directory: Path, kept: Path) -> None:

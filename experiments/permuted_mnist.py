@@ -13,7 +13,6 @@ one JSON object as the last line. The same seed and number of threads give the s
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -42,6 +41,7 @@ from evaluation.tasks import COLOURS
 from experiments.classifier import Classifier, Consolidator, Descent, Estimator, Samples, learn, subset
 from experiments.mnist import PIXELS, Mnist, load, patch_permutation, permutation
 from tracking import command
+from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT
 
 
@@ -334,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(f"{seconds:.0f} s; written: {picture}")
     if options.json:
         told = {"figure": name, "seed": options.seed, "seconds": round(seconds), "settings": asdict(settings)}
-        print(json.dumps({**result, **told, "paper": paper}))
+        print_json({**result, **told, "paper": paper})
     return 0
 
 

@@ -39,6 +39,7 @@ from experiments.perturbation_audit import Audit, Settings
 from experiments.perturbation_plays import KeptPlays, is_free
 from tracking import command
 from tracking.checkpoints import CheckpointError
+from tracking.console import print_json
 from tracking.files import numbered
 from tracking.run_directory import BAD_INPUT
 
@@ -67,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     write(result, out)
     console.print(f"{result['seconds']} s; written: {out}/perturbation.png, .svg, .csv, .json", soft_wrap=True)
     if options.json:
-        print(json.dumps(result))
+        print_json(result)
     return 0
 
 

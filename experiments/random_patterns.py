@@ -30,7 +30,6 @@ Axes: T patterns, R repeats, N synapses.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -60,6 +59,7 @@ from agent.consolidators.consolidation import (
 )
 from evaluation.tasks import COLOURS
 from tracking import command
+from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT
 
 STRENGTH = 2.0  # lambda / 2 = 1: the squared error stands without the half of a Gaussian's log likelihood
@@ -414,7 +414,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         settings = {name: getattr(options, name) for name in ("synapses", "repeats", "seed")}
         seconds = round(time.perf_counter() - begin, 1)
-        print(json.dumps({**report, **settings, "patterns": patterns, "seconds": seconds}))
+        print_json({**report, **settings, "patterns": patterns, "seconds": seconds})
     return 0
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from experiments.sweep_node import LOCKED, Place, execute, note, place, read_attempts, sees_lock
 from experiments.sweeps import Trial
 from tracking.run_directory import FAILED, FINISHED, STOPPED
+from tracking.stop import catch, give_back
 
 _GIB = 2**30
 WORKER_BYTES = int(0.1 * _GIB)  # of the process that a run is a child of, 80 MiB
@@ -79,7 +80,7 @@ def run_all(
     says, on another node if there is one; it counts anew where a newer checkpoint was left. One that something
     else has stopped or holds is asked for again, whatever the number. `watch` is called about once a second with {name:
     "waiting" or "failed"} of what is not finished, a run under way among those waiting (see
-    `experiments.sweep_status.state`). Ctrl-C and SIGTERM have all runs save and stop; their code is STOPPED.
+    `experiments.sweep_status.state`). A signal of `tracking.stop` has all runs save and stop; their code is STOPPED.
     """
     remote = ray.remote(execute)
     asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes, "max_retries": -1}
@@ -287,9 +288,8 @@ def _interrupts() -> Iterator[list[int]]:
         if asked.count(signal.SIGINT) > 1:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = catch(ask)
     try:
         yield asked
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_back(before)

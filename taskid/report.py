@@ -11,7 +11,6 @@ JSON object as the last line. The same seed gives the same numbers, microseconds
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from taskid.forget_me_not import ForgetMeNot
 from taskid.score import InferenceScore
 from tracking import command
 from tracking.checkpoints import CheckpointError, load_file
+from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT
 
 _FIGURES = (".png", ".svg", ".pdf")
@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
     draw_timeline(outcome.changes, outcome.frames, options.figure)
     print(f"written: {options.figure}")
     if options.json:
-        print(json.dumps(report))
+        print_json(report)
     return 0
 
 

@@ -4,12 +4,15 @@ import argparse
 import errno
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from tracking.console import unfailing_output
 from tracking.files import existing_part
-from tracking.run_directory import BAD_INPUT
+from tracking.run_directory import BAD_INPUT, FAILED
+from tracking.shortage import shortage
 
 INTERRUPTED = 130  # as of a process that Ctrl-C killed
 _ABOUT_PATHS = (
@@ -37,19 +40,28 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Exit with the code of `main`; with one line if Ctrl-C ends it, a `UserError`, or a file or folder that cannot be
-    used."""
-    try:
-        code = main() or 0
-    except KeyboardInterrupt:
-        code = _say("interrupted", INTERRUPTED)
-    except UserError as error:
-        code = _say(str(error), BAD_INPUT)
-    except OSError as error:
-        if error.errno not in _ABOUT_PATHS or error.filename is None:
-            raise
-        code = _say(f"{error.filename}: {error.strerror}; name another place, or change its rights", BAD_INPUT)
+    """Exit with the code of `main`; with one line if Ctrl-C ends it, a `UserError`, a file or folder that cannot be
+    used, or something of which the machine has too little. What is printed meanwhile is never the end of it."""
+    with unfailing_output():
+        code = _code_of(main)
     sys.exit(code)
+
+
+def _code_of(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except KeyboardInterrupt:
+        return _say("interrupted", INTERRUPTED)
+    except UserError as error:
+        return _say(str(error), BAD_INPUT)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _ABOUT_PATHS and error.filename is not None:
+            return _say(f"{error.filename}: {error.strerror}; name another place, or change its rights", BAD_INPUT)
+        sentence = shortage(error)
+        if sentence is None:
+            raise
+        traceback.clear_frames(error.__traceback__)  # and with them files and memory, which the line may need
+        return _say(sentence, FAILED)
 
 
 def whole_numbers(name: str, text: str) -> list[int]:

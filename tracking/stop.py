@@ -1,9 +1,30 @@
-"""Being asked to stop: SIGTERM and Ctrl-C only set a flag, which the loop reads at the end of a step."""
+"""Being asked to stop: a signal only sets a flag, which the loop reads at the end of a step."""
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+# Ctrl-C, a polite end, a closed terminal, and what SLURM sends before the time is up (--signal=USR1@120).
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+Handler = Callable[[int, FrameType | None], Any]
+
+
+def catch(handler: Handler) -> dict[signal.Signals, Any]:
+    """Let `handler` have the signals that ask to stop; what had them before, for `give_back`. A SIGHUP that is ignored
+    stays so: that is what nohup asks for. None outside the main thread, where no signal can be caught."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    caught = [number for number in STOPPING if not (nohup and number == signal.SIGHUP)]
+    return {number: signal.signal(number, handler) for number in caught}
+
+
+def give_back(before: dict[signal.Signals, Any]) -> None:
+    """Undo `catch`."""
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class StopSignal:
@@ -28,15 +49,12 @@ class StopSignal:
         self.reason = self.reason or reason
 
     def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._handle)
+        self._before = catch(self._handle)
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: object, ___: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._before.clear()
+        give_back(self._before)
+        self._before = {}
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT:

@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tests.conformance.alike import assert_alike
 from tracking.checkpoints import Checkpoints, load_file
 from tracking.run_directory import RunDirectory
+from tracking.stop import STOPPING
 
 ROOT = Path(__file__).resolve().parents[2]
 Hook = Callable[[], None]
@@ -123,10 +123,11 @@ def _child(arguments: tuple[str, ...], hook: Hook | None, directory: str) -> Non
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     import train
+    from tracking import command
 
     if hook is not None:
         hook()
-    sys.exit(train.main(list(arguments)))
+    command.run(lambda: train.main(list(arguments)))
 
 
 # -- hooks: give them with functools.partial ---------------------------------------------------------------
@@ -220,6 +221,29 @@ def full_disk(function: str, frames: int) -> None:
     GameStream.receive = stepping  # type: ignore[method-assign]
 
 
+def fail_at(frames: int, error: Exception) -> None:
+    """Emulating raises `error` with the step that reaches `frames`."""
+    from envs.stream import GameStream
+
+    receive = GameStream.receive
+
+    def stepping(self: Any) -> Any:
+        following = receive(self)
+        if self.frames >= frames:
+            raise error
+        return following
+
+    GameStream.receive = stepping  # type: ignore[method-assign]
+
+
+def lose_console() -> None:
+    """Nobody reads what the process prints, as after the end of `head` or `tee`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for number in (1, 2):
+        os.dup2(writer, number)
+
+
 def both(one: Hook, other: Hook) -> None:
     """Two hooks."""
     one()
@@ -231,7 +255,7 @@ def quick_worker() -> None:
     a batch system sends to all processes of a run, and does not mind."""
 
     def started(worker: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             os.kill(worker._process.pid, number)
         while not worker.ready(1000):
             pass

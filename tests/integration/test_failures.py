@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,10 +19,13 @@ from tests.conformance.alike import assert_alike
 from tests.integration.runs import (
     Outcome,
     assert_same_run,
+    both,
     checkpoint,
+    fail_at,
     full_disk,
     kill_in_save,
     launch,
+    lose_console,
     poison,
     signal_at,
     snapshots,
@@ -210,6 +214,36 @@ def test_a_full_disk(
     outcome = launch("--config", toy_config, "--run_dir", run, hook=partial(full_disk, function, frames))
     failed(outcome, run, "the disk is full", last_good)
     assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many files are open"),
+        (MemoryError(), "not enough memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"),
+            "not enough memory",
+        ),
+    ],
+)
+def test_a_machine_that_has_too_little(toy_config: Path, tmp_path: Path, error: Exception, told: str) -> None:
+    run = tmp_path / "run"
+    failed(launch("--config", toy_config, "--run_dir", run, hook=partial(fail_at, 1100, error)), run, told, 1056)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_lost_console_neither_ends_a_run_nor_keeps_it_from_being_stopped(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C ends `tee` as well, and a terminal that closes sends SIGHUP."""
+    run = tmp_path / "run"
+    stop = partial(both, lose_console, partial(signal_at, 1304, number))
+    assert launch("--config", toy_config, "--run_dir", run, hook=stop).code == 75
+    assert (status(run)["state"], status(run)["frames"]) == ("stopped", 1304)
+    assert launch("--resume", run, hook=lose_console).code == 0
+    assert status(run)["state"] == "finished"
     assert_same_run(run, uninterrupted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,8 +41,30 @@ def test_ctrl_c_mistakes_and_unusable_paths_are_one_line(capsys: pytest.CaptureF
     assert f"{tmp_path / 'file' / 'folder'}: Not a directory" in no_folder
 
 
+def test_running_out_of_something_is_one_line_and_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (OSError(errno.ENOSPC, "No space left on device", "/there"), MemoryError(), OSError(errno.EMFILE, "")):
+        assert ended(raising(error)) == 1
+    full, memory, files = capsys.readouterr().err.splitlines()
+    assert full.endswith(": the disk is full: free some space (/there)")
+    assert "not enough memory" in memory and "too many files" in files
+
+
+def test_the_files_of_what_failed_are_closed_before_the_line(tmp_path: Path) -> None:
+    """Without a free file handle even a line may need one."""
+    kept: list[int] = []
+
+    def main() -> int:
+        file = open(tmp_path / "file", "w")  # noqa: SIM115 (the point: nobody closes it)
+        kept.append(file.fileno())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    assert ended(main) == 1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(kept[0])
+
+
 def test_other_errors_are_the_programs_own() -> None:
-    for error in (ValueError("a bug"), OSError("no file at all"), OSError(errno.EIO, "broken disk", "/there")):
+    for error in (ValueError("a bug"), OSError("no file at all"), OSError(errno.EINVAL, "a bug", "/there")):
         with pytest.raises(type(error)):
             run(raising(error))
 

@@ -6,13 +6,17 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from tracking.stop import StopSignal
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal, sys, time
-from tracking.stop import StopSignal
-before = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
+from tracking.stop import STOPPING, StopSignal
+if "nohup" in sys.argv:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+before = [signal.getsignal(s) for s in STOPPING]
 try:
     with StopSignal() as stop:
         print("ready", flush=True)
@@ -24,30 +28,38 @@ try:
                 time.sleep(0.01)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-assert before == [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
+assert before == [signal.getsignal(s) for s in STOPPING]
 """
 
 
-def conversation(*signals: signal.Signals, wait: bool = False) -> list[str]:
-    """What the child says between and after the signals; the next is sent when it has answered the last."""
-    command = [sys.executable, "-c", CHILD, *(["wait"] if wait else [])]
+def conversation(*signals: signal.Signals, mode: str = "", unanswered: int = 0) -> list[str]:
+    """What the child says between and after the signals; the next is sent when it has answered the last, or at once if
+    that is one of the first `unanswered`."""
+    command = [sys.executable, "-c", CHILD, mode]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         said = [child.stdout.readline().strip()]
-        for number in signals:
+        for sent, number in enumerate(signals, 1):
             child.send_signal(number)
+            if sent <= unanswered:
+                continue
             said.append(child.stdout.readline().strip())
         assert child.wait() == 0
     return said
 
 
-def test_sigterm() -> None:
-    assert conversation(signal.SIGTERM) == ["ready", "SIGTERM"]
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_each_sets_the_flag(number: signal.Signals) -> None:
+    assert conversation(number) == ["ready", number.name]
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
+    assert conversation(signal.SIGHUP, signal.SIGUSR1, mode="nohup", unanswered=1) == ["ready", "SIGUSR1"]
 
 
 def test_control_c_twice() -> None:
     assert conversation(signal.SIGINT) == ["ready", "Ctrl-C"]
-    assert conversation(signal.SIGINT, signal.SIGINT, wait=True) == ["ready", "Ctrl-C", "interrupted"]
+    assert conversation(signal.SIGINT, signal.SIGINT, mode="wait") == ["ready", "Ctrl-C", "interrupted"]
 
 
 def test_in_another_thread_only_a_request_stops() -> None:
