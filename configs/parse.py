@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
 from configs.files import read_mapping
+from configs.ranges import ranges
 from configs.schema import Config, Visit
 from envs.schedule import load_schedule_csv
 
@@ -28,6 +29,10 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML preset; later options override it.")
     parser.add_class_arguments(Config)
+    known = ranges()
+    for action in parser._actions:
+        if bounds := known.get(action.dest):
+            action.help = f"{action.help} From {bounds}."
     return parser
 
 
@@ -118,6 +123,9 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
         near = near or [full for full in names if full.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:2]
         return f"unknown field {name}" + (f"; did you mean {' or '.join(near)}?" if near else "; see --help")
+    if valueless := re.search(r"argument --([\w.]+): expected one argument", text):
+        name = valueless.group(1)
+        return f"{name}: a value is missing; one that begins with - is given as --{name}=-1"
     if stray := re.search(r"unrecognized arguments: (\S+)", text, re.IGNORECASE):
         return f"{stray.group(1)}: not the name of an option; a preset is given as --config FILE"
     wrong = re.search(r"""[Pp]arser key ["']([\w.]+)["']:?\s*(.*)""", text)

@@ -1,4 +1,4 @@
-"""Every hyper-parameter once: its type, unit, default and source. Presets hold only what differs.
+"""Every hyper-parameter once: its type, unit, default, range and source. Presets hold only what differs.
 
 Durations are environment frames, counted over all emulators (one agent step of one emulator is 4 frames);
 a name says when it counts something else. "PAPER" is Kirkpatrick et al. 2017 with its Supporting Information.
@@ -7,7 +7,19 @@ a name says when it counts something else. "PAPER" is Kirkpatrick et al. 2017 wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from tracking.numbers import Range
+
+
+def number(default: float | None, least: float, most: float) -> Any:
+    """A field that makes sense from `least` to `most`, both included; None, where it may be null, is no number."""
+    return field(default=default, metadata={"range": Range(least, most)})
+
+
+def needed(least: float, most: float) -> Any:
+    """The same without a default."""
+    return field(metadata={"range": Range(least, most)})
 
 
 @dataclass(frozen=True)
@@ -16,7 +28,7 @@ class Visit:
 
     game: str
     """Game to play."""
-    frames: int
+    frames: int = needed(4, 10**12)
     """Length of the visit [frames]."""
 
 
@@ -29,13 +41,13 @@ class StreamConfig:
     order: Literal["rounds", "uniform", "listed"] = "rounds"
     """rounds: every game once per round in random order; uniform: drawn with repeats (PAPER); listed: as in
     visits or visits_csv."""
-    visit_frames: int = 4_000_000
+    visit_frames: int = number(4_000_000, 4, 10**12)
     """Length of a visit under rounds and uniform [frames] (PAPER: 4 M)."""
     visits: list[Visit] = field(default_factory=list)
     """The explicit schedule for order listed; starts again after its end."""
     visits_csv: str | None = None
     """The same as a CSV file with columns game, frames."""
-    reseed_frames: int = 1_000_000
+    reseed_frames: int = number(1_000_000, 4, 10**12)
     """Emulators are seeded anew at every visit and this often within one [frames]; bounds the work of a resume."""
 
 
@@ -43,19 +55,19 @@ class StreamConfig:
 class EmulatorConfig:
     """The batch of emulators. All play the same game."""
 
-    count: int = 4
+    count: int = number(4, 1, 1024)
     """Number B of emulators."""
-    threads: int = 0
+    threads: int = number(0, 0, 1024)
     """Threads that emulate; 0: one per emulator, at most one per core that does not compute, but one at least."""
-    sticky_actions: float = 0.0
+    sticky_actions: float = number(0.0, 0.0, 0.99)
     """Probability that an emulator repeats its previous action (Machado et al. 2018: 0.25; PAPER: 0)."""
-    noop_max: int = 30
+    noop_max: int = number(30, 0, 1000)
     """At most this many no-op actions at an episode's start (PAPER: 30)."""
     fire_on_reset: bool = False
     """Press FIRE at an episode's start (PAPER: no)."""
     life_loss_terminal: bool = True
     """A lost life ends the learner's bootstrapping, not the episode (Mnih et al. 2015)."""
-    max_episode_frames: int = 108_000
+    max_episode_frames: int = number(108_000, 100, 10**8)
     """Episodes are cut off (not terminated) after this many frames of one emulator; 108,000 = 30 minutes."""
     rom_dir: str | None = None
     """Another folder of ROMs, searched after ale-py's own and AutoROM's."""
@@ -68,7 +80,7 @@ class LearnerConfig:
     network: Literal["paper", "nature", "small", "wide"] = "paper"
     """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs; wide: 0.8 M, the
     small one twice as wide, for gates."""
-    gated: float = 0.0
+    gated: float = number(0.0, 0.0, 0.99)
     """Share of every hidden layer's units that a task does without, those first that most other tasks use (after
     context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -80,30 +92,30 @@ class LearnerConfig:
     optimiser_code: Literal["auto", "eager", "compiled"] = "auto"
     """compiled: rmsprop as one loop over memory, made by torch.compile, which needs a C++ compiler; auto takes it where
     it works and measures faster."""
-    learning_rate: float = 0.00025
+    learning_rate: float = number(0.00025, 1e-10, 10.0)
     """Step size (PAPER: 0.00025)."""
-    optimiser_epsilon: float = 0.01
+    optimiser_epsilon: float = number(0.01, 1e-12, 1000.0)
     """Added to the variance inside the root (rmsprop; PAPER: 0.01) or to the root (adam)."""
-    decay: float = 0.95
+    decay: float = number(0.95, 0.0, 0.99999)
     """Decay of rmsprop's averages per update (PAPER: 0.95)."""
-    max_gradient_norm: float = 50.0
+    max_gradient_norm: float = number(50.0, 1e-6, 1e9)
     """Bound on the norm of the gradient summed over the minibatch (PAPER: 50)."""
-    batch_size: int = 32
+    batch_size: int = number(32, 1, 65_536)
     """Transitions per minibatch (PAPER: 32)."""
-    samples_per_step: float = 8.0
+    samples_per_step: float = number(8.0, 0.0, 1024.0)
     """Transitions replayed per agent step, whatever the number of emulators (PAPER: 32 every 4 steps = 8)."""
-    rehearsal: float = 0.0
+    rehearsal: float = number(0.0, 0.0, 1.0)
     """Share of the updates that replay another task instead of the one that is played, the others in turn: an upper
     bound to remembering (PAPER: 0)."""
-    n_step: int = 1
+    n_step: int = number(1, 1, 1000)
     """Steps of reward before bootstrapping (PAPER: 1)."""
-    discount: float = 0.99
+    discount: float = number(0.99, 0.0, 1.0)
     """Discount per agent step (PAPER: 0.99)."""
-    target_frames: int = 30_000
+    target_frames: int = number(30_000, 4, 10**9)
     """The target network is copied every so many frames of learning (PAPER: 7,500 steps)."""
-    reward_clip: float = 1.0
+    reward_clip: float = number(1.0, 0.0, 1e6)
     """Bound on the size of a learner's reward; 0: none (PAPER: 1)."""
-    shift_pixels: int = 0
+    shift_pixels: int = number(0, 0, 20)
     """Random shift of replayed observations (Yarats et al. 2021: 4) [pixels]; 0: none (PAPER)."""
 
 
@@ -115,22 +127,22 @@ class ConsolidationConfig:
     """none; ewc: an anchor per task, merged (PAPER); l2: the same, every weight as stiff as the mean of all (PAPER's
     baseline); online: one decaying anchor (Schwarz et al. 2018); latest: summed Fishers around the latest weights
     (Huszár 2018)."""
-    strength: float = 400.0
+    strength: float = number(400.0, 0.0, 1e12)
     """Lambda, at a loss summed over the minibatch (PAPER: 400)."""
     fisher: Literal["td", "q", "q_all", "policy"] = "q"
     """Of what the Fisher information is: td: the TD loss; q: the replayed action's Q; q_all: all actions' Q; policy:
     the softmax of Q (PAPER does not say)."""
-    fisher_batches: int = 100
+    fisher_batches: int = number(100, 1, 100_000)
     """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
-    floor: float = 0.0
+    floor: float = number(0.0, 0.0, 1e6)
     """Added to every Fisher: on all weights between units that the task uses, this share of their mean in their layer;
     keeps units that are silent in the task from waking up for other tasks (PAPER: 0)."""
     close_silent: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
     that, and others may use the units freely; whatever the kind (PAPER: no)."""
-    start_frames: int = 20_000_000
+    start_frames: int = number(20_000_000, 0, 10**12)
     """A task leaves an anchor, and closes units, only after so many frames in it (PAPER: 20 M)."""
-    min_visit_frames: int = 10_000
+    min_visit_frames: int = number(10_000, 0, 10**12)
     """A visit of fewer frames leaves neither: it may be an error of the inference."""
     step: Literal["implicit", "gradient"] = "implicit"
     """implicit: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
@@ -138,7 +150,7 @@ class ConsolidationConfig:
     """Divide every Fisher by its mean, so that one strength serves games of different reward scale."""
     include_active: bool = False
     """The anchor of the task that is played counts as well (PAPER, as read: no)."""
-    decay: float = 1.0
+    decay: float = number(1.0, 0.0, 1.0)
     """Gamma, the share of the old Fisher that kind online keeps at a departure."""
 
 
@@ -146,13 +158,13 @@ class ConsolidationConfig:
 class ExplorationConfig:
     """Epsilon-greedy, with a timer of its own for every task."""
 
-    start: float = 1.0
+    start: float = number(1.0, 0.0, 1.0)
     """Epsilon at a task's start (PAPER: 1)."""
-    end: float = 0.01
+    end: float = number(0.01, 0.0, 1.0)
     """Epsilon at the end of the decay (PAPER: 0.01)."""
-    hold_frames: int = 200_000
+    hold_frames: int = number(200_000, 0, 10**12)
     """Frames in the task before epsilon begins to fall (PAPER: 50,000 steps)."""
-    decay_frames: int = 4_000_000
+    decay_frames: int = number(4_000_000, 0, 10**12)
     """Frames over which it falls (PAPER: 1,000,000 steps)."""
 
 
@@ -162,25 +174,25 @@ class InferenceConfig:
 
     model: Literal["default", "paper"] = "default"
     """default: how episodes open, told apart where an episode begins; paper: as published (PAPER)."""
-    levels: int | None = None
+    levels: int | None = number(None, 2, 256)
     """Grey levels of a pixel (default: 16; paper: 256)."""
-    concentration: float | None = None
+    concentration: float | None = number(None, 1e-9, 1e6)
     """Total concentration of the Dirichlet prior over a pixel's levels (default: 0.1; paper: 1)."""
     base: Literal["uniform", "pooled"] | None = None
     """The prior's mean: uniform over the levels (paper), or the levels of all screens so far (default)."""
-    memory: float | None = None
+    memory: float | None = number(None, 0.0, 1e9)
     """A context fades to this many pictures when it has seen more (default: 32); 0: no bound (paper)."""
     at_starts: bool | None = None
     """The task can change only where all emulators begin an episode at once (default: true; paper: false)."""
-    period: int | None = None
+    period: int | None = number(None, 1, 10_000)
     """Vector steps between observations (default: 1; PAPER: 4)."""
-    window: int | None = None
+    window: int | None = number(None, 1, 1000)
     """Observations in a window, at least (default: 4; PAPER: 4)."""
-    window_pictures: int | None = None
+    window_pictures: int | None = number(None, 0, 10_000)
     """Pictures of all emulators in a window, at least (default: 12; paper: 0)."""
-    switch_probability: float | None = None
+    switch_probability: float | None = number(None, 0.0, 0.999)
     """Probability that the task changes where it can (default: 0.1); 0: 1/t at observation t (PAPER)."""
-    max_contexts: int | None = None
+    max_contexts: int | None = number(None, 0, 1000)
     """At most so many contexts (100); then a new game is given to the one that explains it best. 0: no bound."""
     hold_back: bool = True
     """What is seen in an undecided window waits for the decision before it enters a replay buffer."""
@@ -190,16 +202,16 @@ class InferenceConfig:
 class ReplayConfig:
     """A buffer per task."""
 
-    capacity: int = 50_000
+    capacity: int = number(50_000, 1, 10**9)
     """Transitions per task (PAPER: 50,000 in its table, 5e5 in its text)."""
-    min_history: int = 50_000
+    min_history: int = number(50_000, 1, 10**9)
     """Agent steps in a task before learning in it starts, once for ever (PAPER: 50,000)."""
     compress: bool = True
     """Keep frames compressed with lz4."""
-    device_gib: float = 0.0
+    device_gib: float = number(0.0, 0.0, 1000.0)
     """With device cuda: memory of the GPU for copies of frames, from which minibatches are gathered there [GiB]. A
     task whose buffer finds no room is sampled in host memory, and its minibatches are copied; 0: all are."""
-    budget_gib: float = 8.0
+    budget_gib: float = number(8.0, 0.01, 100_000.0)
     """Memory for all buffers together [GiB]; when full, the largest buffer forgets its oldest transitions."""
 
 
@@ -207,30 +219,30 @@ class ReplayConfig:
 class EvaluationConfig:
     """Evaluations without learning, of every game of the schedule."""
 
-    period: int = 1_000_000
+    period: int = number(1_000_000, 0, 10**12)
     """Frames between evaluations (PAPER: 1 M); 0: none at intervals."""
     at_visit_ends: bool = False
     """Evaluate also whenever a visit ends."""
-    episodes: int = 5
+    episodes: int = number(5, 1, 10_000)
     """Episodes per game."""
-    final_episodes: int = 10
+    final_episodes: int = number(10, 1, 10_000)
     """Episodes per game in the evaluation at the run's end."""
-    emulators: int = 5
+    emulators: int = number(5, 1, 1024)
     """Emulators that play them in parallel."""
-    epsilon: float = 0.01
+    epsilon: float = number(0.01, 0.0, 1.0)
     """Epsilon of the evaluated policy."""
-    max_episode_frames: int = 18_000
+    max_episode_frames: int = number(18_000, 100, 10**8)
     """Cap on an episode's frames in evaluations during the run; 18,000 = 5 minutes."""
-    seed: int = 10_000
+    seed: int = number(10_000, 0, 10**18)
     """Seed of the evaluation's emulators and generators."""
     background: bool = False
     """Play the moment's snapshot in a process of its own while training goes on. Sensible (true) where training leaves
     cores idle: four cores or more, or an accelerator; on one or two cores training loses what it seems to gain."""
-    threads: int = 1
+    threads: int = number(1, 1, 1024)
     """Threads of that process, for computing and emulating; as ever, torch may round otherwise with another number."""
     reference: str | None = None
     """Another run on the same stream, or the files kept of it, to show beside this one in its report."""
-    report_after: int = 500_000
+    report_after: int = number(500_000, 4, 10**12)
     """The files get the background's results so many frames after its snapshot, or with the next evaluation or the end
     if that is sooner: a fixed moment, however fast the process is. Training waits for what is not there by then, so
     choose more frames than pass during an evaluation; the console shows results as soon as they are there."""
@@ -240,13 +252,13 @@ class EvaluationConfig:
 class LogConfig:
     """What is written while the run goes on."""
 
-    period: int = 10_000
+    period: int = number(10_000, 4, 10**12)
     """Frames between points in TensorBoard and metrics.jsonl."""
-    image_period: int = 1_000_000
+    image_period: int = number(1_000_000, 0, 10**12)
     """Frames between pictures of the game on screen; 0: none."""
-    checkpoint_period: int = 1_000_000
+    checkpoint_period: int = number(1_000_000, 4, 10**12)
     """Frames between checkpoints; a stop writes one in any case."""
-    checkpoints_kept: int = 2
+    checkpoints_kept: int = number(2, 2, 1000)
     """Checkpoints kept, at least 2."""
 
 
@@ -254,16 +266,16 @@ class LogConfig:
 class Config:
     """A run."""
 
-    seed: int = 0
+    seed: int = number(0, 0, 10**18)
     """Seed of everything random in the run."""
-    frames: int = 50_000_000
+    frames: int = number(50_000_000, 4, 10**12)
     """Length of the run [frames]."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks and anchors are and learning happens."""
     deterministic: bool = False
     """With device cuda: use deterministic algorithms only, so that a resume is bit-exact on the same kind of GPU (on
     the CPU it always is)."""
-    threads: int = 0
+    threads: int = number(0, 0, 1024)
     """Threads that compute; 0: one per core."""
     tasks: Literal["inferred", "true_labels", "single"] = "true_labels"
     """Where task numbers come from. inferred: from what is on screen, see inference; true_labels: the games'

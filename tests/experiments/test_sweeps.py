@@ -126,7 +126,7 @@ MISTAKES = [
     ({"grid": {"learner.nstep": [1]}}, "unknown field learner.nstep; did you mean learner.n_step"),
     ({"grid": {"learner.n_step": 3}}, "grid.learner.n_step: give a list, is 3"),
     ({"grid": [1]}, "grid: give fields by their dotted names"),
-    ({"settings": {"frames": -1}}, "frames: must be greater than 0"),
+    ({"settings": {"frames": -1}}, "frames: must lie between"),
     ({"sets": {"games": 3}}, "sets.count: say how many"),
     ({"sets": {"count": 2, "games": 20}}, "the pool paper has 19 games"),
     ({"sets": {"count": 2, "pool": "all"}}, "sets.pool: there is no 'all'"),
