@@ -74,6 +74,8 @@ class Memory(Protocol):
 
     def add(self, task: int, time: int, now: Any, action: np.ndarray, following: Any) -> None: ...
 
+    def can_sample(self, task: int) -> bool: ...
+
     def sample(self, task: int, size: int, rng: np.random.Generator) -> Transition: ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -122,8 +124,9 @@ class ContinualAgent:
     """Composition of inference, replay per task, Q-learning and exploration.
 
     `samples_per_step` is how many transitions are replayed per agent step (one action of one emulator),
-    whatever B is. Learning in a task starts after `min_history_frames` frames in it, once for ever. The target
-    network is copied every `target_frames` frames of learning. `reward_clip` bounds |reward| (0: no bound).
+    whatever B is. Learning in a task starts after `min_history_frames` frames in it, once for ever, and pauses
+    while its replay holds nothing that can be sampled. The target network is copied every `target_frames` frames of
+    learning. `reward_clip` bounds |reward| (0: no bound).
 
     What is seen while the task is in doubt is held back until it is settled, and goes to the task it is settled
     for; nothing is learned meanwhile, and what was owed is caught up afterwards. With `hold_back` off every row
@@ -234,7 +237,7 @@ class ContinualAgent:
     def learn(self) -> list[dict[str, Tensor]]:
         """Learn what is due; the metrics of each update, and of a departure if there was one. On an accelerator, where
         keeping them costs as much as an update, those of the last update only."""
-        due = int(self.samples_owed // self.batch_size) if self.frames_owed else 0
+        due = int(self.samples_owed // self.batch_size) if self.frames_owed and self._learned(self.task) else 0
         self.samples_owed -= due * self.batch_size
         updates = []
         for task, count in self._replayed(due):
@@ -268,7 +271,8 @@ class ContinualAgent:
             yield self.task, own
 
     def _learned(self, task: int) -> bool:
-        return self.task_frames.get(task, 0) >= self.min_history_frames
+        """Whether the task has the frames that learning waits for, and something to learn from."""
+        return self.task_frames.get(task, 0) >= self.min_history_frames and self.memory.can_sample(task)
 
     def _change_task(self, task: int) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""

@@ -65,6 +65,7 @@ class FrameRing:
         self._rows = RowTable(1, 1)
         self._previous = np.zeros(0, np.uint8)  # the newest row's observation
         self._sealed_bytes = 0
+        self._sampleable_row = -1  # one where a transition that can be sampled is known to start
         self._make_mirror = make_mirror
         self._mirror: FrameMirror | None = None
 
@@ -156,6 +157,17 @@ class FrameRing:
         good = good[:size]
         return self._gather(pairs[good], Windows(*(values[good] for values in windows)))
 
+    def can_sample(self) -> bool:
+        """Whether `sample` finds anything. What it finds can be sampled until it is evicted, so that rows are looked
+        at, newest first, only once in a while."""
+        high = self._head * self._rows.batch
+        while self._blocks and self._sampleable_row < self._first and high > self._first * self._rows.batch:
+            pairs = np.arange(max(high - _CHUNK, self._first * self._rows.batch), high)
+            valid = pairs[self._windows(pairs).valid]
+            self._sampleable_row = int(valid[-1]) // self._rows.batch if len(valid) else -1
+            high = int(pairs[0])
+        return bool(self._blocks) and self._sampleable_row >= self._first
+
     def count_sampleable(self) -> int:
         """How many transitions `sample` chooses from; looks at every row (milliseconds per 100 000)."""
         return len(self._sampleable_pairs())
@@ -191,7 +203,7 @@ class FrameRing:
             if state[name] != mine:
                 raise ValueError(f"The saved replay has {name} = {state[name]}, not {mine}.")
         self._shape, self._rows, self._blocks, self._sealed_bytes = (), RowTable(1, 1), {}, 0
-        self._head = state["head"]
+        self._head, self._sampleable_row = state["head"], -1
         if state["previous"] is None:
             return
         self._allocate(tuple(state["previous"].shape))

@@ -49,6 +49,10 @@ class PerTaskReplay:
         self._buffers[task].add(time, now, action, following)
         self._keep_budget()
 
+    def can_sample(self, task: int) -> bool:
+        """Whether `sample` finds anything."""
+        return task in self._buffers and self._buffers[task].can_sample()
+
     def sample(self, task: int, size: int, rng: np.random.Generator) -> Transition:
         """`size` transitions of `task`, as in `FrameRing.sample`. ValueError if it holds none."""
         if task not in self._buffers:

@@ -62,6 +62,7 @@ class Script:
 class Memory:
     def __init__(self):
         self.rows, self.sampled, self.seen = [], [], []
+        self.empty = False
 
     def add(self, task, time, now, action, following):
         self.rows.append((task, time, following.reward.tolist()))
@@ -69,6 +70,9 @@ class Memory:
 
     def size(self, task):
         return sum(len(reward) for t, _, reward in self.rows if t == task)
+
+    def can_sample(self, task):
+        return not self.empty
 
     def sample(self, task, size, rng):
         self.sampled.append((task, size, rng))
@@ -241,6 +245,40 @@ def test_the_target_is_synced_once_per_period_of_learning_frames():
     agent = run([0] * 1000, 1, min_history_frames=2004, target_frames=400)
     assert agent.learning_frames == 500 * 4
     assert agent.learner.syncs == 5
+
+
+@pytest.mark.parametrize("changes", [{}, {"rehearsal": 0.5}, {"close_silent": True}])
+def test_learning_and_leaving_wait_for_something_to_learn_from(changes):
+    """Frames alone are not enough: a replay may hold nothing but rows that were cut off."""
+    agent = make_agent(Script([0] * 20 + [1] * 20 + [0] * 20), consolidation=Consolidation(True), **changes)
+    agent.memory.empty = True
+    live(agent, range(41), 1)
+    assert not agent.memory.sampled and agent.examine() == {} and agent.samples_owed == 0
+    assert agent.consolidation.told == [("enter", 0), ("enter", 1), ("enter", 0)]
+    agent.memory.empty = False
+    assert sum(live(agent, range(41, 60), 1)) == 19 * 8 // 32
+
+
+@pytest.mark.parametrize("stream", [{"visit_frames": 8}, {"reseed_frames": 8}])
+def test_a_stream_too_short_for_any_transition_teaches_nothing_and_does_no_harm(stream):
+    """Every row is cut off: what `configs.checks` refuses, and what the replay of a short visit may hold."""
+    config = Config(
+        tasks="single",
+        stream=StreamConfig(games=["toy_catch", "toy_avoid"], **stream),
+        emulators=EmulatorConfig(count=2),
+        learner=LearnerConfig(network="small", precision="float32", batch_size=8),
+        replay=ReplayConfig(capacity=1000, min_history=40),
+    )
+    stream, memory = build_stream(config), build_memory(config)
+    agent = build_agent(config, memory, lambda: stream.label)
+    stream.start()
+    for _ in range(60):
+        now = stream.now
+        action = agent.act(now)
+        stream.send(action)
+        assert agent.learn() == []
+        agent.observe(now, action, stream.receive())
+    assert agent.task_frames[0] > 4 * config.replay.min_history and agent.updates == 0
 
 
 # -- a task in doubt -------------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ def test_it_holds_exactly_what_the_twin_holds(
         if expected:
             assert set(keys(ring.sample(40, np.random.default_rng(seed)))) <= set(expected)
         else:
+            assert not ring.can_sample()
             with pytest.raises(ValueError, match="no transition"):
                 ring.sample(1, np.random.default_rng(seed))
 
@@ -103,6 +104,24 @@ def test_a_single_valid_transition_among_many_is_found() -> None:
     fill([ring, twin], Stream(1, 1, ends=1, lives=0, cuts=0), 1, time=3000)
     assert len(twin.valid()) == 1
     assert set(keys(ring.sample(5, np.random.default_rng(0)))) == set(twin.valid())
+
+
+@pytest.mark.parametrize(("capacity", "good"), [(10, {3, 4, 30, 31, 59}), (100, {3, 90})])
+def test_whether_anything_can_be_sampled_is_known_after_every_row(
+    capacity: int, good: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when all that could be sampled is evicted, and when it is older than the rows looked at first."""
+    monkeypatch.setattr("replay.buffer._CHUNK", 16)
+    ring, seen = FrameRing(capacity, 2, GAMMA, 8), []
+    for time in range(100):
+        stream = Stream(time, 1, stack=1, ends=float(time in good), lives=0, cuts=float(time not in good))
+        if time not in (50, 51):
+            ring.can_sample()  # what it remembers is no less right later
+        fill([ring], stream, 1, time=time)
+        ring._sampleable_row = -1 if time == 70 else ring._sampleable_row
+        seen.append(ring.can_sample())
+        assert seen[-1] == (ring.count_sampleable() > 0)
+    assert True in seen and False in seen
 
 
 def test_open_windows_wait_for_their_end() -> None:
