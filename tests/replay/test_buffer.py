@@ -118,7 +118,6 @@ def test_whether_anything_can_be_sampled_is_known_after_every_row(
         if time not in (50, 51):
             ring.can_sample()  # what it remembers is no less right later
         fill([ring], stream, 1, time=time)
-        ring._sampleable_row = -1 if time == 70 else ring._sampleable_row
         seen.append(ring.can_sample())
         assert seen[-1] == (ring.count_sampleable() > 0)
     assert True in seen and False in seen
