@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -21,14 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agent.consolidators.consolidation import Consolidation, NoConsolidation
-from agent.fisher import (
-    LinearTap,
-    exact_softmax_squares,
-    mean_over,
-    sampled_log_likelihood,
-    squared_gradients,
-)
+from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, Rates
+from agent.fisher import LinearTap, mean_over, sampled_log_likelihood, squared_gradients
+from agent.gaussian import DiagonalGaussian
 from experiments.mnist import CLASSES, PIXELS, Digits, Mnist
 
 Estimator = Literal["exact", "sampled", "empirical"]
@@ -45,12 +41,12 @@ class Samples:
     labels: Tensor
 
     @classmethod
-    def of(cls, digits: Digits, places: np.ndarray | None = None) -> Samples:
-        """Digits with grey levels scaled to 0 … 1 and their pixels taken from `places` (int64 [784])."""
+    def of(cls, digits: Digits, places: np.ndarray | None = None, mean: float = 0.0) -> Samples:
+        """Digits with grey levels scaled to 0 … 1 less `mean`, and their pixels taken from `places` (int64 [784])."""
         flat = digits.images.reshape(len(digits.labels), PIXELS)
         inputs = torch.ones(len(flat), PIXELS + 1)
         inputs[:, :PIXELS] = torch.from_numpy((flat if places is None else flat[:, places]).astype(np.float32))
-        inputs[:, :PIXELS] /= 255
+        inputs[:, :PIXELS].div_(255).sub_(mean)
         return cls(inputs, torch.from_numpy(digits.labels.astype(np.int64)))
 
 
@@ -69,14 +65,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Descent:
-    """How a task is learned: passes over the data, samples per step, rate of the summed loss, and the share of
-    pixels and of hidden units that is dropped."""
+    """How a task is learned: passes over the data, samples per step, rate of the summed loss, the share of pixels and
+    of hidden units that is dropped, and the share of the rate that is left in the last pass (it falls linearly)."""
 
     epochs: int
     batch: int
     rate: float
     drop_inputs: float = 0.0
     drop_hidden: float = 0.0
+    last_rate: float = 1.0
+
+    def rate_in(self, epoch: int) -> float:
+        """That of a pass, counted from 0."""
+        return self.rate * (1 - (1 - self.last_rate) * epoch / max(1, self.epochs - 1))
 
 
 class Classifier:
@@ -118,7 +119,9 @@ class Classifier:
         return signal, taps
 
     @torch.no_grad()
-    def descend(self, inputs: Tensor, labels: Tensor, how: Descent, generator: torch.Generator) -> None:
+    def descend(
+        self, inputs: Tensor, labels: Tensor, how: Descent, generator: torch.Generator, rate: float | None = None
+    ) -> None:
         """One step down the gradient of the summed cross-entropy, written out: no gradient is ever stored."""
         signals = [_drop(inputs, how.drop_inputs, generator)]
         for weight in self.weights[:-1]:
@@ -129,7 +132,7 @@ class Classifier:
         for layer in reversed(range(len(self.weights))):
             weight, signal = self.weights[layer], signals[layer]
             below = gradient @ weight[:, :-1] if layer else gradient
-            weight.addmm_(gradient.T, signal, alpha=-how.rate)
+            weight.addmm_(gradient.T, signal, alpha=-(how.rate if rate is None else rate))
             if layer:
                 gradient = below.mul_(signal[:, :-1] > 0).mul_(1 / (1 - how.drop_hidden))
 
@@ -152,12 +155,33 @@ class Classifier:
     def _squares(
         self, inputs: Tensor, labels: Tensor, estimator: Estimator, generator: torch.Generator
     ) -> list[Tensor]:
-        logits, taps = self.tapped(inputs)
         if estimator == "exact":
-            return exact_softmax_squares(logits, taps)
+            return self._expected_squares(inputs)
+        logits, taps = self.tapped(inputs)
         if estimator == "sampled":
             return squared_gradients(sampled_log_likelihood(logits, generator), taps)
         return squared_gradients(labelled_log_likelihood(logits, labels), taps)
+
+    @torch.inference_mode()
+    def _expected_squares(self, inputs: Tensor) -> list[Tensor]:
+        """`agent.fisher.exact_softmax_squares`, written out. As a layer's input is the same for all classes y,
+        sum_n sum_y (g_ny x_n^T)^2 = (sum_y g_y^2)^T x^2: one product per layer in the end instead of one per class.
+        """
+        signals = [inputs]
+        for weight in self.weights[:-1]:
+            signals.append(_with_one(functional.linear(signals[-1], weight).relu_()))
+        chances = functional.linear(signals[-1], self.weights[-1]).softmax(1)
+        totals = [torch.zeros(len(inputs), len(weight)) for weight in self.weights]
+        active = [(signal[:, :-1] > 0).to(inputs.dtype) for signal in signals[1:]]
+        for y in range(chances.shape[1]):
+            gradient = -chances
+            gradient[:, y] += 1
+            gradient *= chances[:, y : y + 1].sqrt()
+            for layer in reversed(range(len(self.weights))):
+                totals[layer].addcmul_(gradient, gradient)
+                if layer:
+                    gradient = (gradient @ self.weights[layer][:, :-1]).mul_(active[layer - 1])
+        return [total.T @ signal.square() for total, signal in zip(totals, signals, strict=True)]
 
 
 def labelled_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
@@ -174,13 +198,41 @@ def learn(
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Learn one task: every epoch is a pass over the samples in a new order."""
-    rates = [torch.tensor(how.rate)] * len(network.weights)
-    for _ in range(how.epochs):
+    for epoch in range(how.epochs):
+        rate = how.rate_in(epoch)
+        rates = partial(_all_the_same, [torch.tensor(rate)] * len(network.weights))
         for chosen in torch.randperm(len(samples.labels), generator=generator).split(how.batch):
             consolidator.before_step(network.weights)
-            network.descend(samples.inputs[chosen], samples.labels[chosen], how, generator)
-            consolidator.after_step(network.weights, lambda: rates)
+            network.descend(samples.inputs[chosen], samples.labels[chosen], how, generator, rate)
+            consolidator.after_step(network.weights, rates)
         after_epoch()
+
+
+def _all_the_same(rates: list[Tensor]) -> list[Tensor]:
+    return rates
+
+
+class SteadyPull(ImplicitPull):
+    """`ImplicitPull` where rates and anchors stay for many steps: a step is one pass over memory.
+
+    eta lambda P / (1 + eta lambda P) is computed when `after_step` is given another `rates` than in the step before;
+    whoever changes the merged Gaussian or the strength must give another one.
+    """
+
+    def __init__(self) -> None:
+        self._rates: Rates | None = None
+        self._shares: list[Tensor] = []
+
+    @torch.no_grad()
+    def after_step(self, weights: Sequence[Tensor], merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+        """Move every weight towards its mean."""
+        if rates is not self._rates:
+            self._rates = rates
+            pairs = zip(merged.precision, rates(), strict=True)
+            stiffness = [(eta * p).mul_(strength).clamp_(max=1e30) for p, eta in pairs]
+            self._shares = [each.div_(1 + each) for each in stiffness]
+        for w, m, share in zip(weights, merged.mean, self._shares, strict=True):
+            w.lerp_(m, share)
 
 
 def subset(samples: Samples, count: int, generator: torch.Generator) -> Samples:
@@ -199,9 +251,15 @@ def _with_one(signal: Tensor) -> Tensor:
 
 
 def _drop(signal: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Dropout of all columns but the last, scaled up to keep the mean."""
+    """Dropout of all columns but the last, scaled up to keep the mean. A draw is 16 bits of a random number: the share
+    is met to 1/65,536."""
     if not share:
         return signal
-    kept = torch.empty(signal.shape).bernoulli_(1 - share, generator=generator).mul_(1 / (1 - share))
-    kept[:, -1] = 1
-    return signal * kept
+    count = signal.numel()
+    draws = torch.empty(count // 4 + 1, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    limit = round(share * 2**16) - 2**15
+    kept = (draws.view(torch.int16)[:count] >= limit).view(signal.shape)
+    kept[:, -1] = True
+    dropped = (signal * kept).mul_(1 / (1 - share))
+    dropped[:, -1] = signal[:, -1]
+    return dropped

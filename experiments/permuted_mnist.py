@@ -34,11 +34,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.consolidation import Consolidation, NoConsolidation, OnlineAnchor, SeparateAnchors
 from agent.fisher import fisher_overlap
 from configs.run import numpy_generator, torch_generator
 from evaluation.tasks import COLOURS
-from experiments.classifier import Classifier, Consolidator, Descent, Estimator, Samples, learn, subset
+from experiments.classifier import Classifier, Consolidator, Descent, Estimator, Samples, SteadyPull, learn, subset
 from experiments.mnist import PIXELS, Mnist, load, patch_permutation, permutation
 from tracking import command
 from tracking.console import print_json
@@ -58,8 +58,13 @@ class Settings:
     l2: float  # lambda of the L2 penalty
     estimator: Estimator  # of the Fisher information
     fisher_samples: int  # training digits it is measured on
-    drop_inputs: float = 0.0  # dropout, in the method that has it
-    drop_hidden: float = 0.0
+    drop_inputs: float = 0.0  # dropout of pixels
+    drop_hidden: float = 0.0  # of hidden units
+    last_rate: float = 1.0  # share of the rate that a task's last epoch has
+    damping: float = 0.0  # share of a layer's mean Fisher information added to all its weights
+    normalise: bool = False  # every Fisher divided by its mean over all weights
+    last_width: int = 0  # units in the last hidden layer, if another number
+    pixel_mean: float = 0.0  # subtracted from every grey level
 
 
 DEFAULTS = {
@@ -111,12 +116,15 @@ class Experiment:
 
     def network(self) -> Classifier:
         """A network that has learned nothing."""
-        hidden = [self.settings.width] * self.settings.layers
+        s = self.settings
+        hidden = [s.width] * s.layers
+        if s.last_width:
+            hidden[-1] = s.last_width
         return Classifier.fresh(hidden, torch_generator(self.seed, "network"))
 
     def train(self, task: int) -> Samples:
         """What the task is learned from."""
-        return Samples.of(self.mnist.train, self.places[task])
+        return Samples.of(self.mnist.train, self.places[task], self.settings.pixel_mean)
 
     def fisher(self, network: Classifier, task: int, again: bool = False) -> list[Tensor]:
         """The task's Fisher information at the network's weights; `again`: from other digits and draws."""
@@ -130,11 +138,9 @@ class Experiment:
         Returns its accuracies on all tasks so far, a row at the end of every task or of every epoch.
         """
         s = self.settings
-        how = Descent(s.epochs, s.batch, s.rate)
-        if method == "sgd_dropout":
-            how = replace(how, drop_inputs=s.drop_inputs, drop_hidden=s.drop_hidden)
+        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate)
         consolidator = self.consolidator(method, network.weights)
-        tests = [Samples.of(self.mnist.test, places) for places in self.places]
+        tests = [Samples.of(self.mnist.test, places, s.pixel_mean) for places in self.places]
         rows: Rows = []
 
         def judge(task: int) -> None:
@@ -145,7 +151,7 @@ class Experiment:
             if task > 0:
                 measured = partial(self.fisher, network, task - 1)
                 spread = partial(evenly, network.weights)
-                consolidator.leave(task - 1, network.weights, measured if method == "ewc" else spread)
+                consolidator.leave(task - 1, network.weights, spread if method == "l2" else measured)
             consolidator.enter(task)
             generator = torch_generator(self.seed, f"batches {task}")
             after_epoch = partial(judge, task) if every_epoch else lambda: None
@@ -158,10 +164,13 @@ class Experiment:
 
     def consolidator(self, method: str, weights: Sequence[Tensor]) -> Consolidator:
         """What the method does about earlier tasks: nothing, or anchors that are stiff by Fisher or evenly."""
-        if method not in ("ewc", "l2"):
+        s = self.settings
+        if method == "l2":
+            return Consolidation(SeparateAnchors(), SteadyPull(), weights, strength=s.l2, uniform=True)
+        if method not in ("ewc", "online_ewc"):
             return NoConsolidation()
-        strength = self.settings.strength if method == "ewc" else self.settings.l2
-        return Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=strength, uniform=method == "l2")
+        memory = SeparateAnchors() if method == "ewc" else OnlineAnchor(decay=1.0)
+        return Consolidation(memory, SteadyPull(), weights, strength=s.strength, normalise=s.normalise, floor=s.damping)
 
 
 def evenly(weights: Sequence[Tensor]) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """The classifier against autograd and loops over samples, and the command on the sample of digits."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import torch
 from torch.nn import functional
 
 from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
-from experiments.classifier import Classifier, Descent, Samples, Task, labelled_log_likelihood, learn, subset
+from experiments.classifier import (
+    Classifier,
+    Descent,
+    Samples,
+    SteadyPull,
+    Task,
+    _drop,
+    labelled_log_likelihood,
+    learn,
+    subset,
+)
 from experiments.mnist import SAMPLE, load, patch_permutation
 from experiments.permuted_mnist import PAPER, Experiment, Settings, main, random_places
 
@@ -83,8 +94,9 @@ def test_dropout_drops_the_right_share_and_its_step_is_that_of_autograd(digits):
     draws = generator(1)
     masks = []
     for weight, share in zip(network.weights, (0.2, 0.5, 0.5), strict=True):
-        mask = torch.empty(12, weight.shape[1]).bernoulli_(1 - share, generator=draws) / (1 - share)
-        assert mask.mean() == pytest.approx(1, abs=0.06)
+        mask = _drop(torch.ones(12, weight.shape[1]), share, draws)
+        assert mask.mean() == pytest.approx(1, abs=0.06) and bool((mask[:, -1] == 1).all())
+        torch.testing.assert_close(mask[:, :-1].unique(), torch.tensor([0, 1 / (1 - share)]))
         masks.append(mask[:, :-1])
     twin = [w.clone().requires_grad_() for w in network.weights]
     signal = samples.inputs[:, :-1]
@@ -141,7 +153,7 @@ def test_learning_lowers_the_error_and_sees_every_sample_in_every_epoch(digits):
     seen = []
 
     class Counter(Classifier):
-        def descend(self, inputs, labels, how, generator):
+        def descend(self, inputs, labels, how, generator, rate):
             seen.append(inputs)
 
     learn(Counter(network.weights), task.train, Descent(1, 64, 0.0), NoConsolidation(), generator(2))
@@ -167,6 +179,35 @@ def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
     assert all(torch.equal(a, b) for a, b in zip(free, none, strict=True))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(frozen, start, strict=True))
     assert not torch.allclose(free[0], start[0], atol=1e-3)
+
+
+def test_a_steady_pull_is_the_implicit_one_while_rates_and_anchors_stay(digits):
+    weights = Classifier.fresh([20], generator()).weights
+    strong = [torch.rand(w.shape, generator=generator(1)) * 10 for w in weights]
+    strong[0][:5] = 1e37
+    twins = {}
+    for pull in (ImplicitPull(), SteadyPull()):
+        mine = [w.clone() for w in weights]
+        consolidator = Consolidation(SeparateAnchors(), pull, mine, strength=3.0)
+        for task, rate in enumerate((0.1, 0.1, 0.02)):
+            consolidator.leave(task, mine, lambda task=task: [s * (task + 1) for s in strong])
+            consolidator.enter(task + 1)
+            rates = [torch.tensor(rate)] * len(mine)
+            same = partial(lambda rates: rates, rates)
+            for _ in range(3):
+                for w in mine:
+                    w += 0.1
+                consolidator.after_step(mine, same)
+        twins[type(pull)] = mine
+    for one, other in zip(twins[ImplicitPull], twins[SteadyPull], strict=True):
+        assert torch.equal(one, other)
+    assert not torch.allclose(twins[SteadyPull][0], weights[0])
+
+
+def test_the_rate_falls_from_epoch_to_epoch():
+    how = Descent(5, 64, 0.8, last_rate=0.25)
+    assert [how.rate_in(epoch) for epoch in range(5)] == pytest.approx([0.8, 0.65, 0.5, 0.35, 0.2])
+    assert Descent(1, 64, 0.8, last_rate=0.25).rate_in(0) == 0.8
 
 
 def test_ewc_forgets_less_than_sgd_on_the_sample(digits):
