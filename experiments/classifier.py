@@ -49,6 +49,38 @@ class Samples:
         inputs[:, :PIXELS].div_(255).sub_(mean)
         return cls(inputs, torch.from_numpy(digits.labels.astype(np.int64)))
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the samples with these numbers, int64 [N]."""
+        return self.inputs[chosen], self.labels[chosen]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The samples of several tasks together, whose inputs are made as they are asked for: task by task as `Samples`
+    would have them."""
+
+    single: Samples
+    places: Tensor
+    """int64 [tasks, 785]"""
+
+    @classmethod
+    def of(cls, digits: Digits, places: Sequence[np.ndarray], mean: float = 0.0) -> Mixture:
+        """The digits with their pixels taken from the places of every task in turn."""
+        table = np.stack([np.append(each, PIXELS) for each in places])
+        return cls(Samples.of(digits, mean=mean), torch.from_numpy(table))
+
+    def __len__(self) -> int:
+        return len(self.single) * len(self.places)
+
+    def __getitem__(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the samples with these numbers, int64 [N]."""
+        digits = chosen % len(self.single)
+        inputs, labels = self.single[digits]
+        return inputs.gather(1, self.places[chosen // len(self.single)]), labels
+
 
 @dataclass(frozen=True)
 class Task:
@@ -66,7 +98,11 @@ class Task:
 @dataclass(frozen=True)
 class Descent:
     """How a task is learned: passes over the data, samples per step, rate of the summed loss, the share of pixels and
-    of hidden units that is dropped, and the share of the rate that is left in the last pass (it falls linearly)."""
+    of hidden units that is dropped, and the share of the rate that is left in the last pass (it falls linearly).
+
+    `shared_drop`: the hidden units that are dropped are the same for all samples of a step, a fixed number of them
+    (Graham et al. 2015), so that only the others are computed.
+    """
 
     epochs: int
     batch: int
@@ -74,6 +110,7 @@ class Descent:
     drop_inputs: float = 0.0
     drop_hidden: float = 0.0
     last_rate: float = 1.0
+    shared_drop: bool = False
 
     def rate_in(self, epoch: int) -> float:
         """That of a pass, counted from 0."""
@@ -122,19 +159,56 @@ class Classifier:
     def descend(
         self, inputs: Tensor, labels: Tensor, how: Descent, generator: torch.Generator, rate: float | None = None
     ) -> None:
-        """One step down the gradient of the summed cross-entropy, written out: no gradient is ever stored."""
-        signals = [_drop(inputs, how.drop_inputs, generator)]
+        """One step down the gradient of the summed cross-entropy, written out: no gradient is ever stored.
+
+        `rate`: another one than `how` states.
+        """
+        rate = how.rate if rate is None else rate
+        inputs = _drop(inputs, how.drop_inputs, generator)
+        scale = 1 / (1 - how.drop_hidden)
+        if not how.drop_hidden:
+            self._step(inputs, labels, rate)
+        elif how.shared_drop:
+            self._step_of_some(inputs, labels, rate, how.drop_hidden, generator)
+        else:
+            self._step(inputs, labels, rate, scale, lambda hidden: _drop(hidden, how.drop_hidden, generator))
+
+    def _step(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        rate: float,
+        scale: float = 1.0,
+        drop: Callable[[Tensor], Tensor] = lambda hidden: hidden,
+    ) -> None:
+        """`scale`: by what `drop` multiplies the hidden units that it keeps."""
+        signals = [inputs]
         for weight in self.weights[:-1]:
-            hidden = _with_one(functional.linear(signals[-1], weight).relu_())
-            signals.append(_drop(hidden, how.drop_hidden, generator))
+            signals.append(drop(_with_one(functional.linear(signals[-1], weight).relu_())))
         gradient = functional.linear(signals[-1], self.weights[-1]).softmax(1)
         gradient[torch.arange(len(labels)), labels] -= 1
         for layer in reversed(range(len(self.weights))):
             weight, signal = self.weights[layer], signals[layer]
             below = gradient @ weight[:, :-1] if layer else gradient
-            weight.addmm_(gradient.T, signal, alpha=-(how.rate if rate is None else rate))
+            weight.addmm_(gradient.T, signal, alpha=-rate)
             if layer:
-                gradient = below.mul_(signal[:, :-1] > 0).mul_(1 / (1 - how.drop_hidden))
+                gradient = below.mul_(signal[:, :-1] > 0).mul_(scale)
+
+    def _step_of_some(
+        self, inputs: Tensor, labels: Tensor, rate: float, share: float, generator: torch.Generator
+    ) -> None:
+        """A step of the network that is left when a share of every hidden layer's units is taken out."""
+        outputs = [len(w) for w in self.weights[:-1]]
+        kept = [torch.randperm(n, generator=generator)[: n - round(share * n)].sort().values for n in outputs]
+        scale = 1 / (1 - share)
+        rows = [w.index_select(0, k) for w, k in zip(self.weights, kept, strict=False)] + [self.weights[-1]]
+        columns = [torch.cat([k, torch.tensor([n])]) for k, n in zip(kept, outputs, strict=True)]
+        parts = rows[:1] + [r.index_select(1, c) for r, c in zip(rows[1:], columns, strict=True)]
+        Classifier(parts)._step(inputs, labels, rate, scale, lambda hidden: _scaled(hidden, scale))
+        for row, part, column in zip(rows[1:], parts[1:], columns, strict=True):
+            row.index_copy_(1, column, part)
+        for weight, row, k in zip(self.weights, rows, kept, strict=False):
+            weight.index_copy_(0, k, row)
 
     @torch.inference_mode()
     def accuracy(self, samples: Samples) -> float:
@@ -191,7 +265,7 @@ def labelled_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
 
 def learn(
     network: Classifier,
-    samples: Samples,
+    samples: Samples | Mixture,
     how: Descent,
     consolidator: Consolidator,
     generator: torch.Generator,
@@ -201,9 +275,9 @@ def learn(
     for epoch in range(how.epochs):
         rate = how.rate_in(epoch)
         rates = partial(_all_the_same, [torch.tensor(rate)] * len(network.weights))
-        for chosen in torch.randperm(len(samples.labels), generator=generator).split(how.batch):
+        for chosen in torch.randperm(len(samples), generator=generator).split(how.batch):
             consolidator.before_step(network.weights)
-            network.descend(samples.inputs[chosen], samples.labels[chosen], how, generator, rate)
+            network.descend(*samples[chosen], how, generator, rate)
             consolidator.after_step(network.weights, rates)
         after_epoch()
 
@@ -248,6 +322,12 @@ def _chunks(samples: Samples) -> zip[tuple[Tensor, Tensor]]:
 def _with_one(signal: Tensor) -> Tensor:
     """[N, I] → [N, I + 1]: the constant input that the bias is the weight of."""
     return functional.pad(signal, (0, 1), value=1.0)
+
+
+def _scaled(signal: Tensor, scale: float) -> Tensor:
+    """All columns but the last, in place."""
+    signal[:, :-1].mul_(scale)
+    return signal
 
 
 def _drop(signal: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoCon
 from experiments.classifier import (
     Classifier,
     Descent,
+    Mixture,
     Samples,
     SteadyPull,
     Task,
@@ -21,7 +22,10 @@ from experiments.classifier import (
     subset,
 )
 from experiments.mnist import SAMPLE, load, patch_permutation
-from experiments.permuted_mnist import PAPER, Experiment, Settings, main, random_places
+from experiments.permuted_figures import PAPER
+from experiments.permuted_mnist import main
+from experiments.permuted_runs import Runs
+from experiments.permuted_tasks import Experiment, Settings, random_places
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +208,66 @@ def test_a_steady_pull_is_the_implicit_one_while_rates_and_anchors_stay(digits):
     assert not torch.allclose(twins[SteadyPull][0], weights[0])
 
 
+def test_dropping_the_same_units_for_all_samples_is_a_step_of_the_network_without_them(digits):
+    network, samples = Classifier.fresh([20, 15], generator()), few(digits)
+    before = [w.clone() for w in network.weights]
+    network.descend(
+        samples.inputs, samples.labels, Descent(1, 12, 1e-2, drop_hidden=0.4, shared_drop=True), generator(1)
+    )
+    draws = generator(1)
+    first, second = (torch.randperm(n, generator=draws)[: n - round(0.4 * n)] for n in (20, 15))
+    masks = [torch.zeros(20), torch.zeros(15)]
+    for mask, kept in zip(masks, (first, second), strict=True):
+        mask[kept] = 1 / 0.6
+    twin = [w.clone().requires_grad_() for w in before]
+    signal = samples.inputs[:, :-1]
+    for layer, weight in enumerate(twin):
+        signal = functional.linear(signal.relu() * masks[layer - 1] if layer else signal, weight[:, :-1], weight[:, -1])
+    functional.cross_entropy(signal, samples.labels, reduction="sum").backward()
+    for mine, other in zip(network.weights, twin, strict=True):
+        torch.testing.assert_close(mine, (other - 1e-2 * other.grad).detach(), rtol=1e-5, atol=1e-6)
+    assert len({tuple(row) for row in (network.weights[0] != before[0]).any(1).nonzero().tolist()}) == 12
+
+
+def test_a_mixture_holds_every_task_as_it_is_alone(digits):
+    places = random_places(3, 0)
+    mixed = Mixture.of(digits.train, places, 0.1)
+    assert len(mixed) == 3 * 400
+    inputs, labels = mixed[torch.arange(1200)]
+    alone = [Samples.of(digits.train, each, 0.1) for each in places]
+    assert torch.equal(inputs, torch.cat([each.inputs for each in alone]))
+    assert torch.equal(labels, torch.cat([each.labels for each in alone]))
+
+
+@pytest.mark.parametrize("method", ["ewc", "online_ewc"])
+def test_a_run_that_was_stopped_goes_on_from_the_last_finished_task(digits, tmp_path, method):
+    settings = Settings(1, 20, 2, 20, 1e-2, 100.0, 0.1, "sampled", 100, drop_hidden=0.2)
+    whole = Experiment(digits, random_places(4, 0), settings, 0, lambda line: None)
+    expected = whole.learn(method, whole.network(), whole.tasks)
+    kept = tmp_path / "kept.pt"
+    part = whole.learn(method, whole.network(), range(2), kept=kept)
+    network, told = whole.network(), []
+    rest = Experiment(digits, whole.places, settings, 0, told.append).learn(method, network, whole.tasks, kept=kept)
+    assert part == expected[:2] and rest == expected and len(told) == 2
+
+
+def test_a_finished_run_is_not_repeated(tmp_path):
+    asked = []
+
+    def compute(unfinished):
+        asked.append(unfinished)
+        unfinished.write_bytes(b"half")
+        return {"table": [[0.5]]}
+
+    runs = Runs(tmp_path / "runs.jsonl")
+    one = runs.get({"method": "ewc", "seed": 0, "settings": {"width": 5}}, compute)
+    same = runs.get({"method": "ewc", "seed": 0, "settings": {"width": 5}}, compute)
+    runs.get({"method": "ewc", "seed": 0, "settings": {"width": 6}}, compute)
+    runs.get({"method": "ewc", "seed": 1, "settings": {"width": 5}}, compute)
+    assert one == same and one["table"] == [[0.5]] and one["seconds"] >= 0
+    assert len(set(asked)) == len(asked) == 3 and not any(path.exists() for path in asked)
+
+
 def test_the_rate_falls_from_epoch_to_epoch():
     how = Descent(5, 64, 0.8, last_rate=0.25)
     assert [how.rate_in(epoch) for epoch in range(5)] == pytest.approx([0.8, 0.65, 0.5, 0.35, 0.2])
@@ -238,8 +302,8 @@ def run(capsys, tmp_path, *arguments):
     ("figure", "lengths"),
     [
         ("a", {"ewc": 3, "l2": 3, "sgd": 3}),
-        ("b", {"ewc": 10, "sgd_dropout": 10}),
-        ("c", {"overlap_self": 6, "overlap_8": 6, "overlap_26": 6}),
+        ("b", {"ewc": 10, "online_ewc": 10, "l2": 10, "sgd_dropout": 10, "joint": 1}),
+        ("c", {f"{kind}_{pair}": 6 for kind in ("overlap", "sampled") for pair in ("self", "8", "26")}),
     ],
 )
 def test_the_last_line_is_json_with_the_promised_keys(capsys, tmp_path, figure, lengths):
@@ -247,7 +311,7 @@ def test_the_last_line_is_json_with_the_promised_keys(capsys, tmp_path, figure, 
     assert {name: len(found[name]) for name in lengths} == lengths
     assert all(0 <= value <= 1.000001 for name in lengths for value in found[name])
     assert all(len(values) == lengths[name] for name, values in PAPER[figure].items())
-    assert found["settings"]["width"] == 20 and found["seed"] == 3 and found["seconds"] >= 0
+    assert found["settings"]["width"] == 20 and found["seeds"] == [3] and found["seconds"] >= 0
 
 
 def test_sensitivity_covers_three_decades(capsys, tmp_path):
