@@ -39,9 +39,10 @@ from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
 from evaluation.tasks import known_tasks
 from evaluation.video import Recorder
 from tracking import command
-from tracking.checkpoints import CheckpointError, load_file
+from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
+from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact, read_snapshot
 
 
 def evaluate_games(
@@ -110,31 +111,41 @@ def evaluate_snapshot(
     config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
 ) -> list[GameResult]:
     """The same with the agent of a snapshot; sets torch's number of threads."""
-    return scheduled_evaluation(config, load_agent(config, load_file(path)), last, stopped)
+    return scheduled_evaluation(config, load_agent(config, path)[0], last, stopped)
 
 
-def load_agent(config: Config, snapshot: dict[str, Any]) -> ContinualAgent:
-    """The agent of a snapshot, without replay; computes as training does."""
+def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, int]:
+    """The agent of a snapshot, without replay, and the frames of its run by then; computes as training does.
+
+    CheckpointError with one sentence if the file is damaged or is a snapshot of another kind of run.
+    """
     torch.set_flush_denormal(True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
+    snapshot = read_snapshot(path)
     agent = build_agent(config, build_memory(config), label=lambda: snapshot["label"])
-    agent.load_snapshot(snapshot["agent"])
-    return agent
+    try:
+        agent.load_snapshot(snapshot["agent"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+        raise CheckpointError(f"{path} is not a snapshot of the run in {run_of(path)}") from None
+    return agent, snapshot["frames"]
 
 
 def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
-    """The run directory and the snapshots that PATH and --at name; ValueError with one sentence otherwise."""
+    """The run directory and the snapshots that PATH and --at name; of the latest, or of all, those that are intact, the
+    others being named on stderr. ValueError with one sentence if there are none."""
     if path.is_file():
         if at != "latest":
             raise ValueError(f"--at {at}: {path} is one moment; give the run's directory")
         return run_of(path), [path]
-    available = sorted((path / "snapshots").glob("[0-9]*.pt"))
+    available = kept_snapshots(path / "snapshots")
     if not available:
         raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")
-    if at == "all":
-        return path, available
-    if at == "latest":
-        return path, available[-1:]
+    if at in ("all", "latest"):
+        newest = newest_intact(path / "snapshots", _warn) if at == "latest" else None
+        found = intact_snapshots(available, _warn) if at == "all" else [newest] if newest else []
+        if not found:
+            raise ValueError(f"none of the {len(available)} snapshots in {path} is intact")
+        return path, found
     moments = {int(p.stem): p for p in available}
     digits = at.replace("_", "")
     if not digits.isdecimal() or int(digits) not in moments:
@@ -168,6 +179,10 @@ def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any]) -
             raise ValueError(f"--output: {named} holds the results of other settings; name another folder")
         return named
     return next(folder for folder in numbered(run_dir / "evaluation") if _free_for(folder, settings))
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def _free_for(folder: Path, settings: dict[str, Any]) -> bool:
@@ -210,12 +225,7 @@ def _run(options: argparse.Namespace) -> int:
     command.check_writable(output)
     reports, lines = [], []
     for path in snapshots:
-        snapshot = load_file(path)
-        try:
-            agent = load_agent(config, snapshot)
-        except (KeyError, TypeError, RuntimeError):
-            raise ValueError(f"{path} is not a snapshot of the run in {run_dir}") from None
-        frames = snapshot["frames"]
+        agent, frames = load_agent(config, path)
         recognition = choose_recognition(options.tasks, config, agent, run_dir, frames)
         results = evaluate_games(
             config,

@@ -37,12 +37,13 @@ from evaluation.figure import check_reference, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
 from tracking import command, dashboard, hparams
-from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, Stateful, load_file, save_file
+from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, Stateful
 from tracking.files import write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError, run_of
 from tracking.shortage import shortage
+from tracking.snapshots import read_snapshot, snapshot_file, write_snapshot
 from tracking.stop import StopSignal
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
@@ -126,6 +127,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         _describe(board, config, games)
         if init_from:
             _begin_with(run, agent, Path(init_from))
+        _check_weights(parts)
         checkpoints.save(0, stateful)  # so that a resume begins with the same weights, whatever happens
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
@@ -149,10 +151,12 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                     milestones.pending = None
                     if evaluated > announced:
                         _announce(evaluated, results, progress)
+                if evaluating:
+                    _check_weights(parts)  # before anything is played or kept
                 if evaluating and config.evaluation.background:
                     _save_snapshot(run, parts, stream.label)
                     milestones.evaluated, milestones.pending = stream.frames, (stream.frames, last)
-                    worker.start(_snapshot_file(run, stream.frames), last)
+                    worker.start(snapshot_file(run.snapshots, stream.frames), last)
                     continue  # a last one is waited for at once
                 if evaluating:
                     results = scheduled_evaluation(config, parts.agent, last, lambda: stop.requested)
@@ -253,7 +257,7 @@ def _report_due(config: Config, evaluated: int, frames: int) -> bool:
 def _evaluate_again(run: RunDirectory, config: Config, pending: tuple[int, bool], worker: EvaluationWorker) -> None:
     """Begin anew what a stop cut short."""
     frames, last = pending
-    snapshot = _snapshot_file(run, frames)
+    snapshot = snapshot_file(run.snapshots, frames)
     if not snapshot.is_file():
         raise CheckpointError(f"the evaluation at {frames:,} frames is not done and its snapshot {snapshot} is missing")
     if config.evaluation.background:
@@ -270,7 +274,7 @@ def _pending_results(
 ) -> list[GameResult]:
     frames, last = pending
     if not config.evaluation.background:  # any more: a resume changed it
-        return evaluate_snapshot(config, _snapshot_file(run, frames), last, lambda: stop.requested)
+        return evaluate_snapshot(config, snapshot_file(run.snapshots, frames), last, lambda: stop.requested)
     if not worker.ready():
         progress.event(f"waiting for the evaluation at {frames:,} frames")
     return worker.results(lambda: stop.requested)
@@ -301,13 +305,9 @@ def _record_evaluation(
     writers.write(frames, {**scalars, **{f"evaluation/{name}": value for name, value in found.items()}})
 
 
-def _snapshot_file(run: RunDirectory, frames: int) -> Path:
-    return run.snapshots / f"{frames:012d}.pt"
-
-
 def _begin_with(run: RunDirectory, agent: ContinualAgent, path: Path) -> None:
     """Load the snapshot of another run; what is known of its games' tasks is written down, for evaluate.py."""
-    snapshot = load_file(path)
+    snapshot = read_snapshot(path)
     agent.load_snapshot(snapshot["agent"])
     try:
         known = task_log.known_tasks(RunDirectory(run_of(path)), snapshot["frames"])
@@ -317,9 +317,8 @@ def _begin_with(run: RunDirectory, agent: ContinualAgent, path: Path) -> None:
 
 
 def _save_snapshot(run: RunDirectory, parts: Parts, label: str) -> None:
-    frames = parts.stream.frames
-    snapshot = {"frames": frames, "label": label, "agent": parts.agent.snapshot()}
-    save_file(_snapshot_file(run, frames), snapshot)
+    _check_weights(parts)
+    write_snapshot(run.snapshots, parts.stream.frames, label, parts.agent.snapshot())
 
 
 def _episode_scalars(game: str, score: float, length: int) -> dict[str, float]:

@@ -13,9 +13,10 @@ from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
-from tracking.checkpoints import CheckpointError, Checkpoints, load_file
+from tracking.checkpoints import CheckpointError, Checkpoints
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory, run_of
+from tracking.snapshots import newest_intact, read_snapshot
 
 # What may differ between a run and its continuation: its length, and what only watches it.
 MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
@@ -137,8 +138,8 @@ def _check_complete(run: RunDirectory) -> None:
 
 def begin_anew(run: RunDirectory) -> str:
     """The advice for a run that cannot go on."""
-    kept = sorted(run.snapshots.glob("[0-9]*.pt"))
-    return f"begin a new run{f' with its weights, --init_from {kept[-1]}' if kept else ''}"
+    kept = newest_intact(run.snapshots, warn=lambda line: None)
+    return f"begin a new run{f' with its weights, --init_from {kept}' if kept else ''}"
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -163,10 +164,10 @@ def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
 def check_snapshot(path: Path, config: Config) -> None:
     """Raise `ConfigError` unless `path` is a snapshot that a run of `config` can begin with."""
     try:
-        build_agent(config, build_memory(config), label=lambda: "").load_snapshot(load_file(path)["agent"])
+        build_agent(config, build_memory(config), label=lambda: "").load_snapshot(read_snapshot(path)["agent"])
     except CheckpointError as error:
         raise ConfigError(f"--init_from: {error}") from None
-    except (KeyError, TypeError, RuntimeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         raise ConfigError(
             f"--init_from: {path} is not a snapshot of a run with {_kind(config)}{_other(path)}"
         ) from None

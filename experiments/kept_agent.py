@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from replay.per_task import PerTaskReplay
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.manifest import DamageError, verify
 from tracking.run_directory import RunDirectory, run_of
+from tracking.snapshots import kept_snapshots, newest_intact, read_snapshot
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ def find(path: Path) -> tuple[Path, Path]:
 def _newest(run: Path) -> Path:
     checkpoints = run / "checkpoints"
     kept = [checkpoints / f"{frames:012d}" for frames in Checkpoints(checkpoints).available()]
-    snapshots = sorted((run / "snapshots").glob("[0-9]*.pt"), reverse=True)
-    found = next(itertools.chain((path for path in reversed(kept) if not _damage(path)), snapshots), None)
+    found = next((path for path in reversed(kept) if not _damage(path)), None)
+    found = found or newest_intact(run / "snapshots", lambda line: print(f"warning: {line}", file=sys.stderr))
     if found is None:
-        raise ValueError(f"{run} holds neither checkpoints nor snapshots")
+        damaged = kept or kept_snapshots(run / "snapshots")
+        what = "no checkpoint and no snapshot that is intact" if damaged else "neither checkpoints nor snapshots"
+        raise ValueError(f"{run} holds {what}")
     return found
 
 
@@ -99,14 +102,14 @@ def load_kept(path: Path, game: str) -> KeptAgent:
     agent = build_agent(config, build_memory(config), label=lambda: game)
     try:
         if kept.is_file():
-            snapshot = load_file(kept)
+            snapshot = read_snapshot(kept)
             agent.load_snapshot(snapshot["agent"])
             frames = snapshot["frames"]
         else:
             agent.load_state_dict(load_file(kept / "agent.pt"))
             agent.tasks.restart()
             frames = int(kept.name)
-    except (KeyError, TypeError, RuntimeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         raise ValueError(f"{kept} is not of the run in {run}") from None
     if not agent.learner.tasks:
         raise ValueError(f"{kept} is from before the first step of its run")

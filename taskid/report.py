@@ -34,7 +34,7 @@ from evaluation.tasks import draw_timeline, row
 from taskid.forget_me_not import ForgetMeNot
 from taskid.score import InferenceScore
 from tracking import command
-from tracking.checkpoints import CheckpointError, load_file
+from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
 from tracking.run_directory import BAD_INPUT
 
@@ -142,8 +142,7 @@ def random_policy(seed: int, emulators: int) -> Policy:
 def trained_policy(path: Path, epsilon: float, seed: int) -> Policy:
     """The latest weights of a run, or those of a snapshot, with the tasks that the run itself would recognise."""
     run_dir, snapshots = choose_snapshots(path, "latest")
-    snapshot = load_file(snapshots[0])
-    agent = load_agent(load(run_dir / "config.yaml"), snapshot)
+    agent, _ = load_agent(load(run_dir / "config.yaml"), snapshots[0])
     player = agent.player(epsilon, numpy_generator(seed, "trained policy"))
     shown, recogniser = "", agent.tasks.recogniser("")
 

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 from tracking.files import fsync_directory, write_atomically
 from tracking.manifest import CheckpointError, DamageError, Files, available, read_manifest, verify, write_manifest
-from tracking.trees import Tree, read_tree, tree_bytes, write_tree
+from tracking.trees import Tree, check_tree, read_tree, tree_bytes, write_packed, write_tree
 
 _PART = re.compile(r"[\w-]+")
 _SEGMENT = re.compile(r"[\w.-]+")
@@ -235,10 +235,10 @@ class Checkpoints:
 
 
 def save_file(path: Path, tree: Tree) -> None:
-    """Store one tree (a weights-only snapshot), atomically; DiskFullError if there is no room for it."""
+    """Store one tree, packed, atomically; DiskFullError if there is no room for it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary: write_tree(temporary, tree))
+        write_atomically(path, lambda temporary: write_packed(temporary, tree))
     except OSError as error:
         if error.errno not in _FULL:
             raise
@@ -246,11 +246,17 @@ def save_file(path: Path, tree: Tree) -> None:
 
 
 def load_file(path: Path) -> Tree:
-    """The tree that `save_file` stored, in host memory; CheckpointError if it is missing or unreadable."""
+    """The tree in a file of `save_file` or of a checkpoint, in host memory; CheckpointError if it is missing or not
+    what its checksum says."""
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}")
     try:
+        check_tree(path)
         return read_tree(path)
+    except PermissionError:
+        raise CheckpointError(f"{path} may not be read") from None
+    except MemoryError:
+        raise CheckpointError(f"there is not enough memory for {path}") from None
     except Exception as error:
         raise CheckpointError(f"{path} is damaged, or was not written by this program") from error
 

@@ -16,6 +16,7 @@ import pytest
 
 from evaluate import main
 from tests.integration.runs import ROOT, TOY, launch, write_config
+from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
 
 PLAYED = ("toy_catch", "toy_avoid")
@@ -229,6 +230,42 @@ def test_a_file_that_is_no_snapshot_is_refused(
     other = run / "checkpoints" / f"{1000:012d}" / "episodes.pt"
     path.write_bytes(b"no weights" if what == "garbage" else other.read_bytes())
     assert str(path) in refused(capsys, path, *QUICKLY)
+
+
+def test_nothing_is_computed_from_a_damaged_snapshot(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named; the one before is the latest then, and all are those that are left."""
+    copy = Path(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "evaluation*")))
+    oldest, middle, newest = (copy / "snapshots" / f"{frames:012d}.pt" for frames in (600, 800, 1000))
+    newest.write_bytes(newest.read_bytes()[:-30])
+    data = middle.read_bytes()
+    third = len(data) // 3
+    middle.write_bytes(data[:third] + bytes(third) + data[2 * third :])
+    assert f"{newest} is damaged" in refused(capsys, newest, *QUICKLY)
+    assert f"{middle} is damaged" in refused(capsys, copy, *QUICKLY, "--at", "800")
+    assert main([str(copy), *QUICKLY, "--output", str(tmp_path / "latest")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [str(path) in line for path, line in zip((newest, middle), said, strict=True)] == [True, True]
+    assert main([str(copy), *QUICKLY, "--at", "all", "--output", str(tmp_path / "all")]) == 0
+    assert scores(tmp_path / "latest") == scores(tmp_path / "all")
+    assert [m["frames"] for m in scores(tmp_path / "all")[0]["moments"]] == [600]
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    oldest.write_bytes(b"")
+    lines = main([str(copy), *QUICKLY]), capsys.readouterr().err.splitlines()
+    assert lines[0] == 2 and "none of the 3 snapshots" in lines[1][-1]
+
+
+@pytest.mark.parametrize("part", ["frames", "label", "network"])
+def test_a_snapshot_that_lacks_a_part_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    path = tmp_path / "run" / "snapshots" / f"{600:012d}.pt"
+    content = load_file(run / "snapshots" / path.name)
+    (content if part in content else content["agent"]).pop(part)
+    save_file(path, content)
+    shutil.copy(run / "config.yaml", tmp_path / "run")
+    assert f"it lacks its part '{part}'" in refused(capsys, path, *QUICKLY)
 
 
 @pytest.mark.parametrize("name", ["krull", "toy_catch"])

@@ -208,6 +208,11 @@ def test_a_damaged_checkpoint_is_passed_over_or_refused_by_name(run, tmp_path, c
     assert find(copy)[1] == intact
     assert command(damaged, "--game", "toy_catch", out=tmp_path / "out") == 2
     assert f"{damaged} is damaged: agent.pt" in capsys.readouterr().err
+    shutil.rmtree(copy / "checkpoints")
+    *_, before, newest = sorted((copy / "snapshots").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-30])
+    assert find(copy)[1] == before
+    assert f"{newest} is damaged" in capsys.readouterr().err
 
 
 def test_paths_that_hold_no_agent_are_one_line_and_exit_code_2(run, tmp_path, capsys):

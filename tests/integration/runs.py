@@ -326,12 +326,13 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
 def spoiled_snapshot() -> None:
     """The worker finds garbage in place of the snapshot."""
     import train
+    from tracking.snapshots import snapshot_file
 
     saves = train._save_snapshot
 
     def saving(run: Any, parts: Any, label: str) -> None:
         saves(run, parts, label)
-        train._snapshot_file(run, parts.stream.frames).write_bytes(b"no weights")
+        snapshot_file(run.snapshots, parts.stream.frames).write_bytes(b"no weights")
 
     train._save_snapshot = saving
 

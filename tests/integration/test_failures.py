@@ -22,6 +22,7 @@ from tests.integration.runs import (
     both,
     checkpoint,
     fail_at,
+    evaluations,
     full_disk,
     kill_in_save,
     launch,
@@ -32,8 +33,9 @@ from tests.integration.runs import (
     start,
     status,
 )
-from tracking.checkpoints import load_file
+from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
+from tracking.snapshots import kept_snapshots, read_snapshot
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +206,39 @@ def test_nan_just_before_a_checkpoint_is_not_saved(toy_config: Path, tmp_path: P
     _, parts = checkpoint(run, ("agent",))
     network = parts["agent"]["learner"]["network"]
     assert all(bool(torch.isfinite(value).all()) for value in network.values())
+
+
+@pytest.mark.parametrize(
+    ("often", "frames"),
+    [
+        ((), 780),
+        (("--evaluation.period", 100), 1000),
+        (("--evaluation.period", 100, "--evaluation.background", "true"), 1000),
+    ],
+    ids=["at a switch", "at an evaluation", "in the background"],
+)
+def test_no_snapshot_is_kept_and_nothing_is_played_with_nan(
+    toy_config: Path, tmp_path: Path, often: tuple[object, ...], frames: int
+) -> None:
+    run = tmp_path / "run"
+    seldom = ("--log.period", 100_000, "--log.checkpoint_period", 100_000)
+    outcome = launch("--config", toy_config, "--run_dir", run, *seldom, *often, hook=partial(poison, frames))
+    failed(outcome, run, "not finite", 0)
+    kept = [read_snapshot(path) for path in kept_snapshots(run / "snapshots")]  # refuses what is not finite
+    assert kept and max(snapshot["frames"] for snapshot in kept) <= frames
+    assert max(int(row["frames"]) for row in evaluations(run)) <= frames
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_run_begins_with_weights_that_are_not_finite(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, value: float
+) -> None:
+    snapshot = load_file(uninterrupted / "snapshots" / f"{1600:012d}.pt")
+    next(iter(snapshot["agent"]["network"].values())).view(-1)[0] = value
+    save_file(tmp_path / "nan.pt", snapshot)
+    new = ("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", tmp_path / "nan.pt")
+    assert "is not finite" in refused(launch(*new))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("function", "frames", "last_good"), [("write_tree", 1100, 1056), ("write", 1100, 1056)])

@@ -386,7 +386,7 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
         with pytest.raises(DiskFullError, match=r"needs about 8\.0 MB"):
             checkpoints.save(200, {"agent": Part({"weights": torch.zeros(2_000_000)})})
         with pytest.raises(DiskFullError):
-            save_file(tmp_path / "s.pt", torch.zeros(2_000_000))
+            save_file(tmp_path / "s.pt", torch.randn(2_000_000))
         assert names(tmp_path) == ["c"] and names(tmp_path / "c") == ["000000000100"]
         assert restored(tmp_path / "c")[0] == 100
     finally:
