@@ -236,7 +236,7 @@ def test_paths_that_hold_no_agent_are_one_line_and_exit_code_2(run, tmp_path, ca
     assert "is from before the first step of its run" in capsys.readouterr().err
     torch.save({"agent": {}}, stray)
     assert command(stray, "--game", "toy_catch", out=tmp_path / "out") == 2
-    assert "is not of the run in" in capsys.readouterr().err
+    assert "is not a whole snapshot" in capsys.readouterr().err
 
 
 def test_what_the_command_line_cannot_be_is_one_line_and_exit_code_2(capsys):

@@ -196,13 +196,13 @@ def poison(frames: int) -> None:
 
 
 def full_disk(function: str, frames: int) -> None:
-    """Writing (checkpoints: "write_tree"; logs: "write") finds no room once a stream has reached `frames`; for the
-    checkpoint of an earlier frame, which may still be under way, there is room."""
+    """Writing (checkpoints: "write_tree"; snapshots: "write_packed"; logs: "write") finds no room once a stream has
+    reached `frames`; for the checkpoint of an earlier frame, which may still be under way, there is room."""
     import tracking.checkpoints
     from envs.stream import GameStream
     from tracking.append_file import AppendFile
 
-    where: Any = tracking.checkpoints if function == "write_tree" else AppendFile
+    where: Any = AppendFile if function == "write" else tracking.checkpoints
     works, receive, reached = getattr(where, function), GameStream.receive, False
 
     def stepping(self: Any) -> Any:

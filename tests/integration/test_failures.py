@@ -211,7 +211,7 @@ def test_nan_just_before_a_checkpoint_is_not_saved(toy_config: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("often", "frames"),
     [
-        ((), 780),
+        ((), 784),
         (("--evaluation.period", 100), 1000),
         (("--evaluation.period", 100, "--evaluation.background", "true"), 1000),
     ],
@@ -241,7 +241,10 @@ def test_no_run_begins_with_weights_that_are_not_finite(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("function", "frames", "last_good"), [("write_tree", 1100, 1056), ("write", 1100, 1056)])
+@pytest.mark.parametrize(
+    ("function", "frames", "last_good"),
+    [("write_tree", 1100, 1056), ("write_packed", 1100, 1056), ("write", 1100, 1056)],
+)
 def test_a_full_disk(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, function: str, frames: int, last_good: int
 ) -> None:

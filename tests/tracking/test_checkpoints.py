@@ -496,7 +496,7 @@ def test_weights_only_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     save_file(path, {"weights": torch.arange(5)})
     assert torch.equal(load_file(path)["weights"], torch.arange(5))
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints_module, "write_tree", lambda *_: 1 / 0)
+        patch.setattr(checkpoints_module, "write_packed", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             save_file(path, {"weights": torch.arange(6)})
     assert names(path.parent) == [path.name] and len(load_file(path)["weights"]) == 5
