@@ -23,6 +23,7 @@ from rich.console import Console
 from agent.continual import ContinualAgent
 from configs.launch import ON_CPU
 from configs.parse import load
+from configs.ranges import argument
 from configs.run import (
     build_agent,
     build_memory,
@@ -209,13 +210,6 @@ def _run(options: argparse.Namespace) -> int:
     if not (run_dir / "config.yaml").is_file():
         raise ValueError(f"{run_dir} has no config.yaml; a snapshot belongs in the snapshots folder of its run")
     config = load(run_dir / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
-    for name in ("episodes", "emulators", "max_episode_frames"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")
-    if not 0 <= options.epsilon <= 1:
-        raise ValueError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, is {options.seed}")
     games = options.games.split(",") if options.games else list(build_schedule(config).games)
     games = list(dict.fromkeys(find_game(name.strip()).name for name in games))
     settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
@@ -259,16 +253,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("path", type=Path, help="a run directory, or a file of its snapshots folder")
     parser.add_argument("--games", help="comma-separated ROM ids (default: every game of the run's schedule)")
     parser.add_argument("--at", default="latest", help="a kept moment in frames, latest, or all (default: latest)")
-    parser.add_argument("--episodes", type=int, default=10, help="episodes per game (default: 10)")
-    parser.add_argument("--emulators", type=int, default=10, help="emulators in parallel (default: 10)")
-    parser.add_argument("--epsilon", type=float, default=0.01, help="exploration while playing (default: 0.01)")
+    parser.add_argument(
+        "--episodes", type=argument("evaluation.episodes"), default=10, help="episodes per game (default: 10)"
+    )
+    parser.add_argument(
+        "--emulators", type=argument("evaluation.emulators"), default=10, help="emulators in parallel (default: 10)"
+    )
+    parser.add_argument(
+        "--epsilon", type=argument("evaluation.epsilon"), default=0.01, help="exploration while playing (default: 0.01)"
+    )
     parser.add_argument(
         "--max_episode_frames",
-        type=int,
+        type=argument("evaluation.max_episode_frames"),
         default=27_000,
         help="an episode is cut off after this many frames (default: 27,000 = 7.5 minutes; the full game: 108,000)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="seed of emulators and exploration (default: 1)")
+    parser.add_argument(
+        "--seed", type=argument("evaluation.seed"), default=1, help="seed of emulators and exploration (default: 1)"
+    )
     parser.add_argument(
         "--tasks",
         choices=("inferred", "true"),

@@ -12,7 +12,6 @@ Exit codes: 0 all runs finished, 75 stopped and resumable, 1 some failed, 2 bad 
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import sys
 import time
@@ -53,6 +52,7 @@ from experiments.sweep_status import (
 from experiments.sweeps import Sweep, Trial, as_yaml, frozen, read_sweep, trials
 from tracking import command
 from tracking.files import write_text
+from tracking.numbers import real
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
 _WIDTH = 200  # columns of what is written into a file or a pipe
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--address", help="of a Ray cluster, 'auto' for the one on this machine (default: none)")
     parser.add_argument("--dry_run", action="store_true", help="show the plan and stop")
     parser.add_argument("--unmeasured", action="store_true", help="plan without measuring the speed, which takes 15 s")
-    parser.add_argument("--speed", type=float, metavar="FRAMES/S", help="of a run, instead of measuring it")
+    parser.add_argument("--speed", type=real(1.0, 10**9), metavar="FRAMES/S", help="of a run, instead of measuring it")
     parser.add_argument(
         "--nodes",
         metavar="NxCPUS,GPUS,GIB",
@@ -83,8 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--nodes is for --dry_run; what a sweep runs on is what Ray finds")
     if options.dir and not options.sweep:
         parser.error("--dir is for a new sweep; this one has its directory")
-    if options.speed is not None and not 0 < options.speed < math.inf:
-        parser.error(f"--speed must be above 0 and finite, is {options.speed:g}")
     try:
         if options.status:
             width = None if sys.stdout.isatty() else _WIDTH

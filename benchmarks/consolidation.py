@@ -22,10 +22,12 @@ from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoCon
 from agent.dqn import QLearner
 from benchmarks.stand_ins import minibatch
 from configs.machine import keep_freed_memory
+from configs.ranges import argument
 from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import whole
 
 _TASKS = (1, 10, 100)
 _BATCH = 32
@@ -36,9 +38,9 @@ def main() -> int:
     parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
     parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--samples", type=int, default=3200, help="samples of the Fisher (default: 3,200)")
+    parser.add_argument("--threads", type=argument("threads"), default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=whole(1, 10**6), default=30)
+    parser.add_argument("--samples", type=whole(1, 10**7), default=3200, help="samples of the Fisher (default: 3,200)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     report = measure(options.network, options.optimiser, options.threads, options.rounds, options.samples)

@@ -18,10 +18,12 @@ from typing import Any
 import torch
 
 from benchmarks import roofline
+from configs.ranges import argument
 from configs.run import resolve
 from configs.schema import Config
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import real
 
 _COLUMNS = ("frames_per_s", "update_ms", "update_floor_ms", "act_ms", "learn_ms", "emulate_ms", "emulate_alone_ms")
 _NETWORKS = ("small", "nature", "paper")
@@ -69,8 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = command.Parser(prog="everything", description=__doc__.split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each case, in steady state (default: 10)")
-    parser.add_argument("--emulators", type=int, default=None, help="default: 64 with a GPU, 8 without")
+    parser.add_argument(
+        "--seconds", type=real(0.1, 86_400), default=10.0, help="of each case, in steady state (default: 10)"
+    )
+    parser.add_argument(
+        "--emulators", type=argument("emulators.count"), default=None, help="default: 64 with a GPU, 8 without"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)
     emulators = options.emulators or (64 if options.device == "cuda" else 8)

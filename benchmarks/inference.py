@@ -27,12 +27,14 @@ from typing import Any
 
 import numpy as np
 
+from configs.ranges import argument
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from taskid.report import chosen_games, chosen_inference
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import whole, whole_list
 
 _RESULTS = Path(__file__).parent / "inference"
 _CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
@@ -54,10 +56,10 @@ def main() -> int:
     """The command line."""
     parser = command.Parser(prog="python -m benchmarks.inference", description=__doc__.split("\n")[0])
     parser.add_argument("--groups", default="figure3,pool,thirty", help="as in taskid.report --games")
-    parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--emulators", type=int, default=8)
-    parser.add_argument("--visits", type=int, default=3)
-    parser.add_argument("--vector_steps", type=int, default=2000)
+    parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2,3,4")
+    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--visits", type=whole(1, 1000), default=3)
+    parser.add_argument("--vector_steps", type=whole(1, 10**8), default=2000)
     parser.add_argument("--source", default="default")
     parser.add_argument("--variant", help="name of the results where settings are changed (default: the source)")
     parser.add_argument("--set", action="append", default=[], help="as in taskid.report")
@@ -66,9 +68,11 @@ def main() -> int:
     parser.add_argument("--changed", metavar="GROUP", help="recognise changed openings instead")
     options = parser.parse_args()
     try:
-        seeds, groups = command.whole_numbers("--seeds", options.seeds), options.groups.split(",")
+        seeds, groups = options.seeds, options.groups.split(",")
         for group in groups:
             chosen_games(group)
+        if options.changed:
+            chosen_games(options.changed)
         chosen_inference(options.source, options.set)
         if options.set and not options.variant:
             raise ValueError("--set: name its results with --variant")

@@ -23,6 +23,7 @@ from envs.games import human_normalised
 from evaluate import evaluate_games
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from tracking import command
+from tracking.numbers import whole, whole_list
 from tracking.run_directory import STOPPED
 
 RESULTS = Path(__file__).parent / "learning"
@@ -35,17 +36,15 @@ def main() -> int:
         prog="python -m benchmarks.learning", description=__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("--games", default="krull,road_runner,boxing")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2")
+    parser.add_argument("--processes", type=whole(1, 1024), default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options, overrides = parser.parse_known_args()
-    if options.processes < 1:
-        parser.error("--processes must be at least 1")
     try:
         games = [find_game(name.strip()).name for name in options.games.split(",")]
-        seeds = command.whole_numbers("--seeds", options.seeds)
-        jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed in seeds for game in games]
+        pairs = [(seed, game) for seed in options.seeds for game in games]
+        jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed, game in pairs]
         check_settings(jobs)
     except ValueError as error:
         parser.error(str(error))

@@ -37,12 +37,14 @@ import train  # noqa: F401 (what it imports is resident in a run)
 from benchmarks.recordings import Filler, load, record
 from configs.checks import ConfigError, check
 from configs.plan import plan, refuse_if_too_large
+from configs.ranges import argument
 from configs.run import FRAME_SKIP, Parts, build, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from taskid.report import chosen_games
 from tracking import command
 from tracking.checkpoints import Checkpoints, Stateful
 from tracking.console import print_json
+from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
 from tracking.trees import tree_bytes
 
@@ -270,9 +272,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _config(options: argparse.Namespace) -> Config:
     """The run's; ValueError or ConfigError names what cannot work."""
-    for name, least in (("tasks", 1), ("transitions", 64), ("recorded", 64), ("minibatches", 1), ("checkpoints", 1)):
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, is {getattr(options, name)}")
     if not Path("/proc/self/status").is_file():
         raise ValueError("resident memory is read from /proc/self/status, which this system does not have")
     games = chosen_games(options.games)
@@ -299,14 +298,20 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--games", default="figure3", help="ROM ids, separated by commas, or a group (default: figure3)"
     )
-    parser.add_argument("--tasks", type=int, default=10, help="the first so many of them (default: 10)")
-    parser.add_argument("--transitions", type=int, default=500_000, help="stored per task (default: 500,000)")
+    parser.add_argument("--tasks", type=whole(1, 57), default=10, help="the first so many of them (default: 10)")
+    parser.add_argument(
+        "--transitions", type=whole(64, 10**9), default=500_000, help="stored per task (default: 500,000)"
+    )
     parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
-    parser.add_argument("--recorded", type=int, default=20_000, help="transitions played per game (default: 20,000)")
-    parser.add_argument("--minibatches", type=int, default=2_000, help="timed (default: 2,000)")
-    parser.add_argument("--checkpoints", type=int, default=3, help="after the first one (default: 3)")
-    parser.add_argument("--threads", type=int, default=0, help="that compute (default: 0, one per core)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--recorded", type=whole(64, 10**7), default=20_000, help="transitions played per game (default: 20,000)"
+    )
+    parser.add_argument("--minibatches", type=whole(1, 10**7), default=2_000, help="timed (default: 2,000)")
+    parser.add_argument("--checkpoints", type=whole(1, 1000), default=3, help="after the first one (default: 3)")
+    parser.add_argument(
+        "--threads", type=argument("threads"), default=0, help="that compute (default: 0, one per core)"
+    )
+    parser.add_argument("--seed", type=argument("seed"), default=0)
     parser.add_argument(
         "--directory", type=Path, default=Path("runs"), help="where files go for a while (default: runs)"
     )

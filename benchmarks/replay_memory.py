@@ -15,12 +15,14 @@ import numpy as np
 import torch
 
 from configs.checks import check
-from configs.schema import Config, StreamConfig
+from configs.ranges import argument
+from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, TimeStep
 from replay.buffer import FrameRing
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import whole
 
 FORMS = {"raw": False, "lz4": True}
 BATCH = 32
@@ -72,17 +74,24 @@ def main() -> None:
     raw_help = argparse.RawDescriptionHelpFormatter
     parser = command.Parser(description=__doc__, formatter_class=raw_help)
     parser.add_argument("--games", default="krull,boxing,pong", help="names, separated by commas")
-    parser.add_argument("--transitions", type=int, default=50_000, help="stored per game")
-    parser.add_argument("--emulators", type=int, default=8)
-    parser.add_argument("--n_step", type=int, default=1)
-    parser.add_argument("--minibatches", type=int, default=1000, help="timed per game and form")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--transitions", type=whole(1000, 10**8), default=50_000, help="stored per game")
+    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--n_step", type=argument("learner.n_step"), default=1)
+    parser.add_argument("--minibatches", type=whole(2, 10**7), default=1000, help="timed per game and form")
+    parser.add_argument("--seed", type=argument("seed"), default=0)
     parser.add_argument("--json", action="store_true", help="print the means as a last line of JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
 
     games = args.games.split(",")
-    check(Config(stream=StreamConfig(games=games)))
+    check(
+        Config(
+            stream=StreamConfig(games=games),
+            emulators=EmulatorConfig(count=args.emulators),
+            learner=LearnerConfig(n_step=args.n_step, batch_size=BATCH),
+            replay=ReplayConfig(capacity=args.transitions, min_history=args.transitions),
+        )
+    )
     print(f"{'game':<16}{'form':<6}{'B/transition':>14}{'us/minibatch':>14}{'p95':>8}{'us/added':>10}")
     results: dict[str, Result] = {}
     for game in games:

@@ -24,10 +24,12 @@ from benchmarks.stand_ins import leave_anchors, minibatch
 from configs.checks import check
 from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
+from configs.ranges import argument
 from configs.run import build_consolidation, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import real
 
 _SIDE = 2048  # of the matrices
 _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
@@ -36,7 +38,9 @@ _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold
 def main() -> None:
     """The command line."""
     options = parser().parse_args()
-    report = measure(resolve(configuration(options)), options.seconds)
+    config = configuration(options)
+    check(config)
+    report = measure(resolve(config), options.seconds)
     for name, value in report.items():
         print(f"{name:28} {value:,.3f}" if isinstance(value, float) else f"{name:28} {value}")
     if options.json:
@@ -50,14 +54,19 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     p.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
     p.add_argument("--agent", choices=("plain", "continual"), default="plain")
-    p.add_argument("--emulators", type=int, default=8)
+    p.add_argument("--emulators", type=argument("emulators.count"), default=8)
     p.add_argument("--game", default="breakout")
-    p.add_argument("--seconds", type=float, default=20.0, help="of the loop, in steady state")
-    p.add_argument("--samples_per_step", type=float, default=8.0)
-    p.add_argument("--threads", type=int, default=0, help="0: one per core")
+    p.add_argument("--seconds", type=real(0.1, 86_400), default=20.0, help="of the loop, in steady state")
+    p.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
+    p.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     p.add_argument("--recorded", action="store_true", help="with --device cuda: updates as CUDA graphs")
-    p.add_argument("--device_gib", type=float, default=0.0, help="with --device cuda: memory for frames there")
+    p.add_argument(
+        "--device_gib",
+        type=argument("replay.device_gib"),
+        default=0.0,
+        help="with --device cuda: memory for frames there",
+    )
     p.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return p
 

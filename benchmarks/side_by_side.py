@@ -41,6 +41,7 @@ from envs.games import game as find_game
 from envs.roms import find_rom
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import whole
 
 _EMULATORS = 8
 _OTHERS = ("plain", "sb3", "single")
@@ -219,7 +220,7 @@ def _table(report: Mapping[str, Any]) -> list[str]:
 def _parser() -> command.Parser:
     parser = command.Parser(prog="side_by_side", description=__doc__.split("\n")[0])
     add_options(parser, seconds=120.0)
-    parser.add_argument("--pairs", type=int, default=4, help="turns of each contestant (default: 4)")
+    parser.add_argument("--pairs", type=whole(1, 1000), default=4, help="turns of each contestant (default: 4)")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--agent", choices=("plain", "continual"), default="plain")
     parser.add_argument(

@@ -10,37 +10,38 @@ from __future__ import annotations
 
 from configs.checks import check
 from configs.plan import measure_rates
+from configs.ranges import argument
 from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import real
 
 
 def main() -> None:
     """The command line."""
     parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=("paper", "nature", "small"), default="paper")
-    parser.add_argument("--emulators", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=60.0, help="measured in steady state")
-    parser.add_argument("--samples_per_step", type=float, default=8.0)
+    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--seconds", type=real(0.1, 86_400), default=60.0, help="measured in steady state")
+    parser.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
     parser.add_argument("--game", default="breakout")
-    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
+    parser.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
 
-    config = resolve(
-        Config(
-            threads=options.threads,
-            stream=StreamConfig(games=[options.game]),
-            emulators=EmulatorConfig(count=options.emulators),
-            learner=LearnerConfig(
-                network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
-            ),
-            replay=ReplayConfig(capacity=20_000, min_history=2_000),
-        )
+    config = Config(
+        threads=options.threads,
+        stream=StreamConfig(games=[options.game]),
+        emulators=EmulatorConfig(count=options.emulators),
+        learner=LearnerConfig(
+            network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
+        ),
+        replay=ReplayConfig(capacity=20_000, min_history=2_000),
     )
     check(config)
+    config = resolve(config)
     rates = measure_rates(config, options.seconds)
     result = {
         "agent_steps_per_s": round(rates.agent_steps_per_s, 1),

@@ -211,7 +211,7 @@ class ReplayConfig:
     device_gib: float = number(0.0, 0.0, 1000.0)
     """With device cuda: memory of the GPU for copies of frames, from which minibatches are gathered there [GiB]. A
     task whose buffer finds no room is sampled in host memory, and its minibatches are copied; 0: all are."""
-    budget_gib: float = number(8.0, 0.01, 100_000.0)
+    budget_gib: float = number(8.0, 0.01, 1e6)
     """Memory for all buffers together [GiB]; when full, the largest buffer forgets its oldest transitions."""
 
 

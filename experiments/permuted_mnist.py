@@ -18,7 +18,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +26,7 @@ import torch
 from rich.console import Console
 
 from agent.fisher import fisher_overlap
+from configs.ranges import argument
 from configs.run import numpy_generator
 from experiments.classifier import Estimator
 from experiments.mnist import PIXELS, load, patch_permutation
@@ -35,6 +35,7 @@ from experiments.permuted_runs import Record, Runs
 from experiments.permuted_tasks import DEFAULTS, Experiment, Rows, Settings, random_places
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import real, whole
 from tracking.run_directory import BAD_INPUT
 
 METHODS = ("ewc", "online_ewc", "l2", "sgd_dropout", "joint")  # of figure b
@@ -180,15 +181,6 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
         raise ValueError("--sensitivity goes with --figure a")
     if options.figure == "a" and len(options.seed) > 1:
         raise ValueError("--figure a takes one --seed")
-    if not 0 <= (options.drop_hidden or 0) < 1 or not 0 <= (options.drop_inputs or 0) < 1:
-        raise ValueError("--drop_inputs and --drop_hidden must be at least 0 and below 1")
-    for name in ("layers", "width", "epochs", "batch", "rate", "fisher_samples"):
-        if (value := getattr(options, name)) is not None and not 0 < value < inf:
-            raise ValueError(f"--{name} must be above 0 and finite, is {value}")
-    names = ("last_width", "last_rate", "damping", "l2", "threads")
-    for name, value in [("lambda", options.strength)] + [(name, getattr(options, name)) for name in names]:
-        if value is not None and not 0 <= value < inf:
-            raise ValueError(f"--{name} must be at least 0 and finite, is {value}")
     chosen = {name: value for name in asdict(DEFAULTS["a"]) if (value := getattr(options, name, None)) is not None}
     return replace(DEFAULTS[options.figure], **chosen)
 
@@ -201,30 +193,30 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the result as JSON, on the last line")
     add("--plot", type=Path, help="where the picture goes (default: runs/permuted_mnist_FIGURE.png)")
     add("--sensitivity", action="store_true", help="with --figure a: EWC alone over three decades of lambda")
-    add("--seed", type=int, nargs="+", default=[0], help="of permutations, network, batches and Fisher samples (0)")
+    add("--seed", type=argument("seed"), nargs="+", default=[0], help="of permutations, network, batches, samples (0)")
     add("--methods", nargs="+", choices=METHODS, default=METHODS, help="with --figure b (default: all)")
     add(
         "--log",
         type=Path,
         help="with --figure b or c: a file of JSON lines where finished runs are kept and looked for",
     )
-    add("--threads", type=int, default=0, help="torch's threads (default: as torch finds best)")
-    add("--held_out", type=int, default=0, help="judge on so many training digits instead of the test digits")
+    add("--threads", type=argument("threads"), default=0, help="torch's threads (default: as torch finds best)")
+    add("--held_out", type=whole(0, 59_999), default=0, help="judge on so many training digits, not on the test digits")
     group = parser.add_argument_group("settings", "defaults depend on the figure")
     for name, kind, text in (
-        ("layers", int, "hidden layers"),
-        ("width", int, "units in a hidden layer"),
-        ("last_width", int, "units in the last hidden layer, 0: as many as in the others"),
-        ("epochs", int, "passes over the data per task"),
-        ("batch", int, "samples per step"),
-        ("rate", float, "learning rate of the summed loss"),
-        ("last_rate", float, "share of it that is left in a task's last epoch; it falls linearly"),
-        ("drop_inputs", float, "share of pixels that is dropped"),
-        ("drop_hidden", float, "share of hidden units that is dropped"),
-        ("lambda", float, "strength of EWC"),
-        ("damping", float, "share of a layer's mean Fisher information that is added to all its weights"),
-        ("l2", float, "strength of the L2 penalty"),
-        ("fisher_samples", int, "training digits the Fisher information is measured on"),
+        ("layers", whole(1, 10), "hidden layers"),
+        ("width", whole(1, 5000), "units in a hidden layer"),
+        ("last_width", whole(0, 5000), "units in the last hidden layer, 0: as many as in the others"),
+        ("epochs", whole(1, 10_000), "passes over the data per task"),
+        ("batch", whole(1, 60_000), "samples per step"),
+        ("rate", real(1e-10, 10.0), "learning rate of the summed loss"),
+        ("last_rate", real(0.0, 1.0), "share of it that is left in a task's last epoch; it falls linearly"),
+        ("drop_inputs", real(0.0, 0.99), "share of pixels that is dropped"),
+        ("drop_hidden", real(0.0, 0.99), "share of hidden units that is dropped"),
+        ("lambda", real(0.0, 1e12), "strength of EWC"),
+        ("damping", real(0.0, 1e6), "share of a layer's mean Fisher information that is added to all its weights"),
+        ("l2", real(0.0, 1e12), "strength of the L2 penalty"),
+        ("fisher_samples", whole(1, 10**6), "training digits the Fisher information is measured on"),
     ):
         standard = " ".join(f"{k} {asdict(v)['strength' if name == 'lambda' else name]:g}" for k, v in DEFAULTS.items())
         group.add_argument(

@@ -25,13 +25,13 @@ import sys
 import time
 from dataclasses import replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from agent.dqn import FISHERS
+from configs.ranges import argument
 from envs.games import game as find_game
 from experiments import perturbation_report as report
 from experiments.kept_agent import load_kept
@@ -41,6 +41,7 @@ from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
 from tracking.files import numbered
+from tracking.numbers import real, whole
 from tracking.run_directory import BAD_INPUT
 
 SCALES = [0.001 * 2**k for k in range(10)]
@@ -101,20 +102,7 @@ def write(result: dict[str, Any], out: Path) -> None:
 
 
 def chosen_settings(options: argparse.Namespace) -> Settings:
-    """The settings of the command line; ValueError says what cannot be."""
-    leasts = {"episodes": 2, "emulators": 1, "max_episode_frames": 1, "fisher_batches": 1}  # an interval takes two
-    for name, least in leasts.items():
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, is {getattr(options, name)}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must be at least 0, is {options.seed}")
-    if not 0 <= options.epsilon <= 1:
-        raise ValueError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
-    if not 0 <= options.null_quantile < 1:
-        raise ValueError(f"--null_quantile must be at least 0 and below 1, is {options.null_quantile}")
-    for scale in options.scales:
-        if not 0 <= scale < inf:
-            raise ValueError(f"--scales must be at least 0 and finite, one is {scale}")
+    """The settings of the command line."""
     return Settings(**{name: getattr(options, name) for name in Settings.__dataclass_fields__})
 
 
@@ -123,15 +111,38 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("checkpoint", type=Path, help="a run directory, one of its checkpoints or a file of its snapshots folder")
     add("--game", required=True, help="ROM id of the game to play, such as breakout")
-    add("--scales", type=float, nargs="+", default=SCALES, help="root mean squares of the noise (0.001 to 0.512)")
-    add("--episodes", type=int, default=10, help="per kind and scale (default: 10)")
-    add("--emulators", type=int, default=10, help="in parallel (default: 10)")
-    add("--epsilon", type=float, default=0.01, help="exploration while playing (default: 0.01)")
-    add("--max_episode_frames", type=int, default=27_000, help="an episode is cut off after so many (default: 27,000)")
+    add(
+        "--scales",
+        type=real(0.0, 1000.0),
+        nargs="+",
+        default=SCALES,
+        help="root mean squares of the noise (0.001 to 0.512)",
+    )
+    add("--episodes", type=whole(2, 10_000), default=10, help="per kind and scale (default: 10)")
+    add("--emulators", type=argument("evaluation.emulators"), default=10, help="in parallel (default: 10)")
+    add(
+        "--epsilon", type=argument("evaluation.epsilon"), default=0.01, help="exploration while playing (default: 0.01)"
+    )
+    add(
+        "--max_episode_frames",
+        type=argument("evaluation.max_episode_frames"),
+        default=27_000,
+        help="an episode is cut off after so many (default: 27,000)",
+    )
     add("--estimator", choices=FISHERS, default="policy", help="of the Fisher information (default: policy)")
-    add("--fisher_batches", type=int, default=100, help="minibatches it is measured on (default: 100)")
-    add("--null_quantile", type=float, default=0.01, help="of F, up to which it counts as none (default: 0.01)")
-    add("--seed", type=int, default=0, help="of emulators, exploration, samples and noise (default: 0)")
+    add(
+        "--fisher_batches",
+        type=argument("consolidation.fisher_batches"),
+        default=100,
+        help="minibatches it is measured on (default: 100)",
+    )
+    add(
+        "--null_quantile",
+        type=real(0.0, 0.999),
+        default=0.01,
+        help="of F, up to which it counts as none (default: 0.01)",
+    )
+    add("--seed", type=argument("seed"), default=0, help="of emulators, exploration, samples and noise (default: 0)")
     add("--out", type=Path, help="folder for the results (default: runs/perturbation_GAME, or ..._GAME-2 and so on)")
     add("--json", action="store_true", help="print the result as JSON, on the last line")
     return parser

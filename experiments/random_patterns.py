@@ -57,9 +57,11 @@ from agent.consolidators.consolidation import (
     OnlineAnchor,
     SeparateAnchors,
 )
+from configs.ranges import argument
 from evaluation.tasks import COLOURS
 from tracking import command
 from tracking.console import print_json
+from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
 
 STRENGTH = 2.0  # lambda / 2 = 1: the squared error stands without the half of a Gaussian's log likelihood
@@ -419,25 +421,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.synapses < 100:
-        raise ValueError(f"--synapses must be at least 100: the closed forms are limits, is {options.synapses}")
     patterns = options.synapses if options.patterns is None else options.patterns
     if patterns < options.synapses:
         raise ValueError(f"--patterns must be at least --synapses ({options.synapses}), is {patterns}")
-    if options.repeats < 2:
-        raise ValueError(f"--repeats must be at least 2, or there is no standard error, is {options.repeats}")
-    if options.seed < 0:
-        raise ValueError(f"--seed must not be negative, is {options.seed}")
     if options.figure.suffix != ".png" or options.figure.is_dir():
         raise ValueError(f"--figure must name a .png file, is {options.figure}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(prog="python -m experiments.random_patterns", description=__doc__.split("\n")[0])
-    parser.add_argument("--synapses", type=int, default=1000, help="synapses N of a neuron (default: 1,000)")
-    parser.add_argument("--patterns", type=int, help="patterns to learn (default: three times the synapses)")
-    parser.add_argument("--repeats", type=int, default=64, help="independent neurons to average over (default: 64)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the patterns (default: 0)")
+    parser.add_argument(
+        "--synapses", type=whole(100, 20_000), default=1000, help="synapses N of a neuron (default: 1,000)"
+    )
+    parser.add_argument(
+        "--patterns", type=whole(100, 200_000), help="patterns to learn (default: three times the synapses)"
+    )
+    parser.add_argument(
+        "--repeats", type=whole(2, 1000), default=64, help="independent neurons to average over (default: 64)"
+    )
+    parser.add_argument("--seed", type=argument("seed"), default=0, help="seed of the patterns (default: 0)")
     figure = Path("runs/random_patterns.png")
     parser.add_argument("--figure", type=Path, default=figure, help=f"(default: {figure})")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON, on the last line")

@@ -32,6 +32,7 @@ from experiments import report
 from experiments.agents import AGENTS
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from tracking import command
+from tracking.numbers import whole
 from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
@@ -43,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command.Parser(prog="ten_games", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=Path("configs/three_games.yaml"))
     parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
-    parser.add_argument("--seeds", type=int, default=3, help="of 0, 1, ... so many (default: 3)")
-    parser.add_argument("--processes", type=int, default=2, help="runs at a time, one core each (default: 2)")
+    parser.add_argument("--seeds", type=whole(1, 1000), default=3, help="of 0, 1, ... so many (default: 3)")
+    parser.add_argument(
+        "--processes", type=whole(1, 1024), default=2, help="runs at a time, one core each (default: 2)"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run directories go")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the small files go")
     parser.add_argument("--without_single", action="store_true", help="no agent of its own for every game")
@@ -55,8 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
     if len(set(agents)) < len(agents):
         parser.error(f"--agents: name every agent once, is {options.agents}")
-    if options.seeds < 1 or options.processes < 1:
-        parser.error("--seeds and --processes must be at least 1")
     try:
         jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
         if not options.without_single:

@@ -25,6 +25,7 @@ from rich.table import Table
 
 from configs.checks import ConfigError, check
 from configs.parse import load, make_parser, parse, to_config
+from configs.ranges import argument
 from configs.run import FRAME_SKIP, build_stream, forget_me_not_settings, numpy_generator
 from configs.schema import Config, EmulatorConfig, InferenceConfig, StreamConfig
 from envs.games import FIGURE_3, PAPER_POOL, all_games, game
@@ -36,6 +37,7 @@ from taskid.score import InferenceScore
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
+from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
 
 _FIGURES = (".png", ".svg", ".pdf")
@@ -211,8 +213,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = _config(options)
-        if not 0 <= options.epsilon <= 1:
-            raise ConfigError(f"--epsilon must lie between 0 and 1, is {options.epsilon}")
         if options.figure.suffix not in _FIGURES:
             raise ConfigError(f"--figure: the file's name must end with {' or '.join(_FIGURES)}, is {options.figure}")
         command.check_writable(options.figure.parent)
@@ -239,12 +239,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--games", default="figure3", help=f"comma-separated ROM ids or {', '.join(GROUPS)} (default: figure3)"
     )
-    parser.add_argument("--visits", type=int, default=3, help="visits of each game (default: 3)")
-    parser.add_argument("--vector_steps", type=int, default=2000, help="vector steps of a visit (default: 2,000)")
-    parser.add_argument("--emulators", type=int, default=8, help="emulators in parallel (default: 8)")
+    parser.add_argument("--visits", type=whole(1, 1000), default=3, help="visits of each game (default: 3)")
+    parser.add_argument(
+        "--vector_steps", type=whole(1, 10**8), default=2000, help="vector steps of a visit (default: 2,000)"
+    )
+    parser.add_argument(
+        "--emulators", type=argument("emulators.count"), default=8, help="emulators in parallel (default: 8)"
+    )
     parser.add_argument("--policy", default="random", help="random, or a run directory or snapshot (default: random)")
-    parser.add_argument("--epsilon", type=float, default=0.01, help="exploration of a trained policy (default: 0.01)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of order, emulators and actions (default: 0)")
+    parser.add_argument(
+        "--epsilon",
+        type=argument("evaluation.epsilon"),
+        default=0.01,
+        help="exploration of a trained policy (default: 0.01)",
+    )
+    parser.add_argument(
+        "--seed", type=argument("seed"), default=0, help="seed of order, emulators and actions (default: 0)"
+    )
     parser.add_argument("--source", choices=("default", "paper"), default="default", help="settings (default: default)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the source"

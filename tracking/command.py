@@ -64,14 +64,6 @@ def _code_of(main: Callable[[], int | None]) -> int:
         return _say(sentence, FAILED)
 
 
-def whole_numbers(name: str, text: str) -> list[int]:
-    """[0, 1] of "0,1", what the option `name` holds; ValueError with one sentence if it does not."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ValueError(f"{name}: give whole numbers such as 0,1,2, is {text}")
-    return [int(part) for part in parts]
-
-
 def check_writable(folder: Path) -> None:
     """Raise OSError, which `run` tells, unless files can be made in `folder`, or in what there is of its path."""
     try:

@@ -112,7 +112,7 @@ def test_the_report_of_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--tasks", "11"], "--tasks 11"),
         (["--tasks", "0"], "--tasks"),
         (["--transitions", "0"], "--transitions"),
-        (["--transitions", "10000000000"], "GiB of memory"),
+        (["--transitions", "1000000000"], "GiB of memory"),
         (["--network", "huge"], "huge"),
         (["--directory", "/dev/null/x"], "/dev/null/x"),
     ],

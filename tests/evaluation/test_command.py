@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from evaluate import main
+from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, launch, write_config
 from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
@@ -40,7 +41,7 @@ def scores(directory: Path) -> tuple[dict, list[dict[str, str]]]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert main([str(argument) for argument in arguments]) == 2
+    assert code_of(main, arguments) == 2
     said = capsys.readouterr().err
     assert said.startswith("evaluate.py: ") and len(said.splitlines()) == 1
     return said

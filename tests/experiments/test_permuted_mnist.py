@@ -26,6 +26,7 @@ from experiments.permuted_figures import PAPER
 from experiments.permuted_mnist import main
 from experiments.permuted_runs import Runs
 from experiments.permuted_tasks import Experiment, Settings, random_places
+from tests.commands import code_of
 
 
 @pytest.fixture(scope="module")
@@ -336,14 +337,15 @@ def test_the_seed_decides(capsys, tmp_path):
         (["--lambda", "-1"], "--lambda"),
         (["--lambda", "nan"], "--lambda"),
         (["--threads", "-1"], "--threads"),
+        (["--threads", "100000"], "--threads: must lie between 0 and 1,024"),
         (["--held_out", "400"], "held out"),
-        (["--held_out", "-1"], "held out"),
+        (["--held_out", "-1"], "--held_out"),
         (["--sensitivity", "--figure", "b"], "--sensitivity"),
         (["--data", "nowhere/mnist"], "nowhere"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, told, capsys):
-    assert main(["--figure", "a", "--data", str(SAMPLE), *arguments]) == 2
+    assert code_of(main, ["--figure", "a", "--data", SAMPLE, *arguments]) == 2
     complaint = capsys.readouterr().err.strip()
     assert told in complaint and "\n" not in complaint
 

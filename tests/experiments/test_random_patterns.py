@@ -32,6 +32,7 @@ from experiments.random_patterns import (
     simulate,
     smoothed,
 )
+from tests.commands import code_of
 
 
 def at(t):
@@ -302,6 +303,7 @@ def test_the_last_line_is_json_with_the_promised_keys_and_the_seed_decides(capsy
     ("arguments", "told"),
     [
         (["--synapses", "99"], "--synapses"),
+        (["--synapses", "1000000000000"], "--synapses: must lie between 100 and 20,000"),
         (["--synapses", "many"], "--synapses"),
         (["--patterns", "99"], "--patterns"),
         (["--patterns", "0"], "--patterns"),
@@ -313,10 +315,6 @@ def test_the_last_line_is_json_with_the_promised_keys_and_the_seed_decides(capsy
     ],
 )
 def test_mistakes_are_one_sentence(arguments, told, capsys):
-    try:
-        code = main([*SMALL, *arguments])
-    except SystemExit as ended:  # what argparse finds by itself
-        code = ended.code
-    assert code == 2
+    assert code_of(main, [*SMALL, *arguments]) == 2
     complaint = capsys.readouterr().err.strip()
     assert told in complaint and "\n" not in complaint

@@ -228,7 +228,7 @@ def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--agents", "ewc"], "there is no 'ewc'; choose from ewc_inferred"),
-        (["--seeds", "0"], "at least 1"),
+        (["--seeds", "0"], "--seeds: must lie between 1 and 1,000"),
         (["--config", "configs/none.yaml"], "none.yaml"),
         (["--learner.n_steps", "3"], "n_steps"),
         (["--seed", "5"], "ewc_inferred-1 would be the same run as ewc_inferred-0"),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from taskid.report import GROUPS, chosen_games, main
+from tests.commands import code_of
 
 TOYS = ["--games", "toy_catch,toy_mirror,toy_avoid", "--visits", "2", "--vector_steps", "60", "--emulators", "4"]
 
@@ -51,7 +52,7 @@ def test_a_setting_can_be_changed(capsys, tmp_path):
     ],
 )
 def test_mistakes_are_one_sentence(arguments, told, capsys):
-    assert main([*TOYS, *arguments]) == 2
+    assert code_of(main, [*TOYS, *arguments]) == 2
     complaint = capsys.readouterr().err.strip()
     assert told in complaint and "\n" not in complaint
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.command import Parser, UserError, check_writable, run, whole_numbers
+from tracking.command import Parser, UserError, check_writable, run
 
 
 def ended(main: Callable[[], int | None]) -> object:
@@ -81,10 +81,3 @@ def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         parser.parse_args(["--count", "x"])
     assert end.value.code == 2
     assert capsys.readouterr().err == "it: argument --count: invalid int value: 'x'\n"
-
-
-def test_whole_numbers() -> None:
-    assert whole_numbers("--seeds", "0, 12") == [0, 12]
-    for text in ("", "x", "1,", "-1", "1.0"):
-        with pytest.raises(ValueError, match="--seeds: give whole numbers"):
-            whole_numbers("--seeds", text)
