@@ -18,6 +18,7 @@ from configs.checks import check
 from configs.ranges import argument
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.atari import AtariBatch, AtariSettings
+from envs.games import canonical
 from envs.timestep import ACTIONS, TimeStep
 from replay.buffer import FrameRing
 from tracking import command
@@ -83,7 +84,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    games = args.games.split(",")
+    games = [canonical(name.strip()) for name in args.games.split(",")]
     check(
         Config(
             stream=StreamConfig(games=games),

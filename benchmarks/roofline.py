@@ -27,6 +27,7 @@ from configs.plan import measure_rates
 from configs.ranges import argument
 from configs.run import build_consolidation, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from envs.games import canonical
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
     p.add_argument("--agent", choices=("plain", "continual"), default="plain")
     p.add_argument("--emulators", type=argument("emulators.count"), default=8)
-    p.add_argument("--game", default="breakout")
+    p.add_argument("--game", type=canonical, default="breakout")
     p.add_argument("--seconds", type=real(0.1, 86_400), default=20.0, help="of the loop, in steady state")
     p.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
     p.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")

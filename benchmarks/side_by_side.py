@@ -64,9 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     check_options(parser, options)
-    if options.pairs < 1:
-        parser.error(f"--pairs must be at least 1, is {options.pairs}")
     try:
+        options.game = find_game(options.game).name
         if find_game(options.game).is_toy:
             parser.error(f"--game {options.game}: a toy of this project, which the others cannot play")
         find_rom(options.game)

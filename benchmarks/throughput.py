@@ -13,6 +13,7 @@ from configs.plan import measure_rates
 from configs.ranges import argument
 from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
+from envs.games import canonical
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
     parser.add_argument("--seconds", type=real(0.1, 86_400), default=60.0, help="measured in steady state")
     parser.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
-    parser.add_argument("--game", default="breakout")
+    parser.add_argument("--game", type=canonical, default="breakout")
     parser.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")

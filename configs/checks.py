@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
@@ -78,8 +77,6 @@ def _stream_problems(c: Config) -> Iterator[str]:
     if s.order == "listed":
         if bool(s.visits) == bool(s.visits_csv):
             yield "stream.visits: order listed needs either visits or visits_csv, and not both"
-        if s.visits_csv and not Path(s.visits_csv).is_file():
-            yield f"stream.visits_csv: there is no file {s.visits_csv}"
         names = [(f"stream.visits[{i}]", v.game) for i, v in enumerate(s.visits)]
     else:
         if s.visits or s.visits_csv:

@@ -17,7 +17,8 @@ from configs.checks import ConfigError, check
 from configs.files import read_mapping
 from configs.ranges import ranges
 from configs.schema import Config, Visit
-from envs.schedule import load_schedule_csv
+from envs.games import canonical
+from envs.visits_csv import load_schedule_csv
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -63,17 +64,26 @@ def to_config(parser: ArgumentParser, options: Namespace) -> Config:
     """The checked `Config` in parsed options."""
     _refuse_gaps(options, Config())
     fields = parser.instantiate(options)
-    config = Config(**{name: fields[name] for name in Config.__dataclass_fields__})
+    config = _with_visits(_with_names(Config(**{name: fields[name] for name in Config.__dataclass_fields__})))
     check(config)
-    return _with_visits(config)
+    return config
+
+
+def _with_names(config: Config) -> Config:
+    """`config` with every game by the name that files and reports have."""
+    stream = config.stream
+    visits = [replace(visit, game=canonical(visit.game)) for visit in stream.visits]
+    return replace(config, stream=replace(stream, games=[canonical(name) for name in stream.games], visits=visits))
 
 
 def _with_visits(config: Config) -> Config:
     """`config` with the visits of its CSV file spelt out, so that a run does not depend on the file."""
-    if config.stream.order != "listed" or config.stream.visits_csv is None:
+    if config.stream.order != "listed" or not config.stream.visits_csv or config.stream.visits:
         return config
     try:
         listed = load_schedule_csv(config.stream.visits_csv).visits
+    except OSError as error:
+        raise ConfigError(f"stream.visits_csv: {config.stream.visits_csv}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"stream.visits_csv: {error}") from None
     visits = [Visit(each.game, each.frames) for each in listed]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,9 @@ FIGURE_3: tuple[str, ...] = (
     "boxing",
 )
 
+# What is printed on the box, where that is not the ROM's name.
+_TITLES = {"montezumasrevenge": "montezuma_revenge", "robottank": "robotank", "jamesbond007": "jamesbond"}
+
 # ROMs that ALE only plays with two or more players; loading one as a single player ends the whole process.
 MULTI_PLAYER: tuple[str, ...] = ("combat", "joust", "maze_craze", "warlords")
 
@@ -91,15 +95,28 @@ def all_games() -> dict[str, Game]:
 
 
 def game(name: str) -> Game:
-    """The game of that snake_case name; ValueError with the nearest right names if there is none."""
+    """The game of that name, as `canonical` understands it; ValueError with the nearest right names if it is none."""
     known = all_games()
-    if name in known:
-        return known[name]
-    if name in MULTI_PLAYER:
+    if found := known.get(canonical(name)):
+        return found
+    if _plain(name) in map(_plain, MULTI_PLAYER):
         raise ValueError(f"{name!r} cannot be played: its ROM needs two players or more; choose another.")
-    near = difflib.get_close_matches(_snake_case(name), known, n=3)
+    plain = {_plain(each): each for each in known}
+    near = [plain[each] for each in difflib.get_close_matches(_plain(name), plain, n=3)]
     hint = f"did you mean {' or '.join(near)}?" if near else "see envs/scores.csv for the names."
-    raise ValueError(f"{name!r} is not one of the {len(known)} games with known scores; {hint}")
+    raise ValueError(f"{str(name)[:100]!r} is not one of the {len(known)} games with known scores; {hint}")
+
+
+def canonical(name: str) -> str:
+    """The snake_case name of a game as people write it: SpaceInvaders, ALE/Pong-v5, PongNoFrameskip-v4, "Ms. Pacman";
+    what is not unmistakable stays as it is."""
+    known = all_games()
+    return name if name in known else _by_plain_name().get(_plain(name), name)
+
+
+@cache
+def _by_plain_name() -> dict[str, str]:
+    return {**{_plain(name): name for name in all_games()}, **_TITLES}
 
 
 def human_normalised(name: str, score: float) -> float:
@@ -108,8 +125,8 @@ def human_normalised(name: str, score: float) -> float:
     return (score - reference.random) / (reference.human - reference.random)
 
 
-def _snake_case(name: str) -> str:
-    """'SpaceInvaders-v5' -> 'space_invaders', only to find the nearest right name."""
-    stem = str(name).removeprefix("ALE/").split("-")[0].replace("NoFrameskip", "")
-    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in stem)
-    return words.replace(" ", "_").replace("__", "_").strip("_")
+def _plain(name: str) -> str:
+    """The letters and digits of a name, without what Gymnasium and ALE put around it."""
+    stem = re.sub(r"^(ALE|atari)/|\.(bin|rom)$", "", str(name).strip(), flags=re.IGNORECASE)
+    stem = re.sub(r"(-ram)?(Deterministic|NoFrameskip)?(-v\d+)?$", "", stem)
+    return re.sub(r"[^a-z0-9]", "", stem.lower())

@@ -5,15 +5,11 @@ A visit is a stretch of one game. Durations are in environment frames, over all 
 
 from __future__ import annotations
 
-import csv
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-
-from envs.games import game
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +102,6 @@ class Listed:
     def visit(self, index: int) -> Visit:
         """The visit of that number, from 0."""
         return self.visits[index % len(self.visits)]
-
-
-def load_schedule_csv(path: str | Path) -> Listed:
-    """The visits in a CSV file with the columns game and frames; ValueError names the first wrong line."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"game", "frames"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns game and frames, but has {reader.fieldnames}.")
-        visits = []
-        for row in reader:
-            try:
-                visits.append(Visit(game(row["game"]).name, int(row["frames"] or "")))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
-    return Listed(tuple(visits))
 
 
 def timetable(schedule: Schedule, total_frames: int) -> list[tuple[int, int, Visit]]:

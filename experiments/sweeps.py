@@ -42,7 +42,7 @@ from configs.parse import load
 from configs.run import numpy_generator
 from configs.schema import Config
 from envs.games import PAPER_POOL
-from envs.schedule import load_schedule_csv
+from envs.visits_csv import load_schedule_csv
 from experiments.agents import AGENTS
 
 POOLS = {"paper": PAPER_POOL}

@@ -178,7 +178,7 @@ IMPOSSIBLE = [
     ("stream.games", "[]", "at least one"),
     ("stream.games", "[krull, krull]", "once"),
     ("stream.games", "[krul]", "did you mean krull"),
-    ("stream.games", "[SpaceInvaders-v5]", "space_invaders"),
+    ("stream.games", "[Krull-v5, krull]", "once"),
     ("stream.games", "[combat]", "two players"),
     ("stream.order", "listed", "stream.visits"),
     ("learner.batch_size", "60000", "replay.capacity 50000"),
@@ -292,6 +292,27 @@ def test_every_preset_of_ten_games_passes_over_errors_of_the_inference() -> None
     with open(paper.with_suffix(".csv"), newline="") as file:
         shortest = min(int(row["frames"]) for row in csv.DictReader(file))
     assert shortest > load(paper).consolidation.min_visit_frames
+
+
+def test_games_are_kept_by_one_name_however_they_were_typed(tmp_path: Path) -> None:
+    _, config = read_options(["--stream.games", '[ALE/Pong-v5, "Ms. Pacman", Kung-Fu Master]'])
+    assert config.stream.games == ["pong", "ms_pacman", "kung_fu_master"]
+    table = tmp_path / "visits.csv"
+    table.write_text("game,frames\nBreakoutDeterministic-v4,5000\n")
+    _, config = read_options(["--stream.order", "listed", "--stream.visits_csv", str(table)])
+    assert [visit.game for visit in config.stream.visits] == ["breakout"]
+    visits = "[{game: space-invaders, frames: 5000}]"
+    _, config = read_options(["--stream.order", "listed", "--stream.visits", visits])
+    assert [visit.game for visit in config.stream.visits] == ["space_invaders"]
+
+
+def test_visits_of_a_file_are_checked_like_others(tmp_path: Path) -> None:
+    table = tmp_path / "visits.csv"
+    listed = ["--stream.order", "listed", "--stream.visits_csv", str(table)]
+    table.write_text("game,frames\nkrull,40\n")
+    assert complaint(*listed).startswith("stream.visits[0].frames: 4 emulators and n_step 1 need at least 48 frames")
+    table.write_text("game,frames\ncombat,4000\n")
+    assert complaint(*listed).startswith(f"stream.visits_csv: {table}, line 2: 'combat' cannot be played")
 
 
 def test_there_are_presets() -> None:
