@@ -7,8 +7,14 @@
 
 A part may keep bulk data that never changes once written under the top-level key "segments" of its state:
 {name: tree, or a function without arguments that returns the tree}. **A segment's name promises its
-content**: a segment that the previous checkpoint holds is linked from there, neither written, read nor hashed
-again (so two checkpoints share those bytes on the disk, and one flipped there damages both).
+content**: a segment that an earlier checkpoint holds is linked from there, neither written, read nor hashed again.
+
+**Neighbours share nothing.** A checkpoint links from the one before its neighbour, so that there are two lines of
+them, and every segment is written twice in all, once for each. Whatever is damaged in the newest checkpoint, a single
+bit in a part of the replay, the one before is whole, and a resume from there is exact. That costs the room of a second
+replay and second anchors on the disk, and no time of training, since checkpoints are written beside it. (To do without
+a damaged part of the replay would cost no room, but the resume would not be exact, and an anchor, all that is known of
+a task, cannot be done without.)
 
 `begin` takes the states and leaves the writing to a thread. So a state must be a snapshot that its part does not alter
 afterwards, segments included.
@@ -30,6 +36,7 @@ from typing import Any, Protocol
 
 from tracking.files import fsync_directory, write_atomically
 from tracking.manifest import CheckpointError, DamageError, Files, available, read_manifest, verify, write_manifest
+from tracking.shortage import shortage
 from tracking.trees import Tree, check_tree, read_tree, tree_bytes, write_packed, write_tree
 
 _PART = re.compile(r"[\w-]+")
@@ -68,8 +75,9 @@ class Checkpoints:
         self.directory = Path(directory)
         self.keep = max(2, keep)
         self.warn = warn
-        # Links come from here only: it was saved or restored, hence verified, by this object.
-        self._previous: tuple[Path, Files] | None = None
+        # Links come from these only: they were saved or verified by this object. {frames: its files}
+        self._intact: dict[int, Files] = {}
+        self._unverified: int | None = None  # the one before that restored, until the next is written
         self._writing: Future[Path] | None = None
 
     def save(self, frames: int, parts: Mapping[str, Stateful], meta: Mapping[str, Any] | None = None) -> Path:
@@ -121,7 +129,8 @@ class Checkpoints:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._tidy()
             temporary.mkdir()
-            files = {name: self._store(temporary / name, tree) for name, tree in plan.items()}
+            lenders = self._lenders(frames)
+            files = {name: self._store(temporary / name, tree, lenders) for name, tree in plan.items()}
             write_manifest(temporary, frames, dict(meta or {}), files)
             self._publish(temporary, target)
         except BaseException as error:
@@ -131,16 +140,19 @@ class Checkpoints:
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise DiskFullError(self._disk_full(frames, plan)) from error
             raise
-        self._previous = (target, files)
         self._prune(target)
+        self._intact = {
+            kept: known for kept, known in {**self._intact, frames: files}.items() if kept in self.available()
+        }
         return target
 
     def restore_latest(self, parts: Mapping[str, Stateful]) -> int | None:
         """Load every part from the newest intact checkpoint; returns its frames, or None if there is none at
         all.
 
-        A damaged one is named to `warn` and passed over, and renamed `….damaged` once an older one is loaded.
-        All files are read before the first part is changed. Raises NoneIntactError if none is intact.
+        A damaged one is named to `warn` and passed over, and renamed `….damaged` once an older one is loaded; so is one
+        that cannot be read though its hashes agree. All files are read before the first part is changed. Raises
+        NoneIntactError if none is intact.
         """
         self._recover()
         damaged: list[Path] = []
@@ -148,6 +160,7 @@ class Checkpoints:
             path = self.directory / f"{frames:012d}"
             try:
                 files: Files = verify(path)["files"]
+                states = {part: _load_part(path, part, files) for part in parts}
                 break
             except DamageError as damage:
                 self.warn(f"the checkpoint {path} is damaged ({damage}); trying the one before")
@@ -156,14 +169,14 @@ class Checkpoints:
             if damaged:
                 raise NoneIntactError(f"none of the {len(damaged)} checkpoints in {self.directory} is intact")
             return None
-        states = {part: _load_part(path, part, files) for part in parts}
         for part, stateful in parts.items():
             stateful.load_state_dict(states.pop(part))
         for wreck in damaged:
             aside = wreck.with_name(f"{wreck.name}.damaged")
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(wreck, aside)
-        self._previous = (path, files)
+        self._intact = {frames: files}
+        self._unverified = max((older for older in self.available() if older < frames), default=None)
         return frames
 
     def available(self) -> list[int]:
@@ -177,12 +190,27 @@ class Checkpoints:
         except DamageError as damage:
             raise CheckpointError(f"the checkpoint of frame {frames} in {self.directory}: {damage}") from None
 
-    def _store(self, path: Path, tree: Tree) -> dict[str, Any]:
+    def _lenders(self, frames: int) -> dict[str, tuple[Path, dict[str, Any]]]:
+        """{name: a file to link from, and its entry}: the segments of the newest intact checkpoint that is no neighbour
+        of the one to be written (it may be the one that is replaced), but those that it shares with the neighbour, as
+        older programs let it."""
+        older, self._unverified = self._unverified, None
+        if older is not None:
+            with contextlib.suppress(DamageError, CheckpointError):
+                self._intact[older] = verify(self.directory / f"{older:012d}")["files"]
+        neighbour = max((other for other in self.available() if other != frames), default=None)
+        lender = max((other for other in self._intact if other != neighbour), default=None)
+        if lender is None:
+            return {}
+        folder, beside = (self.directory / f"{moment:012d}" for moment in (lender, neighbour or 0))
+        found = {name: (folder / name, entry) for name, entry in self._intact[lender].items() if _is_segment(name)}
+        return {name: own for name, own in found.items() if not _same_file(own[0], beside / name)}
+
+    def _store(self, path: Path, tree: Tree, lenders: Mapping[str, tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
         """Link or write one file; returns its entry in the manifest."""
-        if _is_segment(path.name) and self._previous is not None:
-            directory, files = self._previous
-            entry = files.get(path.name)
-            if entry is not None and _link(directory / path.name, path, entry["size"]):
+        if path.name in lenders:
+            source, entry = lenders[path.name]
+            if _link(source, path, entry["size"]):
                 return entry
         size, sha256 = write_tree(path, tree() if callable(tree) else tree)
         return {"size": size, "sha256": sha256}
@@ -223,8 +251,8 @@ class Checkpoints:
             shutil.rmtree(leaving, ignore_errors=True)
 
     def _disk_full(self, frames: int, plan: Mapping[str, Tree]) -> str:
-        held = self._previous[1] if self._previous else {}
-        needed = sum(tree_bytes(tree) for name, tree in plan.items() if not (_is_segment(name) and name in held))
+        held = self._lenders(frames)
+        needed = sum(tree_bytes(tree) for name, tree in plan.items() if name not in held)
         free = shutil.disk_usage(self.directory if self.directory.is_dir() else "/").free
         older = self.available()
         intact = f"the one of frame {older[-1]} is intact" if older else "there is no older one"
@@ -255,9 +283,9 @@ def load_file(path: Path) -> Tree:
         return read_tree(path)
     except PermissionError:
         raise CheckpointError(f"{path} may not be read") from None
-    except MemoryError:
-        raise CheckpointError(f"there is not enough memory for {path}") from None
     except Exception as error:
+        if _short_of_something(error):
+            raise
         raise CheckpointError(f"{path} is damaged, or was not written by this program") from error
 
 
@@ -286,15 +314,36 @@ def _split(part: str, state: Mapping[str, Any]) -> dict[str, Tree]:
 
 
 def _load_part(path: Path, part: str, files: Files) -> dict[str, Any]:
+    """The state of one part; DamageError names a file that cannot be read though its hash is right."""
     if f"{part}.pt" not in files:
         raise CheckpointError(f"the checkpoint {path} holds no {part!r}: it is of another kind of run")
-    try:
-        state = read_tree(path / f"{part}.pt")
-        if "segments" in state:
-            state["segments"] = {name: read_tree(path / f"{part}.{name}.pt") for name in state["segments"]}
-    except Exception as error:
-        raise CheckpointError(f"the part {part!r} of the checkpoint {path} cannot be loaded ({error})") from error
+    state = _readable(path / f"{part}.pt")
+    if not isinstance(state, dict):
+        raise DamageError(f"{part}.pt holds no state")
+    if "segments" in state:
+        state["segments"] = {name: _readable(path / f"{part}.{name}.pt") for name in state["segments"]}
     return state
+
+
+def _readable(path: Path) -> Tree:
+    try:
+        return read_tree(path)
+    except Exception as error:  # whatever torch makes of it
+        if _short_of_something(error):
+            raise
+        raise DamageError(f"{path.name} cannot be read") from error
+
+
+def _short_of_something(error: Exception) -> bool:
+    """Whether the machine is at fault, and the file may be all right."""
+    return shortage(error) is not None and getattr(error, "errno", None) != errno.EIO
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except FileNotFoundError:
+        return False
 
 
 def _link(source: Path, target: Path, size: int) -> bool:

@@ -1,6 +1,7 @@
 """Checkpoints are complete or absent, and a damaged one is never loaded."""
 
 import errno
+import hashlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import torch
 from tracking import checkpoints as checkpoints_module
 from tracking.checkpoints import CheckpointError, Checkpoints, DiskFullError, load_file, save_file
 from tracking.files import HashedFile
-from tracking.manifest import verify
+from tracking.manifest import read_manifest, verify, write_manifest
 
 
 class Part:
@@ -123,19 +124,79 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
     assert agent.loads == 0
 
 
-def test_unchanged_segments_are_linked_also_after_a_restore(tmp_path: Path) -> None:
-    saved(tmp_path, 100, 200)
-    inode = lambda frames, name: (tmp_path / f"{frames:012d}" / name).stat().st_ino  # noqa: E731
-    assert inode(100, "memory.game-0.a.pt") == inode(200, "memory.game-0.a.pt")
-    assert inode(100, "memory.pt") != inode(200, "memory.pt")
-    again = Checkpoints(tmp_path)
+def inode(directory: Path, frames: int, name: str) -> int:
+    return (directory / f"{frames:012d}" / name).stat().st_ino
+
+
+def test_unchanged_segments_are_linked_from_the_one_before_the_last_also_after_a_restore(tmp_path: Path) -> None:
+    saved(tmp_path, 100, 200, 300, keep=3)
+    name = "memory.game-0.a.pt"
+    assert inode(tmp_path, 100, name) == inode(tmp_path, 300, name) != inode(tmp_path, 200, name)
+    assert inode(tmp_path, 100, "memory.pt") != inode(tmp_path, 300, "memory.pt")
+    again = Checkpoints(tmp_path, keep=3)
     again.restore_latest({"agent": Part()})
     called: list[int] = []
     segments = {"game-0.a": lambda: called.append(0), "new": lambda: called.append(1) or torch.ones(3)}
-    again.save(300, {"memory": Part({"segments": segments})})
-    assert inode(200, "memory.game-0.a.pt") == inode(300, "memory.game-0.a.pt")
+    again.save(400, {"memory": Part({"segments": segments})})
+    assert inode(tmp_path, 200, name) == inode(tmp_path, 400, name)
     assert called == [1]  # a linked segment's tree is not even asked for
     assert torch.equal(_restore_one(tmp_path, "memory")["segments"]["new"], torch.ones(3))
+
+
+def shared(directory: Path) -> set[str]:
+    """The files that the two newest checkpoints share."""
+    one, other = sorted(path for path in directory.iterdir() if path.name.isdigit())[-2:]
+    return {a.name for a in one.iterdir() for b in other.iterdir() if os.path.samefile(a, b)}
+
+
+def test_neighbours_share_nothing_whatever_is_saved_restored_or_replaced(tmp_path: Path) -> None:
+    saved(tmp_path, 100, 200, 300, 400, 500)
+    assert shared(tmp_path) == set()
+    flip(tmp_path / "000000000500" / "memory.pt")
+    for moments in ((500, 600), (600,), (600, 600, 700), (800,)):
+        checkpoints = Checkpoints(tmp_path, warn=lambda line: None)
+        checkpoints.restore_latest({"agent": Part()})
+        for frames in moments:
+            checkpoints.save(frames, {"agent": Part({}), "memory": memory(3)})
+            assert shared(tmp_path) == set()
+
+
+def test_nothing_is_linked_any_more_that_an_older_program_let_two_share(tmp_path: Path) -> None:
+    saved(tmp_path, 100, 200)
+    for i in range(2):
+        name = f"memory.game-{i}.a.pt"
+        (tmp_path / "000000000200" / name).unlink()
+        os.link(tmp_path / "000000000100" / name, tmp_path / "000000000200" / name)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.restore_latest({"agent": Part()}) == 200
+    for frames in (300, 400):
+        checkpoints.save(frames, {"agent": Part({}), "memory": memory(2)})
+        assert shared(tmp_path) == set()
+
+
+@pytest.mark.parametrize("segment", [0, 1, 2])
+def test_one_bit_in_a_segment_costs_one_checkpoint(tmp_path: Path, segment: int) -> None:
+    saved(tmp_path, 100, 200, 300)
+    flip(tmp_path / "000000000300" / f"memory.game-{segment}.a.pt")
+    frames, agent, mem, lines = restored(tmp_path)
+    assert (frames, agent.state["frame"], len(mem.state["segments"])) == (200, 200, 3) and len(lines) == 1
+    assert all((tree["rows"] == i).all() for i, tree in enumerate(mem.state["segments"].values()))
+
+
+def test_what_cannot_be_read_though_its_hash_is_right_is_passed_over(tmp_path: Path) -> None:
+    """As a program wrote it that stores what torch does not load, or another torch."""
+    saved(tmp_path, 100, 200)
+    path = tmp_path / "000000000200"
+    torch.save({"x": Path("anything")}, path / "agent.pt")
+    content = read_manifest(path)
+    data = (path / "agent.pt").read_bytes()
+    entry = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    write_manifest(path, 200, {}, {**content["files"], "agent.pt": entry})
+    frames, agent, _, lines = restored(tmp_path)
+    assert (frames, agent.state["frame"]) == (100, 100)
+    [line] = lines
+    assert "agent.pt cannot be read" in line and "weights_only" not in line and len(line.splitlines()) == 1
+    assert names(tmp_path) == ["000000000100", "000000000200.damaged"]
 
 
 def _restore_one(directory: Path, name: str) -> Any:
@@ -149,10 +210,10 @@ def test_segments_are_copied_where_links_do_not_work(tmp_path: Path, monkeypatch
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    saved(tmp_path, 100, 200)
+    saved(tmp_path, 100, 200, 300)
     frames, _, mem, lines = restored(tmp_path)
-    assert (frames, len(mem.state["segments"]), lines) == (200, 3, [])
-    assert (tmp_path / "000000000200" / "memory.game-0.a.pt").stat().st_nlink == 1
+    assert (frames, len(mem.state["segments"]), lines) == (300, 4, [])
+    assert (tmp_path / "000000000300" / "memory.game-0.a.pt").stat().st_nlink == 1
 
 
 def test_segments_never_come_from_a_checkpoint_that_was_not_verified(tmp_path: Path) -> None:
@@ -209,11 +270,11 @@ def test_a_checkpoint_waits_for_the_one_begun_before_and_links_from_it(tmp_path:
     checkpoints = Checkpoints(tmp_path)
     for i in range(8):
         checkpoints.begin(i, {"memory": memory(30)})
+    first = [inode(tmp_path, 6, f"memory.game-{i}.a.pt") for i in range(30)]
     getattr(checkpoints, verb)(8, {"memory": memory(31)})
     checkpoints.wait()
     assert names(tmp_path) == ["000000000007", "000000000008"]
-    for i in range(30):
-        assert (tmp_path / "000000000008" / f"memory.game-{i}.a.pt").stat().st_nlink == 2
+    assert [inode(tmp_path, 8, f"memory.game-{i}.a.pt") for i in range(30)] == first
     verify(tmp_path / "000000000008")
 
 
@@ -265,7 +326,7 @@ DAMAGES = [
     (truncate, "agent.pt"),
     (flip, "agent.pt"),
     (flip, "memory.pt"),
-    (flip, "memory.game-2.a.pt"),  # only in the newest
+    (flip, "memory.game-2.a.pt"),
     (Path.unlink, "memory.game-0.a.pt"),
     (Path.unlink, "manifest.json"),
     (truncate, "manifest.json"),
