@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.checks import ConfigError
-from configs.run import Parts, build, build_network, build_schedule, resolve
+from configs.run import Parts, build, build_network, build_schedule, planned_visits, resolve
 from configs.schema import Config, StreamConfig
-from envs.schedule import timetable
 from envs.timestep import SIZE
 from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
@@ -63,7 +62,7 @@ def plan(config: Config, measure: bool) -> Plan:
         int(config.replay.budget_gib * _GIB) + slack,
     )
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
-    visits = [visit.frames for _, _, visit in timetable(schedule, config.frames)]
+    visits = [visit.frames for _, _, visit in planned_visits(config)]
     moments = len(visits)
     if config.evaluation.period:
         moments += config.frames // config.evaluation.period
@@ -136,7 +135,7 @@ def _duration(config: Config, games: int, rates: Rates) -> float:
 
 def describe(config: Config, estimate: Plan) -> str:
     """The plan as text: timetable, memory, disk, time."""
-    rows = timetable(build_schedule(config), config.frames)
+    rows = planned_visits(config)
     lines = ["visit  first frame      frames  game"]
     lines += [f"{i:5}  {start:11,}  {visit.frames:10,}  {visit.game}" for i, start, visit in rows]
     lines += [

@@ -30,7 +30,7 @@ from configs.machine import fastest_optimiser_code, fastest_precision, keep_free
 from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
-from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit
+from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, timetable
 from envs.stream import GameStream
 from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
 from envs.toy import LIVERIES, CatchBatch
@@ -104,6 +104,16 @@ def build_schedule(config: Config) -> Schedule:
         return Listed(tuple(Visit(v.game, v.frames) for v in s.visits))
     kind = Rounds if s.order == "rounds" else UniformDraw
     return kind(tuple(s.games), s.visit_frames, config.seed)
+
+
+def frames_per_step(config: Config) -> int:
+    """Environment frames of one vector step."""
+    return config.emulators.count * FRAME_SKIP
+
+
+def planned_visits(config: Config) -> list[tuple[int, int, Visit]]:
+    """(index, first frame, visit) of every visit of a run of `config.frames`, as its stream will play it."""
+    return timetable(build_schedule(config), config.frames, frames_per_step(config))
 
 
 def atari_settings(config: Config) -> AtariSettings:
@@ -262,7 +272,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         build_consolidation(config, learner.weights),
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
         actions=ACTIONS,
-        frames_per_step=config.emulators.count * FRAME_SKIP,
+        frames_per_step=frames_per_step(config),
         batch_size=c.batch_size,
         samples_per_step=c.samples_per_step,
         min_history_frames=config.replay.min_history * FRAME_SKIP,

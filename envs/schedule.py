@@ -104,14 +104,21 @@ class Listed:
         return self.visits[index % len(self.visits)]
 
 
-def timetable(schedule: Schedule, total_frames: int) -> list[tuple[int, int, Visit]]:
-    """(index, first frame, visit) of each visit that begins within `total_frames`; the last one clipped."""
+def whole_steps(frames: int, frames_per_step: int) -> int:
+    """How long what is to last `frames` does last: it ends with the first vector step that reaches them."""
+    return -(-frames // frames_per_step) * frames_per_step
+
+
+def timetable(schedule: Schedule, total_frames: int, frames_per_step: int) -> list[tuple[int, int, Visit]]:
+    """(index, first frame, visit) of each visit that begins before a run of `total_frames` ends, as the stream plays
+    it: in whole vector steps, the last one clipped where the run ends."""
     rows: list[tuple[int, int, Visit]] = []
-    start = 0
-    while start < total_frames:
+    start, end = 0, whole_steps(total_frames, frames_per_step)
+    while start < end:
         visit = schedule.visit(len(rows))
-        rows.append((len(rows), start, Visit(visit.game, min(visit.frames, total_frames - start))))
-        start += visit.frames
+        frames = whole_steps(visit.frames, frames_per_step)
+        rows.append((len(rows), start, Visit(visit.game, min(frames, end - start))))
+        start += frames
     return rows
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.schedule import Schedule
+from envs.schedule import Schedule, whole_steps
 from envs.timestep import EmulatorBatch, TimeStep
 
 
@@ -84,14 +84,15 @@ class GameStream:
         """The time step that the sent action led to, the first of other emulators where these were due."""
         batch = self._running()
         following = batch.receive()
-        self.frames += batch.frames_per_step
-        visit_over = self.frames - self.visit_start >= self._current.frames
+        step = batch.frames_per_step
+        self.frames += step
+        visit_over = self.frames - self.visit_start >= whole_steps(self._current.frames, step)
         if visit_over:
             self.visit += 1
             self._current = self.schedule.visit(self.visit)
             self.visit_start = self.frames
             self._reseed = 0
-        elif self.frames - self._reseed_start >= self.reseed_frames:
+        elif self.frames - self._reseed_start >= whole_steps(self.reseed_frames, step):
             self._reseed += 1
         else:
             self._now = following

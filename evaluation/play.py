@@ -37,8 +37,8 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GameResult:
-    """Raw returns and lengths [frames] of the episodes of one game; the task it was taken for at the end (None:
-    never met), and how probable that was."""
+    """Raw returns and lengths [frames] of the episodes of one game; the task it was taken for at the end (None: for
+    none that is known), and how probable that was."""
 
     game: str
     returns: tuple[float, ...]

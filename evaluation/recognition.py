@@ -26,40 +26,6 @@ class Recognition(Protocol):
     def report(self, game: str) -> dict[str, Any]: ...
 
 
-class AsConfigured:
-    """The agent's own recogniser, of an agent that was told its tasks or has only one: nothing to report."""
-
-    columns: tuple[str, ...] = ()
-
-    def __init__(self, recogniser: Callable[[str], Recognises]) -> None:
-        self._recogniser = recogniser
-
-    def recogniser(self, game: str) -> Recognises:
-        """The agent's."""
-        return self._recogniser(game)
-
-    def report(self, game: str) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-
-class Told:
-    """Every game is played in its own task, in none if it was never met: the scores without the inference's errors."""
-
-    columns: tuple[str, ...] = ()
-
-    def __init__(self, own: Mapping[str, int]) -> None:
-        self._own = own
-
-    def recogniser(self, game: str) -> Recognises:
-        """One that always answers with the game's own task."""
-        return FixedTask(self._own.get(game))
-
-    def report(self, game: str) -> dict[str, Any]:
-        """Nothing that the task itself does not say."""
-        return {}
-
-
 class Counted:
     """A recogniser whose answers are counted."""
 
@@ -77,6 +43,43 @@ class Counted:
         task = self._recogniser.identify(now)
         self.answers[task] += 1
         return task
+
+
+class AsConfigured:
+    """The agent's own recogniser, of an agent that was told its tasks or has only one."""
+
+    columns: tuple[str, ...] = ("own_task",)
+
+    def __init__(self, recogniser: Callable[[str], Recognises]) -> None:
+        self._recogniser = recogniser
+        self._counted: dict[str, Counted] = {}
+
+    def recogniser(self, game: str) -> Recognises:
+        """The agent's."""
+        self._counted[game] = Counted(self._recogniser(game))
+        return self._counted[game]
+
+    def report(self, game: str) -> dict[str, Any]:
+        """own_task    the one that it always answers with; empty if the game was never met"""
+        (own,) = self._counted[game].answers
+        return {"own_task": "" if own is None else own}
+
+
+class Told:
+    """Every game is played in its own task, in none if it was never met: the scores without the inference's errors."""
+
+    columns: tuple[str, ...] = ("own_task",)
+
+    def __init__(self, own: Mapping[str, int]) -> None:
+        self._own = own
+
+    def recogniser(self, game: str) -> Recognises:
+        """One that always answers with the game's own task."""
+        return FixedTask(self._own.get(game))
+
+    def report(self, game: str) -> dict[str, Any]:
+        """own_task    the game's own task; empty if the run had not met it"""
+        return {"own_task": self._own.get(game, "")}
 
 
 class Inferred:

@@ -21,6 +21,9 @@ from tracking.run_directory import RunDirectory
 
 Row = Mapping[str, Any]
 
+_VISITS = 8  # of a game, whose scores the table shows
+_TASKS = 6  # of a game, that the table shows
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -102,21 +105,27 @@ def story_table(run: Records, reference: Records | None) -> Table:
 
 
 def _cells(fate: Fate) -> list[str]:
-    after = ", ".join("?" if score is None else f"{score:,.1f}" for score in fate.after_visits)
+    scores = ["?" if score is None else f"{score:,.1f}" for score in fate.after_visits]
+    if len(scores) > _VISITS:
+        half = _VISITS // 2
+        scores = [*scores[:half], f"… {len(scores) - 2 * half} more …", *scores[-half:]]
+    after = ", ".join(scores)
     end = f"{fate.final:,.1f} ± {fate.standard_error:,.1f}"
     return [after or "never played", end, "-" if fate.kept is None else f"{fate.kept:.0%}"]
 
 
 def confusion_table(path: Path) -> Table:
-    """confusion.csv as a table of shares: in which task the agent played each game."""
+    """confusion.csv in shares: in which tasks the agent played each game, the commonest first."""
     with open(path, newline="") as file:
-        head, *lines = csv.reader(file)
-    table = Table(title="In which task each game was played, share of its steps", min_width=60)
-    for column in head:
-        table.add_column(column, justify="left" if column == "game" else "right")
+        head, *lines = [*csv.reader(file)] or [["game"]]
+    table = Table("game", "task: share of the game's steps", title="In which task each game was played", min_width=60)
     for game, *counts in lines:
-        steps = [int(count) for count in counts]
-        table.add_row(game, *(f"{count / max(1, sum(steps)):.1%}" if count else "" for count in steps))
+        steps = {name.removeprefix("task "): int(count) for name, count in zip(head[1:], counts, strict=True)}
+        ordered = sorted(steps.items(), key=lambda each: -each[1])
+        shares = [f"{task}: {count / sum(steps.values()):.1%}" for task, count in ordered if count]
+        rest = sum(count for _, count in ordered[_TASKS:]) / max(1, sum(steps.values()))
+        more = [f"{len(shares) - _TASKS} more: {rest:.1%}"] if len(shares) > _TASKS else []
+        table.add_row(game, ", ".join([*shares[:_TASKS], *more]))
     return table
 
 

@@ -77,7 +77,7 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
     recognised = ["recognised"] if counted else []
     scores = ("random", "human", "score", "human-normalised", "episodes", "mean frames")
     for column in ("game", "task", *recognised, *scores):
-        table.add_column(column, justify="left" if column == "game" else "right")
+        table.add_column(column, justify="left" if column == "game" else "right", no_wrap=column == "task")
     for row in lines:
         table.add_row(
             row["game"],
@@ -99,12 +99,12 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
 
 def _task(row: dict[str, Any]) -> str:
     """The task in which the game was played at the end, and the game's own where that is known and another."""
-    played, own = row["task"], row.get("own_task", row["task"])
+    played, own = row["task"], row.get("own_task")
     if own == "":
         return "never met" if played == "" else f"{played}, never met"
-    if played == own:
-        return str(played)
-    return f"{'none' if played == '' else played}, not {own}"
+    if played == "":
+        return "not recognised at the end"
+    return str(played) if own in (None, played) else f"{played}, not {own}"
 
 
 def _caption(lines: Sequence[dict[str, Any]]) -> str:

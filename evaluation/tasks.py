@@ -9,33 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-
+from evaluation.plots import Box, bars, looks, words
 from tracking.run_directory import RunDirectory
 
 COLUMNS = ("frames", "game", "task", "posterior")
 
-# Okabe and Ito's palette, which the colour-blind can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-_HATCHES = (None, "////", "xxxx")
-Look = tuple[str, str | None]
-"""Colour and hatch."""
-
-
-def looks(games: Sequence[str]) -> dict[str, Look]:
-    """How the bars of each game look; no two of 24 alike."""
-    count, kinds = len(COLOURS), len(_HATCHES)
-    return {game: (COLOURS[i % count], _HATCHES[i // count % kinds]) for i, game in enumerate(games)}
-
-
-def bars(axes: Axes, y: float, start: float, width: float, look: Look, height: float = 0.8) -> None:
-    """A bar from `start`; the hatch is drawn in white on the colour."""
-    colour, hatch = look
-    axes.barh(y, width, left=start, height=height, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+_TALLEST = 40.0  # inches of a picture
+_LABELLED = 120  # tasks that get a label each
 
 
 def row(frames: int, game: str, task: int, posterior: float) -> dict[str, Any]:
@@ -111,33 +94,39 @@ def _cells(table: Mapping[str, Mapping[int, int]]) -> list[list[Any]]:
 
 
 def draw_timeline(changes: Sequence[Mapping[str, Any]], end: int, path: Path) -> None:
-    """The true game and the inferred task over frames, from the lines of tasks.csv; `end` [frames].
+    """The true game and the inferred task over frames, from the lines of tasks.csv, one at least; `end` [frames].
 
     In both halves a stretch has the colour and hatch of the true game: a task of two looks has merged two games, and a
     look in two rows of the lower half is a game that was split.
     """
     games = list(dict.fromkeys(change["game"] for change in changes))
     tasks = 1 + max(change["task"] for change in changes)
-    look = looks(games)
-    height = 0.8 + 0.2 * (len(games) + tasks)
-    figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(9, max(3.0, height)), sharex=True, height_ratios=(len(games), tasks), layout="constrained"
-    )
+    height = min(_TALLEST, max(3.0, 0.8 + 0.2 * (len(games) + tasks)))
+    figure = Figure(figsize=(9, height), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(len(games), tasks))
+    played: dict[str, list[Box]] = {game: [] for game in games}
+    taken: dict[str, list[Box]] = {game: [] for game in games}
     starts = [change["frames"] / 1e6 for change in changes]
     for change, start, stop in zip(changes, starts, [*starts[1:], end / 1e6], strict=True):
-        bars(top, games.index(change["game"]), start, stop - start, look[change["game"]])
-        bars(bottom, change["task"], start, stop - start, look[change["game"]])
-    top.set_yticks(range(len(games)), games)
-    bottom.set_yticks(range(tasks))
+        game = change["game"]
+        played[game].append((games.index(game), start, stop - start))
+        taken[game].append((change["task"], start, stop - start))
+    for game, look in looks(games).items():
+        bars(top, played[game], look)
+        bars(bottom, taken[game], look)
+    top.set_yticks(range(len(games)), [words(game) for game in games])
+    if tasks <= _LABELLED:
+        bottom.set_yticks(range(tasks))
+    else:
+        bottom.yaxis.set_major_locator(MaxNLocator(_LABELLED, integer=True))
     top.set_ylabel("game played")
     bottom.set_ylabel("task inferred")
     bottom.set_xlabel("environment frames [millions]")
     for axis, count in ((top, len(games)), (bottom, tasks)):
         axis.set_ylim(count - 0.4, -0.6)
-        axis.set_xlim(0, end / 1e6)
+        axis.set_xlim(0, max(end, 1) / 1e6)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(axis="y", labelsize=8)
         axis.grid(axis="x", color="lightgrey", linewidth=0.5)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from evaluation.tasks import COLOURS
+from evaluation.plots import COLOURS
 from experiments.permuted_tasks import Rows
 
 Result = dict[str, list[float]]

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from evaluation.play import GameResult
-from evaluation.tasks import COLOURS
+from evaluation.plots import COLOURS
 from experiments.noise import KINDS
 
 NAMES = {"uniform": "uniform", "inverse_fisher": "inverse Fisher", "null_space": "null space"}

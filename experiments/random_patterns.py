@@ -58,7 +58,7 @@ from agent.consolidators.consolidation import (
     SeparateAnchors,
 )
 from configs.ranges import argument
-from evaluation.tasks import COLOURS
+from evaluation.plots import COLOURS
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import whole

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.tasks import COLOURS
+from evaluation.plots import COLOURS
 from experiments.report_numbers import PAPER, SINGLE, Row
 
 WIDTH = 5.8  # inches

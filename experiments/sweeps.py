@@ -23,10 +23,8 @@ from __future__ import annotations
 
 import difflib
 import functools
-import hashlib
 import itertools
 import math
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -44,10 +42,10 @@ from configs.schema import Config
 from envs.games import PAPER_POOL
 from envs.visits_csv import load_schedule_csv
 from experiments.agents import AGENTS
+from tracking.files import file_name
 
 POOLS = {"paper": PAPER_POOL}
 _OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
-_LONGEST = 120  # characters of a run's name
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     grid = _mapping(found.get("grid", {}), f"{where}: grid")
     memory = found.get("memory_gib")
     called = str(found.get("name", name))
-    if not called or called != _file_name(called) or called.startswith("."):
+    if not called or called != file_name(called):
         raise ConfigError(
             f"{where}: name: must do as the name of a folder (letters, digits, _, -, +, =, .), is {called!r}"
         )
@@ -192,7 +190,7 @@ def trials(sweep: Sweep) -> list[Trial]:
     points = list(itertools.product(*([(key, value) for value in values] for key, values in sweep.grid.items())))
     for seed, (games, drawn), agent, point in itertools.product(sweep.seeds, sets.items(), sweep.agents, points):
         settings = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point]
-        name = _file_name("-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]))
+        name = file_name("-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]))
         arguments = ["--config", sweep.config, "--seed", str(seed), "--threads", str(sweep.cpus)]
         arguments += ["--emulators.threads", str(sweep.cpus), *AGENTS[agent]]
         if drawn:
@@ -235,14 +233,6 @@ def as_yaml(sweep: Sweep) -> str:
     found |= {"agents": list(sweep.agents), "seeds": list(sweep.seeds)}
     found["grid"] = {key: list(values) for key, values in sweep.grid.items()}
     return yaml.safe_dump(found, sort_keys=False)
-
-
-def _file_name(name: str) -> str:
-    """What can be a file's name on any system, different for different names."""
-    plain = re.sub(r"[^\w.=+-]", "_", name, flags=re.ASCII)
-    if plain == name and len(name) <= _LONGEST:
-        return name
-    return f"{plain[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _text(value: Any) -> str:

@@ -25,9 +25,8 @@ from benchmarks.learning import single_game
 from configs.checks import ConfigError
 from configs.launch import PLAIN_DQN
 from configs.parse import load
-from configs.run import build_schedule
+from configs.run import build_schedule, planned_visits
 from configs.schema import Config
-from envs.schedule import timetable
 from experiments import report
 from experiments.agents import AGENTS
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
@@ -105,7 +104,7 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
     for seed in range(seeds):
         loaded = load(config, ["--seed", str(seed), *overrides])
         frames: Counter[str] = Counter()
-        for _, _, visit in timetable(build_schedule(loaded), loaded.frames):
+        for _, _, visit in planned_visits(loaded):
             frames[visit.game] += visit.frames
         for game, count in frames.items():
             if set(frames.values()) == {alone.frames} and _alike(loaded, alone):

@@ -3,10 +3,14 @@
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+_SPECIAL = re.compile(r"[^\w.=+-]", flags=re.ASCII)
+_LONGEST_NAME = 120
 
 
 class HashedFile:
@@ -92,6 +96,20 @@ def numbered(first: Path) -> Iterator[Path]:
     """`first`, `first`-2, `first`-3, ..."""
     yield first
     yield from (first.with_name(f"{first.name}-{k}") for k in itertools.count(2))
+
+
+def printable(text: str) -> str:
+    """The text with a question mark for what cannot be shown or written, such as a byte of a name that is no letter."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def file_name(text: str) -> str:
+    """What can be a file's name on any system and leads nowhere else, different for different texts."""
+    plain = _SPECIAL.sub("_", text)
+    plain = plain if not plain.startswith(".") else f"_{plain[1:]}"
+    if plain == text and len(text) <= _LONGEST_NAME:
+        return text
+    return f"{plain[: _LONGEST_NAME - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def fsync_directory(path: Path) -> None:

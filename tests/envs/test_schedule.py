@@ -57,14 +57,14 @@ def test_listed_visits_begin_again_after_their_end():
 
 
 def test_timetable_adds_up_and_clips_the_last_visit():
-    rows = timetable(Listed((Visit("pong", 5), Visit("boxing", 7))), 20)
+    rows = timetable(Listed((Visit("pong", 5), Visit("boxing", 7))), 20, 1)
     assert rows == [
         (0, 0, Visit("pong", 5)),
         (1, 5, Visit("boxing", 7)),
         (2, 12, Visit("pong", 5)),
         (3, 17, Visit("boxing", 3)),
     ]
-    assert timetable(Listed((Visit("pong", 5),)), 5) == [(0, 0, Visit("pong", 5))]
+    assert timetable(Listed((Visit("pong", 5),)), 5, 1) == [(0, 0, Visit("pong", 5))]
 
 
 def test_the_papers_schedule():
@@ -79,7 +79,7 @@ def test_the_papers_schedule_is_the_digitised_one():
         pytest.skip(f"the table to compare with is not at {DIGITISED}")
     with DIGITISED.open() as file:
         rows = list(csv.DictReader(file))
-    table = timetable(load_schedule_csv(ROOT / "configs" / "paper_schedule.csv"), 397_000_000)
+    table = timetable(load_schedule_csv(ROOT / "configs" / "paper_schedule.csv"), 397_000_000, 4)
     for row, (index, start, visit) in zip(rows, table, strict=True):
         assert (int(row["segment"]), int(row["start_Mframes"]) * 10**6, row["game"]) == (
             index,

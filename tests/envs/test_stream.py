@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from envs.atari import AtariBatch, AtariSettings
-from envs.schedule import Listed, Rounds, Visit
+from envs.schedule import Listed, Rounds, Visit, timetable
 from envs.stream import GameStream, emulator_seed
 from envs.toy import CatchBatch
 from tests.envs.helpers import assert_same, random_actions, through_disk
@@ -51,6 +51,24 @@ def test_frames_rewards_labels_and_cuts_are_those_of_the_batches_played_alone():
         elif t + 1 < len(alone):
             assert not stream.cut
             assert_same(following, expected)
+
+
+@pytest.mark.parametrize("emulators", [1, 3, 64])
+def test_the_timetable_is_what_the_stream_plays(emulators):
+    """Visits end with a vector step, so that 64 emulators play more than was asked for in every one of them."""
+    schedule = Listed((Visit("toy_catch", 4_100), Visit("toy_avoid", 100), Visit("toy_rise", 513)))
+    stream = GameStream(schedule, lambda game, s: CatchBatch(game, emulators, s), 0, 1_000)
+    stream.start()
+    total, begun = 20_001, [(0, 0, "toy_catch")]
+    actions = np.zeros(emulators, np.int64)
+    while stream.frames < total:
+        stream.step(actions)
+        if stream.frames == stream.visit_start:
+            begun.append((stream.visit, stream.frames, stream.label))
+    planned = timetable(schedule, total, 4 * emulators)
+    assert [(index, start, visit.game) for index, start, visit in planned] == [b for b in begun if b[1] < stream.frames]
+    assert sum(visit.frames for _, _, visit in planned) == stream.frames
+    assert stream.frames - total < 4 * emulators
 
 
 def test_visits_begin_where_the_last_ended():

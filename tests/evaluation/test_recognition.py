@@ -67,7 +67,8 @@ def test_told_tasks_are_not_looked_for() -> None:
     assert told.recogniser("krull").identify(NOW) == 3 and told.recogniser("pong").identify(NOW) is None
     configured = AsConfigured(lambda game: FixedTask(5))
     assert configured.recogniser("krull").identify(NOW) == 5
-    assert told.report("krull") == configured.report("krull") == {} and told.columns == configured.columns == ()
+    assert told.report("krull") == {"own_task": 3} and configured.report("krull") == {"own_task": 5}
+    assert told.report("pong") == {"own_task": ""} and told.columns == configured.columns == ("own_task",)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_told_tasks_are_not_looked_for() -> None:
     [
         (1, 1, "1"),
         (0, 1, "0, not 1"),
-        (None, 1, "none, not 1"),
+        (None, 1, "not recognised at the end"),
         (None, "", "never met"),
         (1, "", "1, never met"),
     ],
@@ -94,11 +95,11 @@ def test_the_table_names_games_that_are_one_task() -> None:
     assert "were one task" not in " ".join(_lines(told[1:]))
 
 
-def test_without_counts_the_table_is_as_it_was() -> None:
+def test_where_own_tasks_are_not_known_a_game_may_have_been_met_and_is_not_recognised() -> None:
     lines = rows(100, [GameResult("toy_avoid", (1.0,), (100,), task, 0.5) for task in (2, None)])
     shown = _lines(lines)
-    assert [line.split("│")[2].strip() for line in shown[:2]] == ["2", "never met"]
-    assert not any("recognised" in line for line in shown)
+    assert [line.split("│")[2].strip() for line in shown[:2]] == ["2", "not recognised at the end"]
+    assert not any("recognised:" in line for line in shown)
 
 
 def _lines(told: list[dict]) -> list[str]:

@@ -12,8 +12,7 @@ import pytest
 from configs.checks import ConfigError
 from configs.launch import PLAIN_DQN, flat
 from configs.parse import load
-from configs.run import build_schedule
-from envs.schedule import timetable
+from configs.run import build_schedule, planned_visits
 from experiments import jobs as jobs_module
 from experiments.agents import AGENTS
 from experiments.jobs import Interrupted, Job, check_settings, keep, run_all
@@ -195,7 +194,7 @@ def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuratio
         assert alone.log.period == 8000
         schedule = build_schedule(alone)
         assert schedule.games == (job.name.split("_", 1)[1][:-2],)
-        assert [visit.frames for _, _, visit in timetable(schedule, frames)] == [frames]
+        assert [visit.frames for _, _, visit in planned_visits(alone)] == [frames]
         assert alone.learner == replace(stream.learner, gated=0.0)
 
 
