@@ -4,16 +4,21 @@
                        [--tasks inferred|true]
 
 Needs neither the replay nor the run's process: it reads the weights-only snapshots that a run keeps at every
-switch and evaluation, also while the run goes on. The same seed gives the same numbers.
+switch and evaluation, also while the run goes on. The same seed gives the same numbers. Every game is kept as soon as
+it is played, in the folder of the results: the same command goes on after an interruption.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,111 +29,22 @@ from agent.continual import ContinualAgent
 from configs.launch import ON_CPU
 from configs.parse import load
 from configs.ranges import argument
-from configs.run import (
-    build_agent,
-    build_memory,
-    build_schedule,
-    emulator_maker,
-    for_evaluation,
-    numpy_generator,
-)
+from configs.run import build_schedule
 from configs.schema import Config
 from envs.games import game as find_game
-from evaluation import table
-from evaluation.play import GameResult, Recognises, game_seed, play_game
+from evaluation import kept, table
+from evaluation.evaluator import evaluate_games, load_agent
+from evaluation.kept import Kept
+from evaluation.play import GameResult
 from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
 from evaluation.tasks import known_tasks
-from evaluation.video import Recorder
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
-from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact, read_snapshot
+from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact
 
-
-def evaluate_games(
-    config: Config,
-    agent: ContinualAgent,
-    games: Sequence[str],
-    *,
-    episodes: int,
-    emulators: int,
-    epsilon: float,
-    max_episode_frames: int,
-    seed: int,
-    recogniser: Callable[[str], Recognises] | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    video_dir: Path | None = None,
-) -> list[GameResult]:
-    """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
-
-    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
-    `evaluation.play.Abandoned` soon after `stopped()` becomes true.
-    """
-    recogniser = recogniser or agent.tasks.recogniser
-    results = []
-    for game in games:
-        seeds = game_seed(seed, game)
-        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
-        batch = emulator_maker(playing)(game, seeds)
-        player = agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}"))
-        recorder = Recorder(playing, game, seeds, video_dir)
-        try:
-            result = play_game(
-                game,
-                player,
-                recogniser(game),
-                batch,
-                episodes,
-                stopped=stopped,
-                on_step=recorder.on_step,
-            )
-        finally:
-            batch.close()
-            recorder.close()
-        results.append(result)
-    return results
-
-
-def scheduled_evaluation(
-    config: Config, agent: ContinualAgent, last: bool, stopped: Callable[[], bool] = lambda: False
-) -> list[GameResult]:
-    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule."""
-    e = config.evaluation
-    return evaluate_games(
-        config,
-        agent,
-        build_schedule(config).games,
-        episodes=e.final_episodes if last else e.episodes,
-        emulators=e.emulators,
-        epsilon=e.epsilon,
-        max_episode_frames=e.max_episode_frames,
-        seed=e.seed,
-        stopped=stopped,
-    )
-
-
-def evaluate_snapshot(
-    config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
-) -> list[GameResult]:
-    """The same with the agent of a snapshot; sets torch's number of threads."""
-    return scheduled_evaluation(config, load_agent(config, path)[0], last, stopped)
-
-
-def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, int]:
-    """The agent of a snapshot, without replay, and the frames of its run by then; computes as training does.
-
-    CheckpointError with one sentence if the file is damaged or is a snapshot of another kind of run.
-    """
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
-    snapshot = read_snapshot(path)
-    agent = build_agent(config, build_memory(config), label=lambda: snapshot["label"])
-    try:
-        agent.load_snapshot(snapshot["agent"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
-        raise CheckpointError(f"{path} is not a snapshot of the run in {run_of(path)}") from None
-    return agent, snapshot["frames"]
+_PLAYS = "plays.jsonl"  # in the folder of the results: every game as it was played
 
 
 def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
@@ -172,27 +88,34 @@ def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent,
     return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
 
 
-def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any]) -> Path:
-    """The folder for the results of these settings: the one named or the run's evaluation, evaluation-2, ..., whichever
-    holds none of other settings."""
+def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any], weights: Sequence[str]) -> Path:
+    """The folder for the results of these settings and snapshots (their digests): the one named or the run's
+    evaluation, evaluation-2, ..., whichever holds none of others."""
     if named is not None:
-        if not _free_for(named, settings):
-            raise ValueError(f"--output: {named} holds the results of other settings; name another folder")
+        if not _free_for(named, settings, weights):
+            raise ValueError(f"--output: {named} holds the results of other settings or weights; name another folder")
         return named
-    return next(folder for folder in numbered(run_dir / "evaluation") if _free_for(folder, settings))
+    return next(folder for folder in numbered(run_dir / "evaluation") if _free_for(folder, settings, weights))
 
 
 def _warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def _free_for(folder: Path, settings: dict[str, Any]) -> bool:
+def _free_for(folder: Path, settings: dict[str, Any], weights: Sequence[str]) -> bool:
+    plays = folder / _PLAYS
+    if plays.exists():
+        return kept.is_free(plays, _question(settings, weights))
     try:
         return bool(json.loads((folder / "scores.json").read_text())["settings"] == settings)
     except FileNotFoundError:
         return True
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _question(settings: dict[str, Any], weights: Sequence[str]) -> dict[str, Any]:
+    return {"settings": settings, "weights": list(weights)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,42 +133,100 @@ def _run(options: argparse.Namespace) -> int:
     if not (run_dir / "config.yaml").is_file():
         raise ValueError(f"{run_dir} has no config.yaml; a snapshot belongs in the snapshots folder of its run")
     config = load(run_dir / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
-    games = options.games.split(",") if options.games else list(build_schedule(config).games)
-    games = list(dict.fromkeys(find_game(name.strip()).name for name in games))
-    settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
-    settings["tasks"] = options.tasks or config.tasks
-    settings |= {"games": games, "moments": [path.stem for path in snapshots]}
-    output = choose_output(options.output, run_dir, settings)
+    settings = _settings(options, config, snapshots)
+    weights = [sha256(path.read_bytes()).hexdigest() for path in snapshots]
+    output = choose_output(options.output, run_dir, settings, weights)
     command.check_writable(output)
-    reports, lines = [], []
-    for path in snapshots:
-        agent, frames = load_agent(config, path)
-        recognition = choose_recognition(options.tasks, config, agent, run_dir, frames)
-        results = evaluate_games(
-            config,
-            agent,
-            games,
-            episodes=options.episodes,
-            emulators=options.emulators,
-            epsilon=options.epsilon,
-            max_episode_frames=options.max_episode_frames,
-            seed=options.seed,
-            recogniser=recognition.recogniser,
-            video_dir=output / "videos" / path.stem if options.video else None,
-        )
-        rows = [{**row, **recognition.report(row["game"])} for row in table.rows(frames, results)]
-        Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
-        reports.append(table.report(frames, rows, results))
-        lines += rows
+    plays = Kept(output / _PLAYS, _question(settings, weights))
+    moments = [_Moment(options, config, run_dir, path, output) for path in snapshots]
+    try:
+        reports, rows = _play(moments, settings["games"], plays, options.video)
+    except KeyboardInterrupt:
+        print(f"evaluate.py: interrupted; the games played are kept, and the same command goes on: {plays.path}")
+        return command.INTERRUPTED
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
-    with open(output / "scores.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, (*table.COLUMNS, *recognition.columns))
-        writer.writeheader()
-        writer.writerows(lines)
+    write_text(output / "scores.csv", _csv(rows))
     written = [output / "scores.json", output / "scores.csv", *([output / "videos"] if options.video else [])]
     print(f"written: {', '.join(map(str, written))}")
     return 0
+
+
+def _settings(options: argparse.Namespace, config: Config, snapshots: Sequence[Path]) -> dict[str, Any]:
+    """What the scores depend on beside the weights; ValueError for a game that there is not."""
+    games = options.games.split(",") if options.games else list(build_schedule(config).games)
+    settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
+    settings["tasks"] = options.tasks or config.tasks
+    settings["games"] = list(dict.fromkeys(find_game(name.strip()).name for name in games))
+    settings["moments"] = [path.stem for path in snapshots]
+    return settings
+
+
+def _play(
+    moments: Sequence[_Moment], games: Sequence[str], plays: Kept, video: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Every game at every moment, each kept as soon as it is played, and a table of each moment; all as reports and as
+    rows. What is kept already is not played again, unless it is to be filmed and was not."""
+    reports, lines, before = [], [], 0
+    for moment in moments:
+        answers = []
+        for game in games:
+            name = f"{moment.path.stem}/{game}"
+            answer = plays.get(name)
+            before += answer is not None and answer["filmed"] >= video
+            if answer is None or answer["filmed"] < video:
+                answer = {**moment.play(game), "filmed": video}
+                plays.put(name, answer)
+            answers.append(answer)
+        frames, results = answers[0]["frames"], [GameResult.of(answer["result"]) for answer in answers]
+        recognised = [answer["recognition"] for answer in answers]
+        rows = [{**row, **more} for row, more in zip(table.rows(frames, results), recognised, strict=True)]
+        Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
+        reports.append(table.report(frames, rows, results))
+        lines += rows
+    if before:
+        print(f"of {len(moments) * len(games)} games {before} had been played before: {plays.path}")
+    return reports, lines
+
+
+class _Moment:
+    """A snapshot, loaded when the first game of it is played."""
+
+    def __init__(self, options: argparse.Namespace, config: Config, run_dir: Path, path: Path, output: Path) -> None:
+        self.path = path
+        self._options, self._config, self._run_dir, self._output = options, config, run_dir, output
+
+    @cached_property
+    def _agent(self) -> tuple[int, ContinualAgent, Recognition]:
+        """With the moment's frames."""
+        agent, frames = load_agent(self._config, self.path)
+        return frames, agent, choose_recognition(self._options.tasks, self._config, agent, self._run_dir, frames)
+
+    def play(self, game: str) -> dict[str, Any]:
+        """The game's result and how it was recognised, as JSON can hold them."""
+        frames, agent, recognition = self._agent
+        o = self._options
+        (result,) = evaluate_games(
+            self._config,
+            agent,
+            [game],
+            episodes=o.episodes,
+            emulators=o.emulators,
+            epsilon=o.epsilon,
+            max_episode_frames=o.max_episode_frames,
+            seed=o.seed,
+            recogniser=recognition.recogniser,
+            video_dir=self._output / "videos" / self.path.stem if o.video else None,
+        )
+        return {"frames": frames, "result": asdict(result), "recognition": recognition.report(game)}
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,10 +29,10 @@ from configs.schema import Config
 from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.stream import GameStream
-from evaluate import evaluate_snapshot, scheduled_evaluation
 from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
+from evaluation.evaluator import evaluate_snapshot, scheduled_evaluation
 from evaluation.figure import check_reference, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore

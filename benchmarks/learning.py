@@ -20,7 +20,7 @@ from configs.parse import load
 from configs.run import build_agent, build_memory, resolve
 from envs.games import game as find_game
 from envs.games import human_normalised
-from evaluate import evaluate_games
+from evaluation.evaluator import evaluate_games
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from tracking import command
 from tracking.numbers import whole, whole_list

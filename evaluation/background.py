@@ -71,10 +71,7 @@ class EvaluationWorker:
         while not self.ready(_LOOK_MS):
             if stopped():
                 raise Abandoned
-        return [
-            GameResult(r["game"], tuple(r["returns"]), tuple(r["lengths"]), r["task"], r["posterior"])
-            for r in json.loads(self._reply)
-        ]
+        return [GameResult.of(fields) for fields in json.loads(self._reply)]
 
     def close(self) -> None:
         """End the worker, whatever it is doing; closing twice is harmless."""

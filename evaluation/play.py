@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -45,6 +45,11 @@ class GameResult:
     lengths: tuple[int, ...]
     task: int | None
     posterior: float
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> GameResult:
+        """The result of which these are the fields, after a way through JSON."""
+        return cls(**{**fields, "returns": tuple(fields["returns"]), "lengths": tuple(fields["lengths"])})
 
     @property
     def mean(self) -> float:

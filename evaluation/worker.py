@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from configs.launch import ON_CPU
 from configs.parse import load
 from configs.schema import Config
-from evaluate import evaluate_snapshot
+from evaluation.evaluator import evaluate_snapshot
 
 
 def main(config_file: Path) -> None:

@@ -30,7 +30,8 @@ from configs.run import FRAME_SKIP, build_stream, forget_me_not_settings, numpy_
 from configs.schema import Config, EmulatorConfig, InferenceConfig, StreamConfig
 from envs.games import FIGURE_3, PAPER_POOL, all_games, game
 from envs.timestep import ACTIONS, TimeStep
-from evaluate import choose_snapshots, load_agent
+from evaluate import choose_snapshots
+from evaluation.evaluator import load_agent
 from evaluation.tasks import draw_timeline, row
 from taskid.forget_me_not import ForgetMeNot
 from taskid.score import InferenceScore

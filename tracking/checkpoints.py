@@ -36,7 +36,7 @@ from typing import Any, Protocol
 
 from tracking.files import fsync_directory, write_atomically
 from tracking.manifest import CheckpointError, DamageError, Files, available, read_manifest, verify, write_manifest
-from tracking.shortage import shortage
+from tracking.shortage import passing
 from tracking.trees import Tree, check_tree, read_tree, tree_bytes, write_packed, write_tree
 
 _PART = re.compile(r"[\w-]+")
@@ -284,7 +284,7 @@ def load_file(path: Path) -> Tree:
     except PermissionError:
         raise CheckpointError(f"{path} may not be read") from None
     except Exception as error:
-        if _short_of_something(error):
+        if passing(error):
             raise
         raise CheckpointError(f"{path} is damaged, or was not written by this program") from error
 
@@ -329,14 +329,9 @@ def _readable(path: Path) -> Tree:
     try:
         return read_tree(path)
     except Exception as error:  # whatever torch makes of it
-        if _short_of_something(error):
+        if passing(error):
             raise
         raise DamageError(f"{path.name} cannot be read") from error
-
-
-def _short_of_something(error: Exception) -> bool:
-    """Whether the machine is at fault, and the file may be all right."""
-    return shortage(error) is not None and getattr(error, "errno", None) != errno.EIO
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -34,6 +34,14 @@ def shortage(error: BaseException) -> str | None:
     return next((found for cause in _causes(error) if (found := _of(cause)) is not None), None)
 
 
+def passing(error: BaseException) -> bool:
+    """Whether `error` is a shortage that says nothing about what was read or made meanwhile: a file that cannot be
+    read for want of memory is not damaged."""
+    return not any(isinstance(cause, OSError) and cause.errno == errno.EIO for cause in _causes(error)) and bool(
+        shortage(error)
+    )
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and those behind it."""
     while error is not None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 
 from evaluate import main
+from evaluation import evaluator
 from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, launch, write_config
+from tracking import command
 from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
 
@@ -164,8 +168,8 @@ def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path
         held.resume()
         for name in ("a", "b"):
             output = tmp_path / name
-            command = [sys.executable, "evaluate.py", run, *QUICKLY, "--output", output]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            asked = [sys.executable, "evaluate.py", run, *QUICKLY, "--output", output]
+            done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
             reports.append(scores(output))
     assert reports[0] == reports[1]
@@ -186,6 +190,62 @@ def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
     with contextlib.chdir(run / "snapshots"):
         assert main([f"{600:012d}.pt", *QUICKLY, "--output", str(tmp_path / "bare")]) == 0
     assert scores(tmp_path / "bare")[0]["moments"] == report["moments"][:1]
+
+
+class Counted:
+    """Counts the games played, and ends before one with an error."""
+
+    def __init__(self, ends_before: int | None = None, error: BaseException | None = None) -> None:
+        self.played: list[str] = []
+        self._play, self._ends_before, self._error = evaluator.play_game, ends_before, error
+
+    def __call__(self, game: str, *given: Any, **named: Any) -> Any:
+        if len(self.played) == self._ends_before:
+            assert self._error is not None
+            raise self._error
+        self.played.append(game)
+        return self._play(game, *given, **named)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (MemoryError(), 1), (OSError(errno.ENOSPC, "full", "/there"), 1)]
+)
+def test_what_was_played_is_kept_and_the_same_command_goes_on(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    """To the numbers that an undisturbed one has."""
+    ask = [str(run), *QUICKLY, "--at", "all", "--output"]
+    assert main([*ask, str(tmp_path / "whole")]) == 0
+    interrupted, resumed, again = Counted(3, error), Counted(), Counted()
+    monkeypatch.setattr(evaluator, "play_game", interrupted)
+    with pytest.raises(SystemExit) as end:
+        command.run(lambda: main([*ask, str(tmp_path / "out")]))
+    assert end.value.code == code and not (tmp_path / "out" / "scores.json").exists()
+    for playing, games in ((resumed, ["toy_avoid", *PLAYED]), (again, [])):
+        monkeypatch.setattr(evaluator, "play_game", playing)
+        assert main([*ask, str(tmp_path / "out")]) == 0
+        assert playing.played == games
+        for name in ("scores.json", "scores.csv"):
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_kept_games_are_of_these_weights(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another run's snapshot of the same frame is another question; so is what cannot be read."""
+    other = Path(shutil.copytree(run, tmp_path / "other", ignore=shutil.ignore_patterns("checkpoints", "evaluation*")))
+    assert main([str(other), *QUICKLY]) == 0
+    (other / "evaluation").rename(tmp_path / "out")
+    shutil.copy(other / "snapshots" / f"{600:012d}.pt", other / "snapshots" / f"{1000:012d}.pt")
+    ask = (other, *QUICKLY, "--output", tmp_path / "out")
+    assert "holds the results of other settings or weights" in refused(capsys, *ask)
+    (tmp_path / "out" / "plays.jsonl").write_text("{")
+    assert "holds the results of other settings or weights" in refused(capsys, *ask)
+
+
+def test_a_film_asked_for_later_is_made(run: Path, tmp_path: Path) -> None:
+    ask = [str(run), *QUICKLY, "--games", "toy_catch", "--output", str(tmp_path)]
+    for arguments in ([], ["--video"]):
+        assert main([*ask, *arguments]) == 0
+    assert (tmp_path / "videos" / f"{1000:012d}" / "toy_catch.mp4").is_file()
 
 
 def test_results_lie_in_the_run_unless_told(run: Path) -> None:

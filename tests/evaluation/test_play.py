@@ -17,7 +17,7 @@ from envs.colour import ColourScreen
 from envs.games import game
 from envs.timestep import TimeStep
 from envs.toy import CatchBatch
-from evaluate import evaluate_games
+from evaluation.evaluator import evaluate_games
 from evaluation.play import Abandoned, GameResult, clipped_total, game_seed, play_game
 from taskid.source import FixedTask
 from tests.conformance.alike import assert_alike

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tracking.shortage import shortage
+from tracking.checkpoints import load_file, save_file
+from tracking.shortage import passing, shortage
 
 
 def caused(error: BaseException, cause: BaseException) -> BaseException:
@@ -47,4 +49,24 @@ def test_each_is_a_sentence(error: BaseException, told: str) -> None:
     "error", [ValueError("a bug"), KeyError("memory"), RuntimeError("shapes differ"), OSError("?"), KeyboardInterrupt()]
 )
 def test_nothing_else_is(error: BaseException) -> None:
-    assert shortage(error) is None
+    assert shortage(error) is None and not passing(error)
+
+
+def test_a_disk_that_cannot_be_read_is_no_passing_want() -> None:
+    assert passing(MemoryError()) and passing(caused(RuntimeError("no mmap"), OSError(errno.EMFILE, "")))
+    assert not passing(caused(RuntimeError("no mmap"), OSError(errno.EIO, "")))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.EMFILE, ""), RuntimeError("Cannot allocate memory (12)")]
+)
+def test_what_cannot_be_read_for_want_of_something_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def reading(_: Path) -> None:
+        raise error
+
+    save_file(tmp_path / "kept.pt", {"a": 1})
+    monkeypatch.setattr("tracking.checkpoints.read_tree", reading)
+    with pytest.raises(type(error)):
+        load_file(tmp_path / "kept.pt")

@@ -1,0 +1,105 @@
+"""Plays every game with an agent's weights, without learning: in a run, or on what it has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from agent.continual import ContinualAgent
+from configs.run import build_agent, build_memory, build_schedule, emulator_maker, for_evaluation, numpy_generator
+from configs.schema import Config
+from evaluation.play import GameResult, Recognises, game_seed, play_game
+from evaluation.video import Recorder
+from tracking.checkpoints import CheckpointError
+from tracking.run_directory import run_of
+from tracking.shortage import passing
+from tracking.snapshots import read_snapshot
+
+
+def evaluate_games(
+    config: Config,
+    agent: ContinualAgent,
+    games: Sequence[str],
+    *,
+    episodes: int,
+    emulators: int,
+    epsilon: float,
+    max_episode_frames: int,
+    seed: int,
+    recogniser: Callable[[str], Recognises] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    video_dir: Path | None = None,
+) -> list[GameResult]:
+    """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
+
+    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
+    `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    """
+    recogniser = recogniser or agent.tasks.recogniser
+    results = []
+    for game in games:
+        seeds = game_seed(seed, game)
+        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
+        batch = emulator_maker(playing)(game, seeds)
+        player = agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}"))
+        recorder = Recorder(playing, game, seeds, video_dir)
+        try:
+            result = play_game(
+                game,
+                player,
+                recogniser(game),
+                batch,
+                episodes,
+                stopped=stopped,
+                on_step=recorder.on_step,
+            )
+        finally:
+            batch.close()
+            recorder.close()
+        results.append(result)
+    return results
+
+
+def scheduled_evaluation(
+    config: Config, agent: ContinualAgent, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule."""
+    e = config.evaluation
+    return evaluate_games(
+        config,
+        agent,
+        build_schedule(config).games,
+        episodes=e.final_episodes if last else e.episodes,
+        emulators=e.emulators,
+        epsilon=e.epsilon,
+        max_episode_frames=e.max_episode_frames,
+        seed=e.seed,
+        stopped=stopped,
+    )
+
+
+def evaluate_snapshot(
+    config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
+) -> list[GameResult]:
+    """The same with the agent of a snapshot; sets torch's number of threads."""
+    return scheduled_evaluation(config, load_agent(config, path)[0], last, stopped)
+
+
+def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, int]:
+    """The agent of a snapshot, without replay, and the frames of its run by then; computes as training does.
+
+    CheckpointError with one sentence if the file is damaged or is a snapshot of another kind of run.
+    """
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    snapshot = read_snapshot(path)
+    agent = build_agent(config, build_memory(config), label=lambda: snapshot["label"])
+    try:
+        agent.load_snapshot(snapshot["agent"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if passing(error):
+            raise
+        raise CheckpointError(f"{path} is not a snapshot of the run in {run_of(path)}") from None
+    return agent, snapshot["frames"]

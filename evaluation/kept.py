@@ -1,0 +1,47 @@
+"""What takes long to find out, kept piece by piece: a command that was interrupted goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tracking.files import write_text
+
+
+class Kept:
+    """Answers by name, JSON as they are, in a file: a line with the question, then a line for each of them.
+
+    path      the file; nothing is written before the first answer
+    question  all that the answers depend on, as JSON can hold it; the file must be none of another one (see `is_free`)
+    """
+
+    def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
+        self.path = path
+        self._question = dict(question)
+        lines = _lines(path) if path.is_file() else []
+        self._answers: dict[str, Any] = {line["name"]: line["answer"] for line in lines[1:]}
+
+    def get(self, name: str) -> Any:
+        """The answer of this name, or None."""
+        return self._answers.get(name)
+
+    def put(self, name: str, answer: Any) -> None:
+        """Keep an answer; durable on return."""
+        self._answers[name] = answer
+        lines = [self._question, *({"name": name, "answer": one} for name, one in self._answers.items())]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def is_free(path: Path, question: Mapping[str, Any]) -> bool:
+    """Whether the file is not there, or holds whole answers to this question."""
+    try:
+        return not path.exists() or _lines(path)[0] == json.loads(json.dumps(question))
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
