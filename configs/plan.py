@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.checks import ConfigError
+from configs.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, model_bytes
 from configs.run import Parts, build, build_network, build_schedule, planned_visits, resolve
 from configs.schema import Config, StreamConfig
 from envs.timestep import SIZE
@@ -17,8 +18,6 @@ from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
 
 _GIB = 2**30
-_ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
-_LZ4_RATIO = 3.8  # the least compressible game measured (ms_pacman)
 _PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
 _WORKER_BYTES = int(0.5 * _GIB)  # the same for evaluations in the background
 _EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
@@ -55,29 +54,20 @@ def plan(config: Config, measure: bool) -> Plan:
     """Estimate the needs of a run; with `measure`, run its loop for some seconds to estimate the time."""
     schedule = build_schedule(config)
     tasks = 1 if config.tasks == "single" else len(schedule.games)
-    frame = SIZE * SIZE / (_LZ4_RATIO if config.replay.compress else 1.0)
     slack = tasks * config.emulators.count * _BLOCK_SLACK * SIZE * SIZE
     replay_bytes = min(
-        int(tasks * config.replay.capacity * (frame + _ROW_BYTES)),
+        int(tasks * config.replay.capacity * (frame_bytes(config) + ROW_BYTES)),
         int(config.replay.budget_gib * _GIB) + slack,
     )
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
-    visits = [visit.frames for _, _, visit in planned_visits(config)]
-    moments = len(visits)
-    if config.evaluation.period:
-        moments += config.frames // config.evaluation.period
-    anchor = 0 if config.consolidation.kind == "none" else 2 * weights  # mean and precision
-    anchors = tasks * anchor
-    checkpoint = 4 * weights  # both networks and the optimiser's two averages
-    # Checkpoints share anchors, but keep those that were replaced since the oldest of them.
-    replaced = anchor * min(tasks, -(-config.log.checkpoint_period // min(visits)))
-    turnover = min(config.replay.capacity, config.log.checkpoint_period // 4) * int(frame + _ROW_BYTES)
-    kept = config.log.checkpoints_kept
-    disk = replay_bytes + anchors + kept * (turnover + replaced) + (kept + 1) * checkpoint + moments * weights
+    anchors = 0 if config.consolidation.kind == "none" else tasks * 2 * weights  # mean and precision
+    # Task models are there once more while a checkpoint of them is written.
+    models = 2 * contexts(config, tasks, config.frames) * model_bytes(config)
+    disk = disk_bytes(config)
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
     processes = _PROCESS_BYTES + (_WORKER_BYTES if config.evaluation.background else 0)
-    return Plan(processes + replay_bytes + 8 * weights + anchors, replay_bytes, disk, seconds, rates)
+    return Plan(processes + replay_bytes + 8 * weights + anchors + models, replay_bytes, disk, seconds, rates)
 
 
 def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], None] = lambda _: None) -> Rates:

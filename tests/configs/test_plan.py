@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -12,8 +11,7 @@ import configs.plan
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.plan import Plan, Rates, available_memory, describe, measure_rates, plan, refuse_if_too_large
-from configs.run import build_network
-from configs.schema import Config, ConsolidationConfig, LogConfig, StreamConfig
+from configs.schema import Config
 from tests.integration.runs import TOY, write_config
 from train import main
 
@@ -80,20 +78,6 @@ def test_memory_is_that_of_the_frames() -> None:
     assert 0.5 * GIB <= budget.replay_bytes < 0.6 * GIB
     single = plan(replace(config, tasks="single"), measure=False)
     assert single.replay_bytes == raw.replay_bytes // 2
-
-
-def test_anchors_are_on_the_disk_once_and_once_more_for_each_that_is_replaced_between_checkpoints() -> None:
-    """By hand: three tasks, visits of 400 frames, checkpoints every 500 or 10,000."""
-    config = Config(frames=4000, stream=StreamConfig(visit_frames=400))
-    anchor = 2 * 4 * sum(p.numel() for p in build_network(config).parameters())
-
-    def disk(period: int, kept: int, kind: Literal["none", "ewc"]) -> int:
-        log = LogConfig(checkpoint_period=period, checkpoints_kept=kept)
-        changed = replace(config, log=log, consolidation=ConsolidationConfig(kind=kind))
-        return plan(changed, measure=False).disk_bytes
-
-    for period, kept, replaced in ((500, 2, 2), (400, 5, 1), (10_000, 2, 3)):
-        assert disk(period, kept, "ewc") - disk(period, kept, "none") == (3 + kept * replaced) * anchor
 
 
 @pytest.mark.usefixtures("quick_rates")
