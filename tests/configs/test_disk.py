@@ -63,10 +63,10 @@ def test_the_plan_is_what_a_run_writes(
 
 
 def test_every_snapshot_counts_the_models_of_the_games_met_by_then() -> None:
-    """By hand: four visits of four games, three evaluations within each visit, of which one is at its end."""
+    """By hand: four visits of four games, two evaluations within each, of which one is at its end."""
     games = ["pong", "boxing", "krull", "assault"]
-    config = Config(frames=4000, stream=StreamConfig(games=games, visit_frames=1000), log=LogConfig(period=10_000))
-    config = replace(config, evaluation=replace(config.evaluation, period=500), tasks="inferred")
+    config = Config(frames=6400, stream=StreamConfig(games=games, visit_frames=1600), log=LogConfig(period=10_000))
+    config = replace(config, evaluation=replace(config.evaluation, period=800), tasks="inferred")
 
     def disk(levels: int) -> int:
         changed = replace(config, inference=InferenceConfig(levels=levels))
