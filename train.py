@@ -22,8 +22,16 @@ import torch
 from agent.continual import ContinualAgent
 from agent.diagnostics import PlasticityWatch
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN, begin_anew, check_snapshot, hyper_parameters, open_run, read_options
+from configs.launch import (
+    check_compare,
+    check_snapshot,
+    hyper_parameters,
+    open_run,
+    plain_dqn_beside,
+    read_options,
+)
 from configs.plan import describe, plan, refuse_if_too_large
+from configs.resume import begin_anew, meta
 from configs.run import Parts, build
 from configs.schema import Config
 from envs.episodes import EpisodeReturns
@@ -32,8 +40,8 @@ from envs.stream import GameStream
 from evaluation import remembered, table
 from evaluation import tasks as task_log
 from evaluation.background import EvaluationWorker, WorkerFailed
+from evaluation.ending import check_reference, final_report
 from evaluation.evaluator import evaluate_snapshot, scheduled_evaluation
-from evaluation.figure import check_reference, write_report
 from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
 from tracking import command, dashboard, hparams
@@ -92,7 +100,7 @@ def due(period: int, last: int, frames: int) -> bool:
     return period > 0 and frames // period > last // period
 
 
-def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSignal) -> int:
+def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopSignal) -> int:
     """Run the loop until the end or until `stop`; returns FINISHED or STOPPED."""
     parts = build(config)
     stream, agent, memory = parts.stream, parts.agent, parts.memory
@@ -103,7 +111,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
     writers = Writers([board, JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
     inference, changes = InferenceScore(), CsvWriter(run.tasks, task_log.COLUMNS)
-    checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
+    checkpoints, about = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept), meta(config)
     stateful: dict[str, Stateful] = {
         "stream": stream,
         "agent": agent,
@@ -126,9 +134,9 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
         writers.text(0, "config", run.config.read_text())
         _describe(board, config, games)
         if init_from:
-            _begin_with(run, agent, Path(init_from))
+            _begin_with(run, agent, init_from)
         _check_weights(parts)
-        checkpoints.save(0, stateful)  # so that a resume begins with the same weights, whatever happens
+        checkpoints.save(0, stateful, about)  # so that a resume begins with the same weights, whatever happens
     run.write_status("running", stream.frames, config.frames)
     speed = Speed(stream.frames)
 
@@ -147,7 +155,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if milestones.pending and (evaluating or _report_due(config, milestones.pending[0], stream.frames)):
                     evaluated = milestones.pending[0]
                     results = _pending_results(run, config, milestones.pending, worker, stop, progress)
-                    _record_evaluation(run, evaluated, results, writers, scores)
+                    _record_evaluation(evaluated, results, writers, scores, changes)
                     milestones.pending = None
                     if evaluated > announced:
                         _announce(evaluated, results, progress)
@@ -161,7 +169,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
                 if evaluating:
                     results = scheduled_evaluation(config, parts.agent, last, lambda: stop.requested)
                     milestones.evaluated = stream.frames
-                    _record_evaluation(run, stream.frames, results, writers, scores)
+                    _record_evaluation(stream.frames, results, writers, scores, changes)
                     _announce(stream.frames, results, progress)
                     _save_snapshot(run, parts, stream.label)
             except Abandoned:
@@ -170,7 +178,7 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if last or stopping or due(config.log.checkpoint_period, milestones.saved, stream.frames):
                 _check_weights(parts)
                 milestones.saved = stream.frames
-                checkpoints.begin(stream.frames, stateful)
+                checkpoints.begin(stream.frames, stateful, about)
             if last or stopping:
                 checkpoints.wait()
             if stopping:
@@ -230,13 +238,12 @@ def train(run: RunDirectory, config: Config, init_from: str | None, stop: StopSi
             if due(config.log.image_period, before, stream.frames):
                 writers.image(stream.frames, f"screen/{label}", now.observation[0, -1])
 
-        write_text(run.confusion, task_log.confusion_csv(inference.table))
         board.summary(stream.frames, hparams.end())
         writers.close()
         scores.close()
         changes.close()
         stream.close()
-        for line in write_report(run, config):
+        for line in final_report(run, config, task_log.confusion_csv(inference.table)):
             progress.event(line)
         run.write_status("finished", stream.frames, config.frames)
     return FINISHED
@@ -293,11 +300,11 @@ def _describe(board: TensorBoardWriter, config: Config, games: tuple[str, ...]) 
 
 
 def _record_evaluation(
-    run: RunDirectory, frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter
+    frames: int, results: list[GameResult], writers: Writers, scores: CsvWriter, changes: CsvWriter
 ) -> None:
     for row in table.rows(frames, results):
         scores.write(row)
-    found = remembered.scalars(table.read_evaluations(run.evaluations), task_log.read_changes(run.tasks), frames)
+    found = remembered.scalars(table.evaluations(scores.text()), task_log.changes(changes.text()), frames)
     scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
@@ -377,23 +384,33 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     try:
         options, config = read_options(sys.argv[1:] if arguments is None else arguments)
+        notes = check_reference(config)
+        if options.init_from:
+            check_snapshot(Path(options.init_from), config)
+        if options.resume and options.compare:
+            check_compare(RunDirectory(options.resume), config)
         estimate = plan(config, measure=bool(options.dry_run))
         if options.dry_run:
             print(describe(config, estimate))
         refuse_if_too_large(estimate, Path(options.run_dir or "."), resumed=options.resume is not None)
         if options.dry_run:
             return FINISHED
-        if options.resume is None:
-            check_reference(config)
-        if options.init_from:
-            check_snapshot(Path(options.init_from), config)
-        run, config = open_run(options, config)
+        run, config, beginning = open_run(options, config)
     except (ConfigError, RunDirectoryError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return BAD_INPUT
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        print(
+            f"train.py: the disk is full: free some space, and give the same command again ({error})", file=sys.stderr
+        )
+        return FAILED
+    for note in [*notes, *beginning.notes]:
+        print(f"note: {note}", file=sys.stderr)
     with run, StopSignal() as stop:
         try:
-            code = train(run, config, options.init_from, stop)
+            code = train(run, config, beginning.init_from, stop)
             return _compare(run, config) if code == FINISHED and options.compare else code
         except KeyboardInterrupt:  # a second Ctrl-C, while the first was being obeyed
             run.write_status("stopped", run.frames, config.frames, "Ctrl-C twice")
@@ -414,14 +431,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _compare(run: RunDirectory, config: Config) -> int:
     """Run the same stream with a plain DQN, unless that is done, and tell the run's story beside it."""
     directory = run.path / "plain_dqn"
-    if RunDirectory(directory).config.is_file():
-        code = main(["--resume", str(directory), "--frames", str(config.frames)])
-    else:
-        own = ["--config", str(run.config), "--evaluation.reference", "null", "--run_dir", str(directory)]
-        code = main([*own, *PLAIN_DQN])
+    code = main(plain_dqn_beside(run, config))
     if code == FINISHED:
         reference = replace(config.evaluation, reference=str(directory))
-        for line in write_report(run, replace(config, evaluation=reference)):
+        for line in final_report(run, replace(config, evaluation=reference)):
             print(line)
     return code
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, parse, to_config
+from configs.resume import Beginning, check, progress
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
-from tracking.checkpoints import CheckpointError, Checkpoints
+from configs.settings import MACHINE_CHOICES, MAY_CHANGE, OF_THE_DEVICE, differences, flat
+from tracking.checkpoints import CheckpointError
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory, run_of
-from tracking.snapshots import newest_intact, read_snapshot
-
-# What may differ between a run and its continuation: its length, and what only watches it.
-MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
-_MACHINE_CHOICES: dict[str, Any] = {
-    "threads": 0,
-    "emulators.threads": 0,
-    "learner.precision": "auto",
-    "learner.optimiser_code": "auto",
-}
+from tracking.snapshots import read_snapshot
 
 # Settings that no result depends on, and lists of visits, which are too long to show.
 _NOT_LEARNED_FROM = (
@@ -84,12 +75,17 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
         raise ConfigError("--resume names the run's directory; --run_dir cannot be given together with it")
     if options.init_from:
         raise ConfigError("--init_from begins a new run; it cannot be given together with --resume")
-    saved_file = RunDirectory(options.resume).config
-    if not saved_file.is_file():
-        raise ConfigError(f"there is no run to resume in {options.resume}: it has no {saved_file.name}")
-    options = parse(parser, ["--config", str(saved_file), *arguments])
-    saved, asked = load(saved_file), to_config(parser, options)
-    frames = RunDirectory(options.resume).frames
+    run = RunDirectory(options.resume)
+    if not run.config.is_file():
+        raise ConfigError(f"there is no run to resume in {options.resume}: it has no {run.config.name}")
+    own = ["--config", str(run.config)]
+    options = parse(parser, [*own, *arguments])
+    # What the run was is not checked: an option may say what is right here, as on a machine without its GPU.
+    saved, asked = to_config(parser, parse(parser, own), checked=False), to_config(parser, options, checked=False)
+    if (saved.device, asked.device) == ("cuda", "cpu"):
+        options = parse(parser, [*own, *ON_CPU, *arguments])
+    asked = to_config(parser, options)
+    frames = progress(run)
     if asked.frames < min(frames, saved.frames):
         raise ConfigError(f"frames: the run has come to {frames:,} already, which is more than {asked.frames:,}")
     return options, _continued(saved, asked)
@@ -97,10 +93,10 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
 
 def _continued(saved: Config, asked: Config) -> Config:
     """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
-    if changed := differences(saved, asked, MAY_CHANGE):
+    if changed := differences(saved, asked, MAY_CHANGE + OF_THE_DEVICE):
         raise ConfigError(f"a resumed run keeps its settings, but {'; '.join(changed)} (--init_from begins a new run)")
     old, new = flat(asdict(saved)), flat(asdict(asked))
-    new.update({name: old[name] for name, undecided in _MACHINE_CHOICES.items() if new[name] == undecided})
+    new.update({name: old[name] for name, undecided in MACHINE_CHOICES.items() if new[name] == undecided})
     return replace(
         asked,
         threads=new["threads"],
@@ -111,46 +107,6 @@ def _continued(saved: Config, asked: Config) -> Config:
             optimiser_code=new["learner.optimiser_code"],
         ),
     )
-
-
-def differences(saved: Config, asked: Config, but: tuple[str, ...]) -> list[str]:
-    """A phrase for every setting in which they differ, but those whose names begin with one of `but` and what `asked`
-    leaves to the machine."""
-    old, new = flat(asdict(saved)), flat(asdict(asked))
-    undecided = [name for name, value in _MACHINE_CHOICES.items() if new[name] == value]
-    return [
-        f"{name}: {old[name]} in the run, {new[name]} asked for"
-        for name in new
-        if new[name] != old[name] and name not in undecided and not name.startswith(but)
-    ]
-
-
-def _check_complete(run: RunDirectory) -> None:
-    """Raise `ConfigError` if a run lacks what it had: going on would begin it anew, over what is still there."""
-    if run.frames > 0 and not Checkpoints(run.checkpoints).available():
-        raise ConfigError(
-            f"{run.path} has come to {run.frames:,} frames, but {run.checkpoints} holds no checkpoint to go on with; "
-            f"put it back, or {begin_anew(run)}"
-        )
-    if run.frames > 0 and not run.tasks.is_file():
-        raise ConfigError(f"{run.tasks} is gone, without which the run's story cannot be told; put it back")
-
-
-def begin_anew(run: RunDirectory) -> str:
-    """The advice for a run that cannot go on."""
-    kept = newest_intact(run.snapshots, warn=lambda line: None)
-    return f"begin a new run{f' with its weights, --init_from {kept}' if kept else ''}"
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{dotted name: value} of settings in parts and parts of parts."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            found.update(flat(value, f"{prefix}{name}."))
-        else:
-            found[prefix + name] = value
-    return found
 
 
 def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
@@ -186,17 +142,42 @@ def _other(path: Path) -> str:
         return ""
 
 
-def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config]:
-    """The locked run directory and the resolved configuration, which it now holds."""
+def plain_dqn_beside(run: RunDirectory, config: Config) -> list[str]:
+    """The arguments of the run beside this one, which goes on if it has begun."""
+    directory = run.path / "plain_dqn"
+    if RunDirectory(directory).config.is_file():
+        return ["--resume", str(directory), "--frames", str(config.frames)]
+    own = ["--config", str(run.config), "--evaluation.reference", "null", "--run_dir", str(directory)]
+    return [*own, *PLAIN_DQN]
+
+
+def check_compare(run: RunDirectory, config: Config) -> None:
+    """Raise `ConfigError` now if the run beside this one could not go on when this one has come to its end."""
+    try:
+        read_options(plain_dqn_beside(run, config))
+    except ConfigError as error:
+        raise ConfigError(f"--compare: {error}") from None
+
+
+def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config, Beginning]:
+    """The locked run directory, the resolved configuration, which it now holds, and what the run begins with."""
     if options.resume is not None:
         run = RunDirectory(options.resume)
-        _check_complete(run)
         run.resume()
     else:
         preset = Path(str(options.config[-1])).stem if options.config else "run"
         run = RunDirectory(options.run_dir or f"runs/{preset}-seed{config.seed}")
         run.create()
-        config = resolve(config)
-    write_text(run.config, dump(config))
-    run.append_versions()
-    return run, config
+    try:
+        if options.resume is not None:
+            beginning = check(run, config)
+        else:
+            beginning = Beginning(Path(options.init_from) if options.init_from else None, [])
+            run.begin_with(beginning.init_from)  # before there is a configuration to resume with
+            config = resolve(config)
+        write_text(run.config, dump(config))
+        told = run.append_versions()
+    except BaseException:
+        run.close()
+        raise
+    return run, config, replace(beginning, notes=[*beginning.notes, *([told] if told else [])])

@@ -19,6 +19,7 @@ from configs.ranges import ranges
 from configs.schema import Config, Visit
 from envs.games import canonical
 from envs.visits_csv import load_schedule_csv
+from tracking.command import empty_option
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -40,6 +41,8 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
 def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespace:
     """Parsed options; raises `ConfigError` with one sentence for any mistake of the user's."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if problem := empty_option(given):
+        raise ConfigError(problem)
     for here, after in zip(given, [*given[1:], ""], strict=True):
         if here == "--config" or here.startswith("--config="):
             file = Path(here.partition("=")[2] or after)
@@ -53,6 +56,9 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
         options = parser.parse_args(arguments)
     except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(_one_sentence(str(error), parser)) from None
+    for name, value in options.items():
+        if isinstance(value, str) and not value.strip():
+            raise ConfigError(f"{name} is empty; give it a value, or leave it out")
     if any(word.startswith("--stream.games") for word in given) and options["stream.order"] == "listed":
         raise ConfigError(
             "stream.games: order listed plays what stream.visits says; games need order rounds or uniform"
@@ -60,12 +66,13 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
     return options
 
 
-def to_config(parser: ArgumentParser, options: Namespace) -> Config:
-    """The checked `Config` in parsed options."""
+def to_config(parser: ArgumentParser, options: Namespace, checked: bool = True) -> Config:
+    """The `Config` in parsed options, checked unless `checked` is false."""
     _refuse_gaps(options, Config())
     fields = parser.instantiate(options)
     config = _with_visits(_with_names(Config(**{name: fields[name] for name in Config.__dataclass_fields__})))
-    check(config)
+    if checked:
+        check(config)
     return config
 
 

@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console, RenderableType
 
-from configs.checks import ConfigError
 from configs.run import build_schedule
 from configs.schema import Config
 from evaluation import story
 from evaluation.play import clipped_total
 from evaluation.plots import COLOURS, add_legend, bars, line, looks, words
 from evaluation.story import Records
-from evaluation.table import console_table, read_evaluations
+from evaluation.table import console_table
 from evaluation.tasks import draw_timeline, known_tasks, visits
 from tracking.run_directory import RunDirectory
 
@@ -64,22 +63,6 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
         else:
             written.append(str(run.report / name))
     yield f"written: {', '.join(written) or 'nothing, since nothing was evaluated'}"
-
-
-def check_reference(config: Config) -> None:
-    """Raise `ConfigError` unless the run that a new one is to be told beside is there and has played its games."""
-    named = config.evaluation.reference
-    if not named:
-        return
-    reference = RunDirectory(Path(named))
-    for file in (reference.evaluations, reference.tasks):
-        if not file.is_file():
-            raise ConfigError(f"evaluation.reference: there is no run in {named}, it has no {file.name}")
-    games = {row["game"] for row in read_evaluations(reference.evaluations)}
-    missing = [game for game in build_schedule(config).games if game not in games]
-    if missing:
-        lacking = ", ".join(missing)
-        raise ConfigError(f"evaluation.reference: the run in {named} was not evaluated in {lacking} (null: none)")
 
 
 def draw(told: Sequence[Records], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,15 @@ def rows(frames: int, results: Sequence[GameResult]) -> list[dict[str, Any]]:
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The rows of an evaluations.csv with numbers as numbers."""
     with open(path, newline="") as file:
-        return [
-            {name: value if name == "game" or value == "" else _number(value) for name, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+        return evaluations(file.read())
+
+
+def evaluations(text: str) -> list[dict[str, Any]]:
+    """The same from the file's text."""
+    return [
+        {name: value if name == "game" or value == "" else _number(value) for name, value in row.items()}
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
 
 
 def _number(text: str) -> int | float:

@@ -29,10 +29,15 @@ def row(frames: int, game: str, task: int, posterior: float) -> dict[str, Any]:
 def read_changes(path: Path) -> list[dict[str, Any]]:
     """The lines of a tasks.csv, with numbers as numbers."""
     with open(path, newline="") as file:
-        return [
-            row(int(line["frames"]), line["game"], int(line["task"]), float(line["posterior"]))
-            for line in csv.DictReader(file)
-        ]
+        return changes(file.read())
+
+
+def changes(text: str) -> list[dict[str, Any]]:
+    """The same from the file's text."""
+    return [
+        row(int(line["frames"]), line["game"], int(line["task"]), float(line["posterior"]))
+        for line in csv.DictReader(io.StringIO(text, newline=""))
+    ]
 
 
 def visits(changes: Sequence[Mapping[str, Any]], end: int) -> list[tuple[str, int, int]]:

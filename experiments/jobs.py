@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.checks import ConfigError
-from configs.launch import differences, read_options
+from configs.launch import read_options
 from configs.parse import load
 from configs.run import spelt_out
+from configs.settings import differences
 from tracking.files import write_text
 from tracking.run_directory import STOPPED, RunDirectory
 from tracking.stop import catch, give_back

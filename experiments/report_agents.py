@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.launch import MAY_CHANGE
+from configs.settings import MAY_CHANGE
 from experiments.report_data import ReportError, Run, read_run
 
 # Runs that differ in settings that begin like this alone are runs of one agent: the seed, what was decided by measuring

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from configs.launch import flat
 from configs.schema import Config
+from configs.settings import flat
 from evaluation.table import read_evaluations
 from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory

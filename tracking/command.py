@@ -5,9 +5,9 @@ import errno
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tracking.console import unfailing_output
 from tracking.files import existing_part
@@ -31,8 +31,24 @@ class UserError(ValueError):
     """A mistake of the user's, as one sentence that says what is wrong and what would be right."""
 
 
+def empty_option(arguments: Sequence[str]) -> str | None:
+    """What is wrong if one of them is given empty, as by a shell variable that was never set; None if none is."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        name, equals, value = word.partition("=")
+        if not word.strip() or (name.startswith("--") and equals and not value.strip()):
+            named = name if equals else before if before.startswith("--") and "=" not in before else "an argument"
+            return f"{named} is empty; give it a value, or leave it out"
+    return None
+
+
 class Parser(argparse.ArgumentParser):
-    """One whose complaints are one line, too."""
+    """One whose complaints are one line, too, and that takes nothing empty."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; nothing may be given empty."""
+        if problem := empty_option(sys.argv[1:] if args is None else args):
+            self.error(problem)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say it and exit with BAD_INPUT."""

@@ -112,6 +112,13 @@ def file_name(text: str) -> str:
     return f"{plain[: _LONGEST_NAME - 9]}-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
 
 
+def set_aside(path: Path) -> Path:
+    """Rename what cannot be used to NAME.damaged, or with a number after it; returns where it lies now."""
+    aside = next(each for each in numbered(path.with_name(f"{path.name}.damaged")) if not each.exists())
+    os.rename(path, aside)
+    return aside
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

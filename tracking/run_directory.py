@@ -1,6 +1,7 @@
 """The directory of a run: one process at a time, and anyone can read how it stands."""
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -10,11 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tracking.files import write_text
+from tracking.files import set_aside, write_text
 from tracking.versions import versions
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 (EX_TEMPFAIL): stopped, --resume goes on
 STATES = ("running", "stopped", "finished", "failed")
+
+# What a status holds.
+_STATUS: dict[str, type] = {
+    "state": str,
+    "frames": int,
+    "total_frames": int,
+    "message": str,
+    "pid": int,
+    "updated": str,
+}
 
 
 class RunDirectoryError(Exception):
@@ -38,6 +49,7 @@ class RunDirectory:
         self.config = self.path / "config.yaml"
         self.status = self.path / "status.json"
         self.versions = self.path / "versions.json"
+        self.origin = self.path / "origin.json"  # what the run began with; written before all others
         self.checkpoints = self.path / "checkpoints"
         self.snapshots = self.path / "snapshots"
         self.tensorboard = self.path / "tensorboard"
@@ -113,8 +125,30 @@ class RunDirectory:
         )
 
     def read_status(self) -> dict[str, Any] | None:
-        """The last status written, or None."""
-        return json.loads(self.status.read_text()) if self.status.is_file() else None
+        """The last status written, or None; also if the file is damaged, as nothing but words depends on it."""
+        status = read_json(self.status)
+        whole = isinstance(status, dict) and all(type(status.get(name)) is kind for name, kind in _STATUS.items())
+        return status if whole and status["state"] in STATES else None
+
+    def begin_with(self, snapshot: Path | None) -> None:
+        """Write down whether the run begins with a snapshot of another, and which."""
+        origin = {"init_from": str(snapshot.absolute()), "sha256": _sha256(snapshot)} if snapshot else {}
+        self.write_json(self.origin, {"init_from": None, "sha256": None, **origin})
+
+    def began_with(self) -> Path | None:
+        """The snapshot that `begin_with` was given; RunDirectoryError if that cannot be known any more, or it is not
+        what it was."""
+        origin = read_json(self.origin)
+        if not isinstance(origin, dict) or "init_from" not in origin:
+            state = "damaged" if self.origin.exists() else "missing"
+            raise RunDirectoryError(f"{self.origin} is {state}, which says what the run began with")
+        if origin["init_from"] is None:
+            return None
+        path = Path(origin["init_from"])
+        if not path.is_file() or _sha256(path) != origin["sha256"]:
+            state = "altered since" if path.is_file() else "gone"
+            raise RunDirectoryError(f"{path}, the snapshot that the run in {self.path} began with, is {state}")
+        return path
 
     @property
     def frames(self) -> int:
@@ -134,14 +168,23 @@ class RunDirectory:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content, indent=1) + "\n")
 
-    def append_versions(self, more: Mapping[str, Any] | None = None) -> None:
-        """Add an entry to versions.json: a list, one entry for each time the run was launched or resumed."""
-        entries = json.loads(self.versions.read_text()) if self.versions.is_file() else []
+    def append_versions(self, more: Mapping[str, Any] | None = None) -> str | None:
+        """Add an entry to versions.json: a list, one entry for each time the run was launched or resumed.
+
+        A damaged list is kept beside a new one; the sentence that says so is returned.
+        """
+        entries, told = read_json(self.versions), None
+        if not isinstance(entries, list):
+            entries = []
+            if self.versions.exists():
+                told = f"{self.versions} was damaged: it is kept as {set_aside(self.versions).name}, and begun anew"
         self.write_json(self.versions, [*entries, {**versions(), **(more or {})}])
+        return told
 
     def _refuse_contents(self) -> None:
         if self.path.is_dir() and any(
-            entry.name != "lock" and not entry.name.startswith(".tmp-") for entry in self.path.iterdir()
+            entry.name not in ("lock", self.origin.name) and not entry.name.startswith(".tmp-")
+            for entry in self.path.iterdir()
         ):
             advice = f"go on with --resume {self.path}, or choose" if self.config.is_file() else "choose"
             held = "a run" if self.config.is_file() else "something"
@@ -174,6 +217,19 @@ class RunDirectory:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.02)
+
+
+def read_json(path: Path) -> Any:
+    """What is in a file of JSON, or None if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _now() -> str:

@@ -9,11 +9,13 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[import-untyped]
 from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
@@ -23,6 +25,16 @@ from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignor
 from tracking.append_file import AppendFile
 
 _PREFIX = "events.out.tfevents."
+
+
+def last_step(directory: Path) -> int:
+    """The last frame in its event files, as far as they can be read; 0 if there is nothing."""
+    last = 0
+    for path in directory.glob(f"{_PREFIX}*"):
+        with suppress(Exception):  # whatever the loader says of a file that is damaged
+            for event in EventFileLoader(str(path)).Load():
+                last = max(last, event.step)
+    return last
 
 
 class TensorBoardWriter:

@@ -2,27 +2,44 @@
 
 import platform
 import subprocess
+import tomllib
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "numpy", "ale_py", "gymnasium")
 
 
 def versions() -> dict[str, Any]:
-    """Versions of Python and the packages that decide the numbers, the machine, and this repository's commit.
+    """Versions of this program, Python and the packages that decide the numbers, the machine, and this repository's
+    commit.
 
     What cannot be found out is None.
     """
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": _version(),
         "python": platform.python_version(),
         **{package: _package(package) for package in PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "git_commit": _commit(Path(__file__).resolve().parent),
+        "git_commit": _commit(_ROOT),
     }
+
+
+def program() -> dict[str, Any]:
+    """This program's version and commit, None where unknown."""
+    return {"version": _version(), "git_commit": _commit(_ROOT)}
+
+
+def _version() -> str | None:
+    """This program's own."""
+    try:
+        return str(tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _package(name: str) -> str | None:

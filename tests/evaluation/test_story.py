@@ -13,7 +13,7 @@ from configs.parse import load
 from envs.games import game
 from evaluation import story, table
 from evaluation import tasks as task_log
-from evaluation.figure import check_reference
+from evaluation.ending import check_reference
 from evaluation.play import GameResult
 
 VISITS = [(0, "pong", 0), (100, "boxing", 1), (200, "pong", 0), (300, "boxing", 1)]  # from frame, game, task
@@ -87,13 +87,17 @@ def test_confusion_is_told_in_shares_of_each_games_steps(tmp_path):
 
 
 def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
-    """It is asked for when a run begins; one that is gone later keeps nobody from a resume."""
     config = load("configs/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"])
-    with pytest.raises(ConfigError, match=r"evaluation.reference: there is no run in .*, it has no evaluations.csv"):
-        check_reference(config)
-    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,boxing,1.0\n")
-    (tmp_path / "tasks.csv").write_text("")
+    (said,) = check_reference(config)
+    assert f"evaluation.reference: there is no run in {tmp_path}, it has no evaluations.csv" in said
+    head, row = "frames,game,mean,standard_error,random,human,human_normalised\n", "1.0,0,0,2,0.5\n"
+    (tmp_path / "tasks.csv").write_text("frames,game,task,posterior\n0,krull,0,1.0\n")
+    (tmp_path / "evaluations.csv").write_text(f"{head}100,boxing,{row}")
     with pytest.raises(ConfigError, match="was not evaluated in krull"):
         check_reference(config)
-    (tmp_path / "evaluations.csv").write_text("frames,game,mean\n100,krull,1.0\n")
-    check_reference(config)
+    (tmp_path / "evaluations.csv").write_text(f"{head}100,krull,{row}")
+    assert check_reference(config) == []
+    for wrong in ("", head, "\0" * 40, f"{head}100,krull,x", "a,b\n1,2\n"):
+        (tmp_path / "evaluations.csv").write_text(wrong)
+        with pytest.raises(ConfigError, match=r"evaluation.reference: the files of the run in .* cannot be read"):
+            check_reference(config)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from configs.checks import ConfigError
-from configs.launch import PLAIN_DQN, flat
+from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.run import build_schedule, planned_visits
+from configs.settings import flat
 from experiments import jobs as jobs_module
 from experiments.agents import AGENTS
 from experiments.jobs import Interrupted, Job, check_settings, keep, run_all

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from configs.launch import PLAIN_DQN, flat
+from configs.launch import PLAIN_DQN
 from configs.parse import load
+from configs.settings import flat
 from tests.integration.runs import assert_same_run, launch
 from tracking.run_directory import RunDirectory
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,82 @@ def test_every_line_is_json(tmp_path: Path) -> None:
     assert line == {"frame": 4, "nan": None, "inf": None, "down": None, "n": 3, "np": 0.5, "t": 2.0}
 
 
-def test_a_log_someone_shortened_is_not_padded(tmp_path: Path) -> None:
-    writer = JsonLinesWriter(tmp_path / "m.jsonl")
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "gone": lambda _: None,
+    "empty": lambda _: b"",
+    "zeroed": lambda data: bytes(len(data)),
+    "cut": lambda data: data[: len(data) - 30],
+    "one bit": lambda data: data[:15] + bytes([data[15] ^ 1]) + data[16:],
+    "garbage": lambda data: bytes(range(256)) * 3,
+}
+
+
+def damage(path: Path, how: str) -> bytes | None:
+    """Damage a file; what is in it afterwards, None if there is none."""
+    content = DAMAGES[how](path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    return content
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_metrics_that_were_altered_are_kept_beside_and_the_lines_that_can_be_read_go_on(
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.jsonl"
+    writer = JsonLinesWriter(path)
     drive(writer, 0, 40)
     state = writer.state_dict()
-    os.truncate(tmp_path / "m.jsonl", 10)
-    with pytest.warns(UserWarning, match="part of this log is lost"):
-        writer.load_state_dict(state)
-    assert (tmp_path / "m.jsonl").stat().st_size == 10
+    whole = path.read_bytes().splitlines()
+    wreck = damage(path, how)
+    resumed = JsonLinesWriter(path)
+    resumed.load_state_dict(state)
+    told = capsys.readouterr().err
+    assert str(path) in told and len(told.splitlines()) == 1
+    beside = tmp_path / "m.jsonl.damaged"
+    assert (beside.read_bytes() if beside.exists() else None) == wreck
+    resumed.write(40, {"x": 1})
+    again = resumed.state_dict()
+    lines = path.read_bytes().splitlines()
+    assert json.loads(lines.pop()) == {"frame": 40, "x": 1}
+    # The bit is in a word, so that its line can still be read.
+    assert len(lines) == {"cut": len(whole) - 1, "one bit": len(whole)}.get(how, 0)
+    assert sum(line not in whole for line in lines) == (how == "one bit")
+    JsonLinesWriter(path).load_state_dict(again)  # and is as it was left
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_table_that_was_altered_is_kept_beside_and_written_again(
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "evaluations.csv"
+    table = CsvWriter(path, ["frame", "game"])
+    for frame in range(20):
+        table.write({"frame": frame, "game": "pong"})
+    state, content = table.state_dict(), path.read_bytes()
+    wreck = damage(path, how)
+    resumed = CsvWriter(path, ["frame", "game"])
+    resumed.load_state_dict(state)
+    told = capsys.readouterr().err
+    assert str(path) in told and len(told.splitlines()) == 1
+    assert path.read_bytes() == content
+    beside = tmp_path / "evaluations.csv.damaged"
+    assert (beside.read_bytes() if beside.exists() else None) == wreck
+    damage(path, how)  # during the run
+    assert resumed.text() == content.decode()
+
+
+def test_events_someone_shortened_are_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = TensorBoardWriter(tmp_path)
+    drive(writer, 0, 40)
+    state = writer.state_dict()
+    (path,) = tmp_path.iterdir()
+    os.truncate(path, 10)
+    TensorBoardWriter(tmp_path).load_state_dict(state)
+    assert "part of this log is lost" in capsys.readouterr().err
+    assert path.stat().st_size == 10
 
 
 def test_table(tmp_path: Path) -> None:
@@ -190,7 +259,7 @@ def test_table(tmp_path: Path) -> None:
     assert path.read_text() == 'frame,game,score\n4,"pong, hard",0.1\n12,,2.5\n'
     with pytest.raises(ValueError, match="has the columns frame,game,score, not frame"):
         CsvWriter(path, ["frame"]).write({"frame": 1})
-    resumed.load_state_dict({"bytes": 0})
+    resumed.load_state_dict({"text": ""})
     resumed.write({"frame": 1})
     assert path.read_text() == "frame,game,score\n1,,\n"
 
