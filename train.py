@@ -399,13 +399,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, RunDirectoryError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return BAD_INPUT
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        print(
-            f"train.py: the disk is full: free some space, and give the same command again ({error})", file=sys.stderr
-        )
-        return FAILED
     for note in [*notes, *beginning.notes]:
         print(f"note: {note}", file=sys.stderr)
     with run, StopSignal() as stop:

@@ -125,12 +125,15 @@ def test_a_run_is_not_made_shorter_than_it_is(run: Path) -> None:
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("gone", ["checkpoints", "tasks.csv"])
-def test_what_is_left_of_a_run_is_not_overwritten(run: Path, gone: str) -> None:
-    """Without checkpoints a resume would begin anew, over the files of what was done."""
-    (shutil.rmtree if gone == "checkpoints" else os.unlink)(run / gone)
+@pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "tasks.csv", "tensorboard"])
+def test_what_is_left_of_a_run_is_not_overwritten(run: Path, left: str) -> None:
+    """Without checkpoints a resume would begin anew, over the files of what was done; any of them speaks for it."""
+    for path in run.iterdir():
+        if path.name not in (left, "config.yaml", "origin.json", "lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = contents(run)
-    assert str(run / gone) in refused(launch("--resume", run))
+    complaint = refused(launch("--resume", run))
+    assert str(run / left) in complaint and str(run / "checkpoints") in complaint
     assert contents(run) == before
 
 
@@ -299,9 +302,40 @@ def test_killed_before_a_checkpoint_it_starts_over_with_clean_logs(
     killed = launch("--config", toy_config, "--run_dir", run, hook=hook)
     assert killed.code == -signal.SIGKILL and (run / "config.yaml").is_file()
     assert not (run / "checkpoints" / f"{352:012d}").exists()
-    with open(run / "metrics.jsonl", "a") as file:  # as if more had been written
-        file.write(json.dumps({"frame": 296, "learning/loss": 1.0}) + "\n")
+    if any((run / "checkpoints").glob("0*")):
+        with open(run / "metrics.jsonl", "a") as file:  # as if more had been written
+            file.write(json.dumps({"frame": 296, "learning/loss": 1.0}) + "\n")
     assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)
+
+
+def test_no_report_makes_a_run_fail(toy_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    outcome = launch("--config", toy_config, "--run_dir", run, "--frames", 16, hook=_no_figures)
+    assert outcome.code == 0 and "Traceback" not in outcome.err
+    assert "the report could not be written (RuntimeError: no fonts); the run itself is complete" in outcome.err
+    assert status(run)["state"] == "finished"
+    assert launch("--resume", run).code == 0 and (run / "report" / "scores.json").is_file()
+
+
+def _no_figures() -> None:
+    import evaluation.figure
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("no fonts")
+
+    evaluation.figure.draw = failing
+
+
+def test_what_lies_beside_the_checkpoints_is_not_needed(run: Path, uninterrupted: Path) -> None:
+    """Every file but config.yaml, garbage at once; what they held of the run until then is written again or told."""
+    for path in run.iterdir():
+        if path.is_file() and path.suffix in (".json", ".csv"):
+            path.write_bytes(b"\xff{]" * 9)
+    outcome = launch("--resume", run)
+    assert outcome.code == 0 and "Traceback" not in outcome.err, outcome.err
+    for name in ("evaluations.csv", "tasks.csv", "versions.json"):
+        assert str(run / name) in outcome.err and (run / f"{name}.damaged").is_file()
     assert_same_run(run, uninterrupted)
 
 
@@ -339,6 +373,26 @@ def test_killed_at_once_it_still_has_them(toy_config: Path, uninterrupted: Path,
     assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
 
 
+def test_killed_before_its_first_checkpoint_it_knows_what_it_began_with(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    snapshot = Path(shutil.copy(uninterrupted / "snapshots" / f"{1600:012d}.pt", tmp_path))
+    run = tmp_path / "run"
+    arguments = ("--config", toy_config, "--run_dir", run, "--init_from", snapshot, "--frames", 16)
+    assert launch(*arguments, hook=partial(kill_in_save, 0)).code == -signal.SIGKILL
+    whole, origin = snapshot.read_bytes(), (run / "origin.json").read_bytes()
+    for path, content in ((snapshot, None), (snapshot, whole[:-9]), (run / "origin.json", b"")):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        before = contents(run)
+        assert str(path) in refused(launch("--resume", run)) and contents(run) == before
+        (run / "origin.json").write_bytes(origin)
+        snapshot.write_bytes(whole)
+    assert launch("--resume", run).code == 0
+    assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
+
+
 @pytest.mark.parametrize("what", ["garbage", "another file", "another network"])
 def test_a_file_that_is_no_fitting_snapshot_is_refused(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, what: str
@@ -352,8 +406,10 @@ def test_a_file_that_is_no_fitting_snapshot_is_refused(
         path = uninterrupted / "checkpoints" / f"{2400:012d}" / "stream.pt"
     else:
         changes = ("--learner.network", "nature")
-    outcome = launch("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", path, *changes)
-    assert outcome.code == 2 and str(path) in outcome.complaint
+    arguments = ("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", path, *changes)
+    for more in ((), ("--dry_run",)):
+        outcome = launch(*arguments, *more)
+        assert outcome.code == 2 and str(path) in outcome.complaint
     assert not (tmp_path / "run").exists()
 
 
