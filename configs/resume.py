@@ -15,7 +15,7 @@ from configs.schema import Config
 from configs.settings import MAY_CHANGE, OF_THE_DEVICE, flat
 from tracking.manifest import CheckpointError, DamageError, available, read_manifest
 from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
-from tracking.snapshots import newest_intact
+from tracking.snapshots import kept_snapshots, newest_intact
 from tracking.tensorboard import last_step
 from tracking.versions import program
 
@@ -66,7 +66,7 @@ def check(run: RunDirectory, asked: Config) -> Beginning:
 
 def progress(run: RunDirectory) -> int:
     """The frames that a run has come to, by what it has kept of them."""
-    kept = [int(path.stem) for path in run.snapshots.glob("[0-9]*.pt") if path.stem.isdecimal()]
+    kept = [int(path.stem) for path in kept_snapshots(run.snapshots)]
     return max([*kept, *available(run.checkpoints)], default=0)
 
 
