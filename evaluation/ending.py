@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from configs.checks import ConfigError
@@ -43,19 +42,12 @@ def check_reference(config: Config) -> list[str]:
 def final_report(run: RunDirectory, config: Config, confusion: str | None = None) -> Iterator[str]:
     """Write the report of a run that has come to its end, and its `confusion` as a table; yields lines for the console.
 
-    Whatever goes wrong is a line as well: first the report is written without the run beside, then not at all.
+    Whatever goes wrong is a line as well: the run is complete.
     """
-    alone = replace(config, evaluation=replace(config.evaluation, reference=None))
     try:
         if confusion is not None:
             write_text(run.confusion, confusion)
-        try:
-            yield from [*write_report(run, config)]
-        except Exception as error:
-            if not config.evaluation.reference:
-                raise
-            yield f"warning: nothing is set beside this run ({type(error).__name__}: {error})"
-            yield from [*write_report(run, alone)]
+        yield from write_report(run, config)
     except Exception as error:
         yield (
             f"warning: the report could not be written ({type(error).__name__}: {error}); the run itself is complete, "

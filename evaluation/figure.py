@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console, RenderableType
 
-from configs.run import build_schedule
 from configs.schema import Config
 from evaluation import story
 from evaluation.play import clipped_total

@@ -94,7 +94,7 @@ def test_the_same_numbers_as_in_the_runs_own_process(config: Path, uninterrupted
     """A killed run leaves a busy worker behind, which ends; resumed, the run goes on without one, also with what was
     under way."""
     run, pid_file = tmp_path / "run", tmp_path / "pid"
-    arguments = ("--config", config, "--run_dir", run, "--evaluation.final_episodes", 10**7)
+    arguments = ("--config", config, "--run_dir", run, "--evaluation.final_episodes", 10_000)
     assert launch(*arguments, hook=partial(kill_in_endless_evaluation, pid_file)).code == -signal.SIGKILL
     frames, parts = checkpoint(run)
     assert (frames, parts["milestones"]["pending"]) == (600, (480, False))

@@ -311,20 +311,24 @@ def test_killed_before_a_checkpoint_it_starts_over_with_clean_logs(
 
 def test_no_report_makes_a_run_fail(toy_config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    outcome = launch("--config", toy_config, "--run_dir", run, "--frames", 16, hook=_no_figures)
+    outcome = launch("--config", toy_config, "--run_dir", run, "--frames", 16, hook=_lost_evaluations)
     assert outcome.code == 0 and "Traceback" not in outcome.err
-    assert "the report could not be written (RuntimeError: no fonts); the run itself is complete" in outcome.err
+    assert "the report could not be written (FileNotFoundError: " in outcome.err
     assert status(run)["state"] == "finished"
     assert launch("--resume", run).code == 0 and (run / "report" / "scores.json").is_file()
 
 
-def _no_figures() -> None:
-    import evaluation.figure
+def _lost_evaluations() -> None:
+    """Someone removes a file before the report is written."""
+    from tracking.writers import CsvWriter
 
-    def failing(*_: object) -> None:
-        raise RuntimeError("no fonts")
+    close = CsvWriter.close
 
-    evaluation.figure.draw = failing
+    def closing(self: CsvWriter) -> None:
+        close(self)
+        self._file.path.unlink()
+
+    CsvWriter.close = closing  # type: ignore[method-assign]
 
 
 def test_what_lies_beside_the_checkpoints_is_not_needed(run: Path, uninterrupted: Path) -> None:
