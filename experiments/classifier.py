@@ -98,7 +98,8 @@ class Task:
 @dataclass(frozen=True)
 class Descent:
     """How a task is learned: passes over the data, samples per step, rate of the summed loss, the share of pixels and
-    of hidden units that is dropped, and the share of the rate that is left in the last pass (it falls linearly).
+    of hidden units that is dropped. The rate rises linearly in the first `warm_up` passes and falls linearly to the
+    share `last_rate` in the others.
 
     `shared_drop`: the hidden units that are dropped are the same for all samples of a step, a fixed number of them
     (Graham et al. 2015), so that only the others are computed.
@@ -111,10 +112,14 @@ class Descent:
     drop_hidden: float = 0.0
     last_rate: float = 1.0
     shared_drop: bool = False
+    warm_up: float = 0.0
 
-    def rate_in(self, epoch: int) -> float:
-        """That of a pass, counted from 0."""
-        return self.rate * (1 - (1 - self.last_rate) * epoch / max(1, self.epochs - 1))
+    def rate_at(self, passes: float) -> float:
+        """After so many passes over the data: up to the full rate in the first `warm_up` passes, then down."""
+        if passes < self.warm_up:
+            return self.rate * passes / self.warm_up
+        fallen = (passes - self.warm_up) / max(1, self.epochs - self.warm_up)
+        return self.rate * (1 - (1 - self.last_rate) * fallen)
 
 
 class Classifier:
@@ -271,14 +276,16 @@ def learn(
     generator: torch.Generator,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Learn one task: every epoch is a pass over the samples in a new order."""
+    """Learn one task: every epoch is a pass over the samples in a new order. The rate is set ten times in each."""
     for epoch in range(how.epochs):
-        rate = how.rate_in(epoch)
-        rates = partial(_all_the_same, [torch.tensor(rate)] * len(network.weights))
-        for chosen in torch.randperm(len(samples), generator=generator).split(how.batch):
-            consolidator.before_step(network.weights)
-            network.descend(*samples[chosen], how, generator, rate)
-            consolidator.after_step(network.weights, rates)
+        batches = torch.randperm(len(samples), generator=generator).split(how.batch)
+        for tenth in range(10):
+            rate = how.rate_at(epoch + (tenth + 0.5) / 10)
+            rates = partial(_all_the_same, [torch.tensor(rate)] * len(network.weights))
+            for chosen in batches[tenth * len(batches) // 10 : (tenth + 1) * len(batches) // 10]:
+                consolidator.before_step(network.weights)
+                network.descend(*samples[chosen], how, generator, rate)
+                consolidator.after_step(network.weights, rates)
         after_epoch()
 
 

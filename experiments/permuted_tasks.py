@@ -52,6 +52,7 @@ class Settings:
     drop_hidden: float = 0.0  # of hidden units
     shared_drop: bool = False  # the same hidden units are dropped for a whole minibatch, and not computed
     last_rate: float = 1.0  # share of the rate that a task's last epoch has
+    warm_up: float = 0.0  # epochs in which the rate rises from 0
     damping: float = 0.0  # share of a layer's mean Fisher information added to all its weights
     normalise: bool = False  # every Fisher divided by its mean over all weights
     last_width: int = 0  # units in the last hidden layer, if another number
@@ -115,7 +116,7 @@ class Experiment:
         all of it goes to the file `kept`, which a later call goes on from.
         """
         s = self.settings
-        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop)
+        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up)
         consolidator = self.consolidator(method, network.weights)
         tests = [Samples.of(self.mnist.test, places, s.pixel_mean) for places in self.places]
         rows: Rows = []
@@ -154,7 +155,7 @@ class Experiment:
         """All tasks at once, for as many passes over all their digits: what learning them in turn could reach."""
         s, network = self.settings, self.network()
         mixed = Mixture.of(self.mnist.train, self.places, s.pixel_mean)
-        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop)
+        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up)
         learn(network, mixed, how, NoConsolidation(), torch_generator(self.seed, "batches of all tasks"))
         tests = (Samples.of(self.mnist.test, places, s.pixel_mean) for places in self.places)
         return [[network.accuracy(test) for test in tests]]

@@ -269,10 +269,10 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     assert len(set(asked)) == len(asked) == 3 and not any(path.exists() for path in asked)
 
 
-def test_the_rate_falls_from_epoch_to_epoch():
-    how = Descent(5, 64, 0.8, last_rate=0.25)
-    assert [how.rate_in(epoch) for epoch in range(5)] == pytest.approx([0.8, 0.65, 0.5, 0.35, 0.2])
-    assert Descent(1, 64, 0.8, last_rate=0.25).rate_in(0) == 0.8
+def test_the_rate_rises_and_falls():
+    how = Descent(5, 64, 0.8, last_rate=0.25, warm_up=1.0)
+    assert [how.rate_at(passes) for passes in (0, 0.5, 1, 3, 5)] == pytest.approx([0, 0.4, 0.8, 0.5, 0.2])
+    assert Descent(1, 64, 0.8).rate_at(0) == Descent(1, 64, 0.8).rate_at(0.7) == 0.8
 
 
 def test_ewc_forgets_less_than_sgd_on_the_sample(digits):
