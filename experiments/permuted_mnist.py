@@ -60,11 +60,16 @@ def ten_tasks(experiments: Sequence[Experiment], methods: Sequence[str], runs: R
     for method in methods:
         for each in experiments:
             one = replace(each, settings=each.settings.of(method))
-            what = {"figure": "b", "method": method, "seed": one.seed, "judged_on": len(one.mnist.test.labels)}
-            table = runs.get(what | {"settings": asdict(one.settings)}, partial(_table, one, method))["table"]
+            what = {"figure": "b", "method": method, "settings": asdict(one.settings)} | _data(one)
+            table = runs.get(what, partial(_table, one, method))["table"]
             curves.setdefault(method, []).append([float(np.mean(row)) for row in table])
     draw_lines(curves, PAPER["b"], "number of tasks", "mean accuracy over the tasks", figure)
     return _means(curves)
+
+
+def _data(experiment: Experiment) -> Record:
+    digits = experiment.mnist
+    return {"seed": experiment.seed, "learned_from": len(digits.train.labels), "judged_on": len(digits.test.labels)}
 
 
 def _table(experiment: Experiment, method: str, unfinished: Path | None) -> Record:
@@ -80,7 +85,7 @@ def overlaps(experiments: Sequence[Experiment], runs: Runs, figure: Path) -> Res
     labels, at the same networks."""
     curves: dict[str, Rows] = {}
     for each in experiments:
-        what = {"figure": "c", "seed": each.seed, "settings": asdict(each.settings)}
+        what = {"figure": "c", "settings": asdict(each.settings)} | _data(each)
         found = runs.get(what, lambda unfinished, each=each: _overlaps(each))  # type: ignore[misc]
         for name in NAMES:
             if name in found:
@@ -139,6 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         mnist = load(options.data)
         if options.held_out:
             mnist = mnist.held_out(options.held_out)
+        if options.digits:
+            mnist = mnist.first(options.digits)
     except ValueError as error:
         print(f"experiments.permuted_mnist: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -202,6 +209,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--threads", type=argument("threads"), default=0, help="torch's threads (default: as torch finds best)")
     add("--held_out", type=whole(0, 59_999), default=0, help="judge on so many training digits, not on the test digits")
+    add(
+        "--digits",
+        type=whole(0, 60_000),
+        default=0,
+        help="learn from so many digits only and judge on a quarter as many",
+    )
     group = parser.add_argument_group("settings", "defaults depend on the figure")
     for name, kind, text in (
         ("layers", whole(1, 10), "hidden layers"),
@@ -211,6 +224,8 @@ def _parser() -> argparse.ArgumentParser:
         ("batch", whole(1, 60_000), "samples per step"),
         ("rate", real(1e-10, 10.0), "learning rate of the summed loss"),
         ("last_rate", real(0.0, 1.0), "share of it that is left in a task's last epoch; it falls linearly"),
+        ("warm_up", real(0.0, 1000.0), "epochs in which the rate rises from 0"),
+        ("pixel_mean", real(0.0, 1.0), "subtracted from every grey level between 0 and 1"),
         ("drop_inputs", real(0.0, 0.99), "share of pixels that is dropped"),
         ("drop_hidden", real(0.0, 0.99), "share of hidden units that is dropped"),
         ("lambda", real(0.0, 1e12), "strength of EWC"),

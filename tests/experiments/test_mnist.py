@@ -138,6 +138,15 @@ def test_holding_out_leaves_the_test_digits_unseen():
         sample.held_out(len(sample.train.labels))
 
 
+def test_a_quick_trial_takes_the_first_digits():
+    sample = load(SAMPLE)
+    few = sample.first(100)
+    assert np.array_equal(few.train.images, sample.train.images[:100]) and len(few.train.labels) == 100
+    assert np.array_equal(few.test.labels, sample.test.labels[:25]) and len(few.test.images) == 25
+    with pytest.raises(ValueError, match="401"):
+        sample.first(401)
+
+
 def test_permutations_are_permutations():
     first, second = (permutation(np.random.default_rng(seed)) for seed in (0, 1))
     assert sorted(first) == sorted(second) == list(range(PIXELS))

@@ -338,6 +338,8 @@ def test_the_seed_decides(capsys, tmp_path):
         (["--lambda", "nan"], "--lambda"),
         (["--threads", "-1"], "--threads"),
         (["--threads", "100000"], "--threads: must lie between 0 and 1,024"),
+        (["--digits", "401"], "first 401"),
+        (["--seed", "0", "1"], "--seed"),
         (["--held_out", "400"], "held out"),
         (["--held_out", "-1"], "--held_out"),
         (["--sensitivity", "--figure", "b"], "--sensitivity"),
