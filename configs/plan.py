@@ -11,6 +11,7 @@ from pathlib import Path
 
 from configs.checks import ConfigError
 from configs.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, model_bytes
+from configs.memory import available_memory
 from configs.run import Parts, build, build_network, build_schedule, planned_visits, resolve
 from configs.schema import Config, StreamConfig
 from envs.timestep import SIZE
@@ -166,13 +167,3 @@ def free_disk(directory: Path) -> tuple[Path, int]:
     """The part of the path that is there already, and the bytes free on its disk."""
     existing = existing_part(directory)
     return existing, shutil.disk_usage(existing).free
-
-
-def available_memory() -> int:
-    """Bytes of memory that a new process could take now."""
-    try:
-        with open("/proc/meminfo") as info:
-            fields = dict(line.split(":", 1) for line in info)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

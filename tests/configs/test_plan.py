@@ -9,8 +9,9 @@ import pytest
 
 import configs.plan
 from configs.checks import ConfigError
+from configs.memory import available_memory
 from configs.parse import load
-from configs.plan import Plan, Rates, available_memory, describe, measure_rates, plan, refuse_if_too_large
+from configs.plan import Plan, Rates, describe, measure_rates, plan, refuse_if_too_large
 from configs.schema import Config
 from tests.integration.runs import TOY, write_config
 from train import main
