@@ -11,8 +11,12 @@ from configs.ranges import problems
 from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
+from envs.schedule import count_visits
 from envs.toy import LIVERIES
 from tracking.command import UserError
+from tracking.numbers import shown
+
+_MOST_VISITS = 10_000
 
 
 class ConfigError(UserError):
@@ -74,6 +78,12 @@ def _stream_problems(c: Config) -> Iterator[str]:
                 f"stream.{name}: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least {needed} "
                 f"frames to learn anything, is {frames}"
             )
+    visits = count_visits([visit.frames for visit in s.visits] or [s.visit_frames], c.frames)
+    if visits > _MOST_VISITS:
+        yield (
+            f"frames: {shown(c.frames)} frames are {visits:,} visits, each with a snapshot of its own; at most "
+            f"{_MOST_VISITS:,} are planned: give fewer frames or longer visits"
+        )
     if s.order == "listed":
         if bool(s.visits) == bool(s.visits_csv):
             yield "stream.visits: order listed needs either visits or visits_csv, and not both"

@@ -35,6 +35,7 @@ def _left_by_cgroups(root: Path) -> Iterator[int]:
         return
     for line in lines:
         number, controllers, path = line.split(":", 2)
+        mounts: tuple[str, ...]
         if number == "0" and not controllers:
             mounts, names = (
                 ("sys/fs/cgroup", "sys/fs/cgroup/unified"),

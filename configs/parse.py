@@ -14,7 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
-from configs.files import read_mapping
+from configs.files import check_size, read_mapping
 from configs.ranges import ranges
 from configs.schema import Config, Visit
 from envs.games import canonical
@@ -43,18 +43,14 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
     given = list(sys.argv[1:] if arguments is None else arguments)
     if problem := empty_option(given):
         raise ConfigError(problem)
-    for here, after in zip(given, [*given[1:], ""], strict=True):
+    for word in given:
+        check_size(word.partition("=")[2] if word.startswith("--") else word, word.partition("=")[0][:40])
+    for here, after in zip(given, [*given[1:], ""], strict=False):
         if here == "--config" or here.startswith("--config="):
-            file = Path(here.partition("=")[2] or after)
-            found = read_mapping(file, "frames: 400_000") if file.is_file() else {}
-            if found.keys() & _OF_SWEEPS:
-                raise ConfigError(f"{file}: a sweep, not one run; start it with: sweep.py {file}")
-            for name, value in found.items():
-                if value is None and is_dataclass(getattr(Config(), str(name), None)):
-                    raise ConfigError(f"{file}: {name} is empty; it should hold fields, or be left out")
+            _check_preset(Path(here.partition("=")[2] or after))
     try:
         options = parser.parse_args(arguments)
-    except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (ArgumentError, TypeError, ValueError, OverflowError, yaml.YAMLError) as error:
         raise ConfigError(_one_sentence(str(error), parser)) from None
     for name, value in options.items():
         if isinstance(value, str) and not value.strip():
@@ -64,6 +60,21 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
             "stream.games: order listed plays what stream.visits says; games need order rounds or uniform"
         )
     return options
+
+
+def _check_preset(file: Path) -> None:
+    """`ConfigError` where a file is there and no preset: jsonargparse would say less of it, or read on for ever."""
+    try:
+        found = read_mapping(file, "frames: 400_000") if file.is_file() else {}
+        if file.is_char_device() or file.is_dir():
+            raise ConfigError(f"--config: {file} is no file; give one such as configs/quick.yaml")
+    except OSError as error:
+        raise ConfigError(f"--config: {str(file)[:100]}: {error.strerror}") from None
+    if found.keys() & _OF_SWEEPS:
+        raise ConfigError(f"{file}: a sweep, not one run; start it with: sweep.py {file}")
+    for name, value in found.items():
+        if value is None and is_dataclass(getattr(Config(), str(name), None)):
+            raise ConfigError(f"{file}: {name} is empty; it should hold fields, or be left out")
 
 
 def to_config(parser: ArgumentParser, options: Namespace, checked: bool = True) -> Config:

@@ -23,6 +23,7 @@ _PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
 _WORKER_BYTES = int(0.5 * _GIB)  # the same for evaluations in the background
 _EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
 _WARM_UP = 2_000  # agent steps before a measurement, so that minibatches are not drawn from a handful
+_VISITS_SHOWN = 200  # in the timetable
 _BLOCK_SLACK = 2 * 256  # rows per task by which the replay may exceed its budget
 
 
@@ -57,9 +58,10 @@ def plan(config: Config, measure: bool) -> Plan:
     tasks = 1 if config.tasks == "single" else len(schedule.games)
     slack = tasks * config.emulators.count * _BLOCK_SLACK * SIZE * SIZE
     replay_bytes = min(
-        int(tasks * config.replay.capacity * (frame_bytes(config) + ROW_BYTES)),
+        int(tasks * config.replay.capacity * frame_bytes(config)),
         int(config.replay.budget_gib * _GIB) + slack,
     )
+    replay_bytes += tasks * config.replay.capacity * ROW_BYTES  # whatever the budget
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
     anchors = 0 if config.consolidation.kind == "none" else tasks * 2 * weights  # mean and precision
     # Task models are there once more while a checkpoint of them is written.
@@ -128,7 +130,9 @@ def describe(config: Config, estimate: Plan) -> str:
     """The plan as text: timetable, memory, disk, time."""
     rows = planned_visits(config)
     lines = ["visit  first frame      frames  game"]
-    lines += [f"{i:5}  {start:11,}  {visit.frames:10,}  {visit.game}" for i, start, visit in rows]
+    lines += [f"{i:5}  {start:11,}  {visit.frames:10,}  {visit.game}" for i, start, visit in rows[:_VISITS_SHOWN]]
+    if (more := len(rows) - _VISITS_SHOWN) > 0:
+        lines.append(f"... and {more:,} more visits")
     lines += [
         f"memory: {estimate.memory_bytes / _GIB:.1f} GiB, of which replay {estimate.replay_bytes / _GIB:.1f} GiB "
         f"({available_memory() / _GIB:.1f} GiB available)",

@@ -6,7 +6,9 @@ A visit is a stretch of one game. Durations are in environment frames, over all 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -120,6 +122,13 @@ def timetable(schedule: Schedule, total_frames: int, frames_per_step: int) -> li
         rows.append((len(rows), start, Visit(visit.game, min(frames, end - start))))
         start += frames
     return rows
+
+
+def count_visits(lengths: Sequence[int], total_frames: int) -> int:
+    """How many visits of these lengths, over and over, begin within `total_frames`; counted, not listed."""
+    rounds, rest = divmod(total_frames, sum(lengths))
+    starts = accumulate(lengths[:-1], initial=0)
+    return rounds * len(lengths) + sum(start < rest for start in starts)
 
 
 def _generator(seed: int, purpose: str, index: int) -> np.random.Generator:

@@ -37,15 +37,18 @@ from configs.checks import ConfigError
 from configs.files import read_mapping
 from configs.launch import ON_CPU
 from configs.parse import load
+from configs.ranges import ranges
 from configs.run import numpy_generator
 from configs.schema import Config
 from envs.games import PAPER_POOL
 from envs.visits_csv import load_schedule_csv
 from experiments.agents import AGENTS
 from tracking.files import file_name
+from tracking.numbers import Range, shown
 
 POOLS = {"paper": PAPER_POOL}
 _OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
+_MOST_RUNS = 2_000  # each is a configuration that is checked
 
 
 @dataclass(frozen=True)
@@ -132,19 +135,19 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
         seeds=_seeds(found.get("seeds", Sweep.seeds), where),
         grid={key: tuple(_listed(values, f"{where}: grid.{key}", object)) for key, values in grid.items()},
         settings=_mapping(found.get("settings", {}), f"{where}: settings"),
-        cpus=_number(found.get("cpus", Sweep.cpus), f"{where}: cpus", int, 1),
-        gpus=_number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0),
-        memory_gib=None if memory is None else _number(memory, f"{where}: memory_gib", float, 0),
-        retries=_number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0),
-        retry_seconds=_number(found.get("retry_seconds", Sweep.retry_seconds), f"{where}: retry_seconds", float, 0),
+        cpus=_number(found.get("cpus", Sweep.cpus), f"{where}: cpus", int, 1, 1024),
+        gpus=_number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0, 1024),
+        memory_gib=None if memory is None else _number(memory, f"{where}: memory_gib", float, 0.01, 1e6),
+        retries=_number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0, 1000),
+        retry_seconds=_number(
+            found.get("retry_seconds", Sweep.retry_seconds), f"{where}: retry_seconds", float, 0, 86_400
+        ),
     )
     for agent in sweep.agents:
         if agent not in AGENTS:
             raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
     if sweep.gpus > 1 and sweep.gpus != int(sweep.gpus):
         raise ConfigError(f"{where}: gpus: above 1 give a whole number, is {sweep.gpus:g}")
-    if sweep.memory_gib == 0:
-        raise ConfigError(f"{where}: memory_gib: must be above 0, or null for train.py's estimate")
     for part, fixed in (("settings", sweep.settings), ("grid", sweep.grid)):
         for key in fixed:
             if key == "stream.visits_csv":
@@ -153,6 +156,10 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
                 )
             if key in _OWNED or (key == "stream.games" and sweep.sets):
                 raise ConfigError(f"{where}: {part}.{key}: the sweep itself decides this (see seeds, cpus, sets)")
+    sets = sweep.sets.count if isinstance(sweep.sets, DrawnSets) else len(sweep.sets) or 1
+    runs = len(sweep.seeds) * sets * len(sweep.agents) * math.prod(map(len, sweep.grid.values()))
+    if runs > _MOST_RUNS:
+        raise ConfigError(f"{where}: would be {shown(runs)} runs; a sweep has at most {_MOST_RUNS:,}")
     _check_trials(sweep, where)
     return sweep
 
@@ -250,8 +257,12 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
         if "count" not in found:
             raise ConfigError(f"{where}: sets.count: say how many sets are drawn")
         numbers = {
-            key: _number(found.get(key, default), f"{where}: sets.{key}", int, least)
-            for key, default, least in (("count", None, 1), ("games", 10, 1), ("seed", 0, 0))
+            key: _number(found.get(key, default), f"{where}: sets.{key}", int, least, most)
+            for key, default, least, most in (
+                ("count", None, 1, _MOST_RUNS),
+                ("games", 10, 1, 57),
+                ("seed", 0, 0, 10**18),
+            )
         }
         pool = found.get("pool", "paper")
         if not isinstance(pool, str) or pool not in POOLS:
@@ -265,25 +276,28 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
 
 def _seeds(found: Any, where: str) -> tuple[int, ...]:
     if isinstance(found, int) and not isinstance(found, bool):
-        return tuple(range(_number(found, f"{where}: seeds", int, 1)))
-    return tuple(
-        _number(each, f"{where}: seeds[{i}]", int, 0) for i, each in enumerate(_listed(found, f"{where}: seeds", int))
-    )
+        return tuple(range(_number(found, f"{where}: seeds", int, 1, _MOST_RUNS)))
+    listed = enumerate(_listed(found, f"{where}: seeds", int))
+    return tuple(_number(each, f"{where}: seeds[{i}]", int, 0, ranges()["seed"].most) for i, each in listed)
 
 
 def _listed(found: Any, where: str, kind: type, empty: bool = False) -> list[Any]:
     if not isinstance(found, (list, tuple)) or not (found or empty) or not all(isinstance(x, kind) for x in found):
-        raise ConfigError(f"{where}: give a list{'' if kind is object else ' of ' + kind.__name__}, is {found!r}")
+        raise ConfigError(
+            f"{where}: give a list{'' if kind is object else ' of ' + kind.__name__}, is {str(found)[:100]!r}"
+        )
     return list(found)
 
 
 def _mapping(found: Any, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise ConfigError(f"{where}: give fields by their dotted names, is {found!r}")
+        raise ConfigError(f"{where}: give fields by their dotted names, is {str(found)[:100]!r}")
     return {str(key): value for key, value in found.items()}
 
 
-def _number(found: Any, where: str, kind: type[int] | type[float], least: float) -> Any:
-    if isinstance(found, bool) or not isinstance(found, int | kind) or not least <= found < math.inf:
-        raise ConfigError(f"{where}: must be a number of at least {least}, is {found!r}")
+def _number(found: Any, where: str, kind: type[int] | type[float], least: float, most: float) -> Any:
+    if isinstance(found, bool) or not isinstance(found, int | kind):
+        raise ConfigError(f"{where}: must be a number from {Range(least, most)}, is {str(found)[:100]!r}")
+    if problem := Range(least, most).problem(found):
+        raise ConfigError(f"{where}: {problem}")
     return kind(found)

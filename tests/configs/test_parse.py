@@ -155,6 +155,48 @@ def test_files_that_are_no_presets(content: str, told: str, tmp_path: Path) -> N
     assert told in complaint_about(tmp_path, content)
 
 
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (BOMB, "stands for more than 1,000,000 values"),
+        ("a: &a {b: *a}", "*a stands within &a, which has no end"),
+        ("seed: " + 3000 * "[" + 3000 * "]", "more than 50 levels of brackets"),
+        ("seed: " + 3000 * "{a: " + 3000 * "}", "more than 50 levels of brackets"),
+        ("".join(f"{n * ' '}a:\n" for n in range(200)), "more than 50 levels of brackets"),
+        ("? [a, b]\n: 3", "line 1: the name of a field is a word"),
+        ("learner: {? {a: b} : 3}", "line 1: the name of a field is a word"),
+        ("1: 2", "1"),
+        ("seed: " + 5000 * "9", "a value that is none"),
+        ("seed: 2001-13-45", "a value that is none: month must be in 1..12"),
+        ("stream: {visits: " + "[" + 250_001 * "{game: krull, frames: 1}," + "]}", "stands for more than"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_file_that_no_memory_holds_is_refused_before_it_is_built(content: str, told: str, tmp_path: Path) -> None:
+    said = complaint_about(tmp_path, content)
+    assert told in said and len(said) < 500
+
+
+@pytest.mark.parametrize("value", [3000 * "[" + 3000 * "]", "{a: &a [*a]}", 3000 * "[", 5000 * "9", "? [a] : 3", "\0"])
+@pytest.mark.parametrize("name", ["seed", "stream.games", "learner", "config"])
+def test_a_value_that_no_memory_holds_is_refused(name: str, value: str) -> None:
+    given = [f"--{name}={value}"] if name == "seed" else [f"--{name}", value]
+    assert len(complaint(*given)) < 400
+
+
+def test_a_run_of_too_many_visits_is_refused_without_listing_them() -> None:
+    assert complaint("--frames", "1000000000000", "--stream.visit_frames", "48") == (
+        "frames: 1,000,000,000,000 frames are 20,833,333,334 visits, each with a snapshot of its own; at most 10,000 "
+        "are planned: give fewer frames or longer visits"
+    )
+    read_options(["--frames", "480000", "--stream.visit_frames", "48"])
+
+
 def test_a_file_that_is_missing() -> None:
     assert "nowhere.yaml" in complaint("--config", "nowhere.yaml")
 

@@ -49,6 +49,12 @@ def test_a_dry_run_prints_its_plan_and_makes_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_long_timetable_is_told_in_part(toy: Path) -> None:
+    config = load(toy, ["--frames", "800000", "--stream.visit_frames", "80"])
+    lines = describe(config, Plan(1, 1, 1, None, None)).splitlines()
+    assert lines[200].split()[:2] == ["199", "15,920"] and lines[201] == "... and 9,800 more visits"
+
+
 @pytest.mark.usefixtures("quick_rates")
 @pytest.mark.parametrize("more", [[], ["--dry_run"]])
 def test_what_cannot_fit_is_refused(

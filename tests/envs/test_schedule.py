@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from envs.games import FIGURE_3
-from envs.schedule import Listed, Rounds, UniformDraw, Visit, timetable
+from envs.schedule import Listed, Rounds, UniformDraw, Visit, count_visits, timetable
 from envs.visits_csv import load_schedule_csv
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +65,17 @@ def test_timetable_adds_up_and_clips_the_last_visit():
         (3, 17, Visit("boxing", 3)),
     ]
     assert timetable(Listed((Visit("pong", 5),)), 5, 1) == [(0, 0, Visit("pong", 5))]
+
+
+@pytest.mark.parametrize("total", [1, 5, 6, 12, 13, 17, 18, 100, 1200])
+@pytest.mark.parametrize("lengths", [[5, 7], [6], [1]])
+def test_visits_are_counted_as_they_are_listed(lengths, total):
+    listed = timetable(Listed(tuple(Visit("pong", frames) for frames in lengths)), total, 1)
+    assert count_visits(lengths, total) == len(listed)
+
+
+def test_visits_are_counted_without_being_listed():
+    assert count_visits([5, 7], 12 * 10**26 + 6) == 2 * 10**26 + 2
 
 
 def test_the_papers_schedule():
