@@ -31,7 +31,8 @@ from configs.launch import (
     read_options,
 )
 from configs.plan import describe, plan, refuse_if_too_large
-from configs.resume import begin_anew, meta
+from configs.presets import overview
+from configs.resume import after_divergence, begin_anew, meta
 from configs.run import Parts, build
 from configs.schema import Config
 from envs.episodes import EpisodeReturns
@@ -382,8 +383,12 @@ def _check_weights(parts: Parts) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        print(overview())
+        return BAD_INPUT
     try:
-        options, config = read_options(sys.argv[1:] if arguments is None else arguments)
+        options, config = read_options(given)
         notes = check_reference(config)
         if options.init_from:
             check_snapshot(Path(options.init_from), config)
@@ -413,7 +418,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
             return STOPPED
         except BaseException as error:
-            message = _failure(error, run)
+            message = _failure(error, run, config)
             _report_failure(run, config, message or f"an unexpected error: {error!r}")
             if message is None:
                 raise
@@ -432,7 +437,7 @@ def _compare(run: RunDirectory, config: Config) -> int:
     return code
 
 
-def _failure(error: BaseException, run: RunDirectory) -> str | None:
+def _failure(error: BaseException, run: RunDirectory, config: Config) -> str | None:
     """A sentence for what can happen; None for what is the program's own fault."""
     told = str(error) if isinstance(error, (Diverged, CheckpointError, WorkerFailed)) else shortage(error)
     if told is None:
@@ -447,8 +452,7 @@ def _failure(error: BaseException, run: RunDirectory) -> str | None:
         else "no checkpoint was written yet"
     )
     if isinstance(error, Diverged):
-        advice = "lower learner.learning_rate and begin with --init_from one of its snapshots"
-        return f"learning diverged: {told}; {resume}; a resume would repeat it, so {advice}"
+        return f"learning diverged: {told}; {resume}; a resume would repeat it, so {after_divergence(run, config)}"
     return f"{told}; {resume}"
 
 

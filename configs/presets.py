@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configs.checks import ConfigError
 from configs.parse import load
 from configs.run import build_schedule
 
@@ -22,8 +23,17 @@ def overview() -> str:
         config = load(path)
         games = len(build_schedule(config).games)
         size = f"{config.frames / 1e6:g} M frames, {games} game{'s' if games > 1 else ''}"
-        lines.append(f"  python train.py --config {_shown(path):36}  {size:23}  {_first_sentence(path)}")
+        lines.append(f"  python train.py --config {_shown(path)!s:36}  {size:23}  {_first_sentence(path)}")
     return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
+
+
+def _size(path: Path) -> str:
+    try:
+        config = load(path)
+    except ConfigError:  # such as a file that is named relative to another directory
+        return ""
+    games = len(build_schedule(config).games)
+    return f"{config.frames / 1e6:g} M frames, {games} game{'s' if games > 1 else ''}"
 
 
 def _first_sentence(path: Path) -> str:

@@ -76,6 +76,13 @@ def begin_anew(run: RunDirectory) -> str:
     return f"begin a new run{f' with its weights, --init_from {kept}' if kept else ''}"
 
 
+def after_divergence(run: RunDirectory, config: Config) -> str:
+    """The advice for a run whose learning broke down: what to lower, and what there is to begin with."""
+    pulled = config.consolidation.kind != "none" and config.consolidation.step == "gradient"
+    strength = "consolidation.strength or " if pulled and config.consolidation.strength else ""
+    return f"lower {strength}learner.learning_rate and {begin_anew(run)}"
+
+
 def _traces(run: RunDirectory) -> Iterator[Path]:
     """Whatever shows that a run came further than its first checkpoint, and would be lost if it began anew."""
     yield from sorted(run.snapshots.glob("*.pt"))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from configs.launch import hyper_parameters
+from configs.resume import after_divergence, begin_anew
 from configs.run import resolve
-from configs.schema import Config, EvaluationConfig, LearnerConfig, LogConfig, StreamConfig, Visit
+from configs.schema import Config, ConsolidationConfig, EvaluationConfig, LearnerConfig, LogConfig, StreamConfig, Visit
+from tracking.run_directory import RunDirectory
 
 # Decided, so that nothing is measured.
 DECIDED = Config(threads=1, learner=LearnerConfig(network="small", precision="float32", optimiser_code="eager"))
@@ -28,3 +33,20 @@ def test_the_games_are_those_of_the_schedule() -> None:
     visits = [Visit("pong", 100), Visit("krull", 50), Visit("pong", 10)]
     listed = replace(DECIDED, stream=StreamConfig(order="listed", visits=visits))
     assert hyper_parameters(resolve(listed))["stream.games"] == "pong, krull"
+
+
+@pytest.mark.parametrize(
+    ("consolidation", "lowered"),
+    [
+        (ConsolidationConfig(), "learner.learning_rate"),  # the implicit step is stable for every strength
+        (ConsolidationConfig(kind="none", step="gradient"), "learner.learning_rate"),
+        (ConsolidationConfig(step="gradient", strength=0.0), "learner.learning_rate"),
+        (ConsolidationConfig(step="gradient", strength=1e9), "consolidation.strength or learner.learning_rate"),
+    ],
+)
+def test_after_a_divergence_the_advice_names_what_there_is(
+    consolidation: ConsolidationConfig, lowered: str, tmp_path: Path
+) -> None:
+    run, config = RunDirectory(tmp_path), replace(DECIDED, consolidation=consolidation)
+    assert after_divergence(run, config) == f"lower {lowered} and {begin_anew(run)}"
+    assert "--init_from" not in after_divergence(run, config)  # there is no snapshot
