@@ -78,12 +78,6 @@ def _stream_problems(c: Config) -> Iterator[str]:
                 f"stream.{name}: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least {needed} "
                 f"frames to learn anything, is {frames}"
             )
-    visits = count_visits([visit.frames for visit in s.visits] or [s.visit_frames], c.frames)
-    if visits > _MOST_VISITS:
-        yield (
-            f"frames: {shown(c.frames)} frames are {visits:,} visits, each with a snapshot of its own; at most "
-            f"{_MOST_VISITS:,} are planned: give fewer frames or longer visits"
-        )
     if s.order == "listed":
         if bool(s.visits) == bool(s.visits_csv):
             yield "stream.visits: order listed needs either visits or visits_csv, and not both"
@@ -103,3 +97,9 @@ def _stream_problems(c: Config) -> Iterator[str]:
                 find_rom(name, c.emulators.rom_dir)
         except (ValueError, FileNotFoundError) as error:
             yield f"{path}: {error}"
+    visits = count_visits([visit.frames for visit in s.visits] or [s.visit_frames], c.frames)
+    if visits > _MOST_VISITS:
+        yield (
+            f"frames: {shown(c.frames)} frames are {visits:,} visits, each with a snapshot of its own; at most "
+            f"{_MOST_VISITS:,} are planned: give fewer frames or longer visits"
+        )

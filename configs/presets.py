@@ -20,10 +20,7 @@ def overview() -> str:
     """How a run is started, and every preset with its length, number of games and agent."""
     lines = ["Which run? Give a preset and what differs from it (--help lists every option):", ""]
     for path in presets():
-        config = load(path)
-        games = len(build_schedule(config).games)
-        size = f"{config.frames / 1e6:g} M frames, {games} game{'s' if games > 1 else ''}"
-        lines.append(f"  python train.py --config {_shown(path)!s:36}  {size:23}  {_first_sentence(path)}")
+        lines.append(f"  python train.py --config {_shown(path)!s:36}  {_size(path):23}  {_first_sentence(path)}")
     return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
 
 
