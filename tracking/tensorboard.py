@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader  # type: ignore[import-untyped]
-from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[import-untyped]
 from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
 from tensorboard.compat.proto.types_pb2 import DT_STRING  # type: ignore[import-untyped]
@@ -39,11 +39,16 @@ def last_step(directory: Path) -> int:
 
 class TensorBoardWriter:
     """A `writers.Writer` for TensorBoard. The directory's event files belong to it: those that a loaded state
-    does not know are removed. Every process writes files of its own, made at the first write."""
+    does not know are removed. Every process writes files of its own, made at the first write.
+
+    A file begins with the start of a session, at the frame after the last that was written before. A TensorBoard that
+    has read what a kill undid lets go of everything from that frame on.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
         self._file: AppendFile | None = None
+        self._latest: int | None = -1  # frame of what is in the files; None: unknown
 
     def write(self, frame: int, scalars: Mapping[str, float]) -> None:
         """All scalars in one event; float32 in the file."""
@@ -83,18 +88,19 @@ class TensorBoardWriter:
             self._file = None
 
     def clear(self) -> None:
-        self.load_state_dict({"files": {}})
+        self.load_state_dict({"files": {}, "latest": -1})
 
     def state_dict(self) -> dict[str, Any]:
-        """{"files": {name: durable bytes}}"""
+        """{"files": {name: durable bytes}, "latest": the largest frame in them, None if it is not known}"""
         if self._file is not None:
             self._file.size()
-        return {"files": {path.name: path.stat().st_size for path in self._paths()}}
+        return {"files": {path.name: path.stat().st_size for path in self._paths()}, "latest": self._latest}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.close()
         for path in self._paths():
             AppendFile(path).truncate(state["files"].get(path.name, 0))
+        self._latest = state.get("latest")  # states of former versions lack it
 
     def _paths(self) -> list[Path]:
         return sorted(self.directory.glob(f"{_PREFIX}*"))
@@ -103,6 +109,11 @@ class TensorBoardWriter:
         if self._file is None:
             self._file = AppendFile(self.directory / self._new_name())
             self._record(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            if self._latest is not None:
+                start = SessionLog(status=SessionLog.START)
+                self._record(Event(wall_time=time.time(), step=self._latest + 1, session_log=start))
+        if self._latest is not None:
+            self._latest = max(self._latest, frame)
         self._record(Event(wall_time=time.time(), step=frame, summary=summary))
 
     def _record(self, event: Event) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import SessionLog
 
 from tracking.writers import CsvWriter, JsonLinesWriter, NullWriter, TensorBoardWriter, Writer, Writers
 
@@ -79,11 +80,52 @@ def test_stopped_killed_and_resumed_is_as_uninterrupted(tmp_path: Path) -> None:
     lost.close()
 
 
+@pytest.mark.parametrize("checkpoint", [None, 0, 100])
+def test_an_open_tensorboard_forgets_what_a_kill_undid(tmp_path: Path, checkpoint: int | None) -> None:
+    """TensorBoard's own reader, which goes on from where it was; None: killed before the first checkpoint."""
+    accumulator = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    first = TensorBoardWriter(tmp_path)
+    if checkpoint is not None:
+        drive(first, 0, checkpoint + 4)
+        state = first.state_dict()
+    drive(first, 0 if checkpoint is None else checkpoint + 4, 160)
+    first.flush()
+    accumulator.Reload()
+    assert [point.step for point in accumulator.Scalars("count")] == list(range(0, 160, 4))
+    second = TensorBoardWriter(tmp_path)
+    if checkpoint is None:
+        second.clear()
+    else:
+        second.load_state_dict(state)
+    drive(second, 0 if checkpoint is None else checkpoint + 4, 200)
+    second.close()
+    for reader in (accumulator, EventAccumulator(str(tmp_path), size_guidance={"scalars": 0, "images": 0})):
+        reader.Reload()
+        assert [point.step for point in reader.Scalars("count")] == list(range(0, 200, 4))
+        assert [point.step for point in reader.Images("screen")] == list(range(0, 200, 40))
+    first.close()
+
+
+def test_a_state_of_a_former_version_makes_tensorboard_forget_nothing(tmp_path: Path) -> None:
+    first = TensorBoardWriter(tmp_path)
+    drive(first, 0, 100)
+    files = {"files": first.state_dict()["files"]}
+    second = TensorBoardWriter(tmp_path)
+    second.load_state_dict(files)
+    drive(second, 100, 200)
+    second.close()
+    accumulator = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    assert [point.step for point in accumulator.Scalars("count")] == list(range(0, 200, 4))
+    first.close()
+
+
 def test_all_scalars_of_a_call_are_one_event(tmp_path: Path) -> None:
     writer = TensorBoardWriter(tmp_path)
     writer.write(8, {"a": 1.0, "b": torch.tensor(2.5), "c": math.nan})
     writer.close()
-    header, event = events(tmp_path)
+    header, start, event = events(tmp_path)
+    assert start.session_log.status == SessionLog.START and start.step == 0
     assert header.file_version == "brain.Event:2"
     assert event.step == 8 and [value.tag for value in event.summary.value] == ["a", "b", "c"]
     assert event.summary.value[1].simple_value == 2.5
