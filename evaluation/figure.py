@@ -88,7 +88,7 @@ def _together(told: Sequence[Records], spans: dict[str, list[Span]]) -> Figure:
     handles: dict[str, Any] = {}
     for panel, records in zip(panels, told, strict=True):
         for game in spans:
-            handles.setdefault(game, _draw_scores(panel, records, game, line(look[game])))
+            handles.setdefault(words(game), _draw_scores(panel, records, game, line(look[game])))
         _reference_lines(panel)
         panel.sharey(panels[0])
         if len(told) > 1:
@@ -119,7 +119,7 @@ def _one_by_one(told: Sequence[Records], spans: dict[str, list[Span]]) -> Figure
         panel.broken_barh(its, (0, 1), transform=panel.get_xaxis_transform(), color="0.83", linewidth=0)
         for records, colour, dashes in zip(told, COLOURS, _DASHES, strict=False):
             style = {"color": colour, "marker": dashes[0], "linestyle": dashes[1:], "markersize": 2, "linewidth": 1}
-            handles.setdefault(records.name, _draw_scores(panel, records, game, style))
+            handles.setdefault(words(records.name), _draw_scores(panel, records, game, style))
         _reference_lines(panel)
         panel.set_title(words(game), loc="left", fontsize=8, pad=2)
         panel.tick_params(labelsize=7)

@@ -67,14 +67,15 @@ def words(text: str) -> str:
 
 
 def add_legend(figure: Figure, entries: Mapping[str, Any], size: float = 8.0) -> None:
-    """A legend of {words: handle} above all panels, in as many columns as fit; the figure grows by its height."""
+    """A legend of {label, see `words`: handle} above all panels, in as many columns as fit; the figure grows by its
+    height."""
     if not entries:
         return
     columns, height = legend_shape(list(entries), figure.get_figwidth(), size)
     figure.set_figheight(figure.get_figheight() + height)
     figure.legend(
         list(entries.values()),
-        [words(label) for label in entries],
+        list(entries),
         loc="outside upper left",
         ncols=columns,
         frameon=False,

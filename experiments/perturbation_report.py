@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from evaluation.play import GameResult
-from evaluation.plots import COLOURS
+from evaluation.plots import COLOURS, words
 from experiments.noise import KINDS
 
 NAMES = {"uniform": "uniform", "inverse_fisher": "inverse Fisher", "null_space": "null space"}
@@ -179,7 +179,7 @@ def figure(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             panels[1].plot(*zip(*expected, strict=True), ":", color=colour)
         panels[2].plot(scales, [r["changed"] for r in mine], **look)
     panels[0].axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    panels[0].set_title(title, fontsize="medium")
+    panels[0].set_title(words(title), fontsize="medium")
     score = "score (0 random, 1 unperturbed)\npale: the paper, Breakout"
     for panel, label in zip(panels, (score, "divergence [nats]", "changed\ngreedy actions"), strict=True):
         panel.set_ylabel(label)

@@ -35,7 +35,7 @@ from experiments.report_agents import Material, read_material, yardsticks
 from experiments.report_data import ReportError
 from experiments.report_numbers import Row
 from tracking import command
-from tracking.files import write_text
+from tracking.files import file_name, write_text
 from tracking.run_directory import BAD_INPUT
 
 _SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
@@ -84,8 +84,11 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
         "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. "
         "Dotted: random play; dashed: a human tester."
     )
-    figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
-    yield "Beside single-game runs", write_picture(out, "figure_4", rows, figure, caption)
+    if rows:
+        figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
+        yield "Beside single-game runs", write_picture(out, "figure_4", rows, figure, caption)
+    else:
+        yield "Beside single-game runs", html.note("No game was evaluated after it had been played.")
 
     rows = numbers.game_rows(material)
     write_rows(out / "games.csv", rows)
@@ -100,17 +103,20 @@ def _perturbations(audit: Path, out: Path, times: Counter[str]) -> tuple[str, st
     """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
     try:
         result = json.loads((audit / "perturbation.json").read_text())
-        rows, game = perturbation_report.plain(result["points"]), result["game"]
+        rows, game = perturbation_report.plain(result["points"]), str(result["game"])
+        if not rows:
+            raise ValueError("it has no points")
         figure = perturbation_report.figure(rows, perturbation_report.title(result))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ReportError(f"--perturbation {audit}: experiments.perturbation did not write this ({error})") from None
     caption = (
         f"Figure 3C in {game} ({audit.name}). Noise on the shared weights, drawn anew at every step: alike on all of "
         "them, shaped by the inverse of their Fisher information, and only where there is next to none; its 95 % "
         "intervals are over episodes."
     )
-    times[game] += 1
-    name = game if times[game] == 1 else f"{game}_{times[game]}"
+    name = file_name(game)
+    times[name] += 1
+    name = name if times[name] == 1 else f"{name}_{times[name]}"
     return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, figure, caption)
 
 

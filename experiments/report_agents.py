@@ -14,6 +14,7 @@ import numpy as np
 
 from configs.settings import MAY_CHANGE
 from experiments.report_data import ReportError, Run, read_run
+from tracking.files import printable
 
 # Runs that differ in settings that begin like this alone are runs of one agent: the seed, what was decided by measuring
 # on the machine, and what a resume may change.
@@ -53,8 +54,10 @@ def group(runs: Sequence[Run]) -> tuple[Agent, ...]:
             if one.seed == other.seed:
                 raise ReportError(f"{one.path} and {other.path} are the same run: configuration and seed are equal")
     paths = [its[0].path.absolute() for its in members]
-    whole = [path.name for path in paths]
-    names = _distinct(_distinct([_stem(name) for name in whole], whole), [str(Path(*p.parts[-2:])) for p in paths])
+    whole = [printable(path.name) for path in paths]
+    names = _distinct(
+        _distinct([_stem(name) for name in whole], whole), [printable(str(Path(*p.parts[-2:]))) for p in paths]
+    )
     return tuple(Agent(name, tuple(its)) for name, its in zip(names, members, strict=True))
 
 

@@ -81,7 +81,7 @@ def read_run(path: Path) -> Run:
             raise ReportError(f"{path} holds no run: it has no {needed.name}")
     try:
         return _read(path, run)
-    except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
         raise ReportError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
@@ -92,6 +92,8 @@ def _read(path: Path, run: RunDirectory) -> Run:
     games = tuple(dict.fromkeys(row["game"] for row in rows))
     score = {(row["game"], row["frames"]): float(row["mean"]) for row in rows}
     frames = [at for at in sorted({at for _, at in score}) if all((game, at) in score for game in games)]
+    if not frames:
+        raise ReportError(f"{path} has no moment at which all of {', '.join(games)} were evaluated")
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
     end = max(status.get("frames", 0), frames[-1])

@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.plots import COLOURS
+from evaluation.plots import COLOURS, add_legend, words
 from experiments.report_numbers import PAPER, SINGLE, Row
 
 WIDTH = 5.8  # inches
+_BESIDE = 6  # games whose names find room under panels that stand beside each other
 _STYLES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PAPER_STYLES = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (5, 3)))
@@ -50,24 +51,23 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
     figure = Figure(figsize=(WIDTH, 1.1 + 0.17 * count + 0.95 * count), layout="constrained")
     ratios = (0.3 + 0.17 * count, *[0.95] * count)
     bars, *panels = figure.subplots(count + 1, 1, sharex=True, height_ratios=ratios)
+    spans: dict[str, list[tuple[float, float]]] = {game: [] for game in games}
     for row in schedule:
-        start, length = row["first_frame"] / scale, (row["last_frame"] - row["first_frame"]) / scale
-        bars.barh(games.index(row["game"]), length, left=start, height=0.8, color=colours[row["game"]])
-    bars.set_yticks(range(count), games, fontsize=7)
+        spans[row["game"]].append((row["first_frame"] / scale, (row["last_frame"] - row["first_frame"]) / scale))
+    for place, game in enumerate(games):
+        bars.broken_barh(spans[game], (place - 0.4, 0.8), color=colours[game], linewidth=0)
+    bars.set_yticks(range(count), [words(game) for game in games], fontsize=7)
     bars.set_ylim(count - 0.4, -0.6)
     bars.set_title("game played", loc="left", fontsize=8)
     for panel, game in zip(panels, games, strict=True):
-        for row in schedule:
-            if row["game"] == game:
-                panel.axvspan(
-                    row["first_frame"] / scale, row["last_frame"] / scale, color=colours[game], alpha=0.2, lw=0
-                )
+        whole = panel.get_xaxis_transform()
+        panel.broken_barh(spans[game], (0, 1), transform=whole, color=colours[game], alpha=0.2, linewidth=0)
         _reference(panel, 0, 1)
         for i, (agent, its) in enumerate(by(scores, "agent").items()):
             points = [row for row in its if row["game"] == game]
             x, y = [row["frames"] / scale for row in points], [row["score"] for row in points]
-            panel.plot(x, y, **line_style(i, len(x)), label=agent)
-        panel.set_title(game, loc="left", fontsize=8)
+            panel.plot(x, y, **line_style(i, len(x)), label=words(agent))
+        panel.set_title(words(game), loc="left", fontsize=8)
     figure.supylabel("human-normalised score", fontsize=8)
     panels[-1].set_xlabel(unit)
     panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
@@ -84,17 +84,22 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
     for name, its in agents.items():
         x, y = [row["frames"] / scale for row in its], [row["total"] for row in its]
         if name == SINGLE:
-            axes.plot(x, y, color="black", linewidth=1, linestyle=(0, (6, 2)), label=name)
+            axes.plot(x, y, color="black", linewidth=1, linestyle=(0, (6, 2)), label=words(name))
         elif name in ours:
             style = line_style(ours.index(name), len(x))
-            axes.plot(x, y, **style, label=name)
+            axes.plot(x, y, **style, label=words(name))
             axes.fill_between(
                 x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
             )
         else:
             place = PAPER.index(name)
             axes.plot(
-                x, y, color=("0.3", "0.5", "0.65")[place], linewidth=1, linestyle=_PAPER_STYLES[place], label=name
+                x,
+                y,
+                color=("0.3", "0.5", "0.65")[place],
+                linewidth=1,
+                linestyle=_PAPER_STYLES[place],
+                label=words(name),
             )
     axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axes.set_xlim(left=0)
@@ -115,10 +120,10 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
             for run in by([row for row in its if row["game"] == game], "seed").values():
                 x, y = [row["own_frames"] / scale for row in run], [row["raw_fresh"] for row in run]
                 style = {"color": "black", "linewidth": 1} if name == SINGLE else line_style(ours.index(name), len(x))
-                panel.plot(x, y, **style, label=name)
+                panel.plot(x, y, **style, label=words(name))
                 if name != SINGLE:
                     panel.vlines(x, y, [row["raw_left"] for row in run], color=style["color"], linewidth=0.7, alpha=0.7)
-        panel.set_title(game, loc="left", fontsize=8)
+        panel.set_title(words(game), loc="left", fontsize=8)
         panel.set_xlim(left=0)
     figure.supxlabel(unit.replace("frames", "frames of the game itself"), fontsize=8)
     figure.supylabel("raw score", fontsize=8)
@@ -136,7 +141,7 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], age
         for name, points in by(its, "agent").items():
             x = [row["frames"] / scale for row in points]
             style = line_style(agents.index(name), len(x))
-            panel.plot(x, [row["mean"] for row in points], **style, label=name)
+            panel.plot(x, [row["mean"] for row in points], **style, label=words(name))
             band = [row["least"] for row in points], [row["most"] for row in points]
             panel.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0)
         if logarithmic and any(row["mean"] > 0 for row in its):
@@ -148,30 +153,39 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], age
 
 
 def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
-    """Overlap of the Fisher information of every game (down) with every other (across), a line of panels, one per
-    layer, for every agent."""
+    """Overlap of the Fisher information of every game (down) with every other (across), a panel per layer for every
+    agent: beside each other, or of more than six games one below the other, so that their names can be read."""
     agents = by(rows, "agent")
     layers = max(row["layer"] for row in rows)
-    height = 0.6 + 0.3 * len(games)
-    figure = Figure(figsize=(WIDTH, 0.8 + height * len(agents)), layout="constrained")
-    panels = figure.subplots(len(agents), layers, squeeze=False)
-    for line, (name, its) in zip(panels, agents.items(), strict=True):
-        for layer, panel in enumerate(line, 1):
-            values = np.full((len(games), len(games)), np.nan)
-            for row in its:
-                if row["layer"] == layer:
-                    values[games.index(row["game"]), games.index(row["other"])] = row["overlap"]
-            picture = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
-            panel.set_facecolor("0.9")
-            for (y, x), value in np.ndenumerate(values):
-                if len(games) <= 4 and not np.isnan(value):
-                    colour = "white" if value < 0.6 else "black"
-                    panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
-            panel.set_yticks(range(len(games)), games if layer == 1 else [""] * len(games), fontsize=7)
-            panel.set_xticks(range(len(games)), games, fontsize=6, rotation=60, ha="right", rotation_mode="anchor")
-            title = f"{name}\nlayer 1" if layer == 1 else f"layer {layer}"
-            panel.set_title(title, loc="left", fontsize=8)
-    bar = figure.colorbar(picture, ax=panels.ravel().tolist(), shrink=min(1.0, 2 / len(agents)))
+    many = len(games) > _BESIDE
+    lines, columns = (len(agents) * layers, 1) if many else (len(agents), layers)
+    size = 5 if len(games) > 25 else 6
+    height = 0.9 + 0.018 * size * len(games) if many else 0.6 + 0.3 * len(games)
+    names = [words(game) for game in games]
+    width = max(WIDTH, 2.3 + 0.017 * size * len(games)) if many else WIDTH
+    figure = Figure(figsize=(width, 0.8 + height * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False)
+    places = [(agent, layer) for agent in agents for layer in range(1, layers + 1)]
+    for panel, (agent, layer) in zip(panels.flat, places, strict=True):
+        values = np.full((len(games), len(games)), np.nan)
+        for row in agents[agent]:
+            if row["layer"] == layer:
+                values[games.index(row["game"]), games.index(row["other"])] = row["overlap"]
+        picture = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+        panel.set_facecolor("0.9")
+        for (y, x), value in np.ndenumerate(values):
+            if len(games) <= 4 and not np.isnan(value):
+                colour = "white" if value < 0.6 else "black"
+                panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+        shown = layer == 1 or many
+        panel.set_yticks(range(len(games)), names if shown else [""] * len(games), fontsize=size if many else 7)
+        turned: dict[str, Any] = (
+            {"rotation": 90} if many else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+        )
+        panel.set_xticks(range(len(games)), names, fontsize=size, **turned)
+        first = f"{words(agent)}, layer {layer}" if many else f"{words(agent)}\nlayer {layer}"
+        panel.set_title(first if shown else f"layer {layer}", loc="left", fontsize=8)
+    bar = figure.colorbar(picture, ax=panels.ravel().tolist(), shrink=min(1.0, 2 / lines))
     bar.set_label("Fisher overlap", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
@@ -221,11 +235,7 @@ def finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) -> 
         each.spines[["top", "right"]].set_visible(False)
         each.tick_params(which="both", labelsize=7)
         each.xaxis.label.set_fontsize(8)
-    entries = {label: handle for panel in labelled for handle, label in _entries(panel)}
-    columns = 1 if max(map(len, entries)) > 34 else 2
-    figure.legend(
-        list(entries.values()), list(entries), loc="outside upper left", ncols=columns, frameon=False, fontsize=8
-    )
+    add_legend(figure, {label: handle for panel in labelled for handle, label in _entries(panel)})
     return figure
 
 

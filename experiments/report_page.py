@@ -6,12 +6,15 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape as escape_letters
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from experiments.report_agents import Material, differences
 from experiments.report_figures import by
 from experiments.report_numbers import BOTH_DRAWN, Row
+from tracking.files import printable
 
 _CSS = """
 :root { color-scheme: light; }
@@ -86,6 +89,11 @@ class Picture:
     caption: str
 
 
+def escape(text: str) -> str:
+    """Text from anywhere, files and names of folders included, as HTML that shows it letter by letter."""
+    return escape_letters(printable(text))
+
+
 def page(title: str, sections: Sequence[tuple[str, str]]) -> str:
     """The whole document; every section is a heading (words) and its body (HTML)."""
     body = "\n".join(f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>" for heading, content in sections)
@@ -102,13 +110,19 @@ def picture(its: Picture) -> str:
     data = base64.b64encode(its.svg).decode()
     return (
         f'<figure>\n<img alt="{escape(its.caption)}" src="data:image/svg+xml;base64,{data}">\n'
-        f"<figcaption>{escape(its.caption)} <small>({its.name}.svg, .png, .csv)</small></figcaption>\n</figure>"
+        f"<figcaption>{escape(its.caption)} <small>({escape(its.name)}.svg, .png, .csv)</small></figcaption>\n</figure>"
     )
 
 
 def note(text: str) -> str:
     """A paragraph of plain words."""
     return f'<p class="note">{escape(text)}</p>'
+
+
+def links(pages: Mapping[str, Path]) -> str:
+    """A list of links, {words: where to}; the ways are relative."""
+    each = (f'<li><a href="{quote(way.as_posix())}">{escape(words)}</a></li>' for words, way in pages.items())
+    return f"<ul>{''.join(each)}</ul>"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], names: int = 1) -> str:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from configs.run import numpy_generator
 from evaluation import aggregates, retention
+from evaluation.plots import words
 from experiments import report
 from experiments import report_figures as figures
 from experiments import report_page as html
@@ -26,7 +27,7 @@ from experiments.report_data import ReportError, Run, read_run
 from experiments.report_numbers import Row, normalised
 from experiments.sweep_node import place
 from experiments.sweeps import Sweep, Trial, game_sets, trials
-from tracking.files import write_text
+from tracking.files import file_name, write_text
 
 _RESAMPLES = 2000
 _THRESHOLDS = 101
@@ -63,12 +64,11 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
         if several and len(runs[next(t.name for t in done if t.games == name)].games) > 1:
             try:
                 material = read_material(several, [])
-                pages.append(report.write_report(material, out / (name or "games"), name or sweep.name))
+                pages.append(report.write_report(material, out / file_name(name or "games"), name or sweep.name))
             except ReportError as error:  # such as a grid over what makes no other agent
                 yield f"no page on {name or 'the games'}: {error}"
     if pages:
-        links = "".join(f'<li><a href="{page.relative_to(out)}">{page.parent.name}</a></li>' for page in pages)
-        sections.append(("Every set of games", f"<ul>{links}</ul>"))
+        sections.append(("Every set of games", html.links({page.parent.name: page.relative_to(out) for page in pages})))
     page = out / "sweep.html"
     write_text(page, html.page(f"{sweep.name}: {len(done)} of {len(every)} runs", sections))
     for row in rows:
@@ -198,7 +198,7 @@ def draw_profile(rows: Sequence[Row]) -> Figure:
     for i, (agent, its) in enumerate(figures.by(rows, "agent").items()):
         style = figures.line_style(i, len(its))
         x = [row["threshold"] for row in its]
-        axes.plot(x, [row["share"] for row in its], **style, label=agent)
+        axes.plot(x, [row["share"] for row in its], **style, label=words(agent))
         axes.fill_between(
             x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
         )

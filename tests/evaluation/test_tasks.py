@@ -48,7 +48,7 @@ def test_names_from_files_are_drawn_letter_by_letter(name: str) -> None:
     figure = Figure(layout="constrained")
     panel = figure.subplots()
     panel.set_title(words(name))
-    add_legend(figure, {name: panel.plot([0, 1])[0], "other": panel.plot([1, 0])[0]})
+    add_legend(figure, {words(name): panel.plot([0, 1])[0], "other": panel.plot([1, 0])[0]})
     FigureCanvasAgg(figure).draw()
     assert [each.get_text() for each in figure.legends[0].get_texts()] == [words(name), "other"]
 
