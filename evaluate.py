@@ -15,7 +15,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from hashlib import sha256
@@ -71,20 +72,23 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
     return path, [moments[int(digits)]]
 
 
-def choose_recognition(tasks: str | None, config: Config, agent: ContinualAgent, run_dir: Path, at: int) -> Recognition:
-    """What --tasks means for the agent at frame `at` of a run; None: as the run was configured. ValueError with one
-    sentence for what the run cannot do or does not tell."""
+def choose_recognition(
+    tasks: str | None, config: Config, agent: ContinualAgent, snapshot: Mapping[str, Any], run_dir: Path
+) -> Recognition:
+    """What --tasks means for the agent of a snapshot; None: as the run was configured. In which tasks the games were
+    played the snapshot says, or of an older run its other files. ValueError with one sentence for what the run cannot
+    do or does not tell."""
     if config.tasks != "inferred":
         if tasks == "inferred":
             raise ValueError(f"--tasks inferred: this run (tasks: {config.tasks}) has not learned to tell games apart")
         return AsConfigured(agent.tasks.recogniser)
-    run = RunDirectory(run_dir)
-    try:
-        own = known_tasks(run, at)
-    except (OSError, KeyError, ValueError, TypeError):
-        own = {}
+    own, run = snapshot["own_tasks"], RunDirectory(run_dir)
     if not own:
-        raise ValueError(f"{run.tasks} does not tell which task this run gave to each game by {at:,} frames")
+        with suppress(OSError, KeyError, ValueError, TypeError):
+            own = known_tasks(run, snapshot["frames"])
+    if not own:
+        by = f"by {snapshot['frames']:,} frames"
+        raise ValueError(f"neither the snapshot nor {run.tasks} tells which task this run gave to each game {by}")
     return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
 
 
@@ -199,8 +203,9 @@ class _Moment:
     @cached_property
     def _agent(self) -> tuple[int, ContinualAgent, Recognition]:
         """With the moment's frames."""
-        agent, frames = load_agent(self._config, self.path)
-        return frames, agent, choose_recognition(self._options.tasks, self._config, agent, self._run_dir, frames)
+        agent, snapshot = load_agent(self._config, self.path)
+        recognition = choose_recognition(self._options.tasks, self._config, agent, snapshot, self._run_dir)
+        return snapshot["frames"], agent, recognition
 
     def play(self, game: str) -> dict[str, Any]:
         """The game's result and how it was recognised, as JSON can hold them."""

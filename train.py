@@ -163,7 +163,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                 if evaluating:
                     _check_weights(parts)  # before anything is played or kept
                 if evaluating and config.evaluation.background:
-                    _save_snapshot(run, parts, stream.label)
+                    _save_snapshot(run, parts, stream.label, inference)
                     milestones.evaluated, milestones.pending = stream.frames, (stream.frames, last)
                     worker.start(snapshot_file(run.snapshots, stream.frames), last)
                     continue  # a last one is waited for at once
@@ -172,7 +172,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                     milestones.evaluated = stream.frames
                     _record_evaluation(stream.frames, results, writers, scores, changes)
                     _announce(stream.frames, results, progress)
-                    _save_snapshot(run, parts, stream.label)
+                    _save_snapshot(run, parts, stream.label, inference)
             except Abandoned:
                 progress.event("evaluation abandoned; it will be done again on resume")
             stopping = stop.requested
@@ -210,7 +210,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
             if stream.visit != visit:
                 if stream.label != label and stream.frames < config.frames:
                     progress.event(f"{stream.frames:,}: {label} gives way to {stream.label}")
-                _save_snapshot(run, parts, label)
+                _save_snapshot(run, parts, label, inference)
                 write_text(run.confusion, task_log.confusion_csv(inference.table))
                 writers.text(stream.frames, "inference/confusion", task_log.confusion_markdown(inference.table))
                 recent = []
@@ -318,15 +318,16 @@ def _begin_with(run: RunDirectory, agent: ContinualAgent, path: Path) -> None:
     snapshot = read_snapshot(path)
     agent.load_snapshot(snapshot["agent"])
     try:
-        known = task_log.known_tasks(RunDirectory(run_of(path)), snapshot["frames"])
+        known = snapshot["own_tasks"] or task_log.known_tasks(RunDirectory(run_of(path)), snapshot["frames"])
     except (OSError, KeyError, ValueError, TypeError):
-        return  # the snapshot lies alone
+        return  # the snapshot is of an older run and lies alone
     run.write_json(run.tasks_before, known)
 
 
-def _save_snapshot(run: RunDirectory, parts: Parts, label: str) -> None:
+def _save_snapshot(run: RunDirectory, parts: Parts, label: str, inference: InferenceScore) -> None:
     _check_weights(parts)
-    write_snapshot(run.snapshots, parts.stream.frames, label, parts.agent.snapshot())
+    own_tasks = {**task_log.tasks_before(run), **inference.own_tasks()}
+    write_snapshot(run.snapshots, parts.stream.frames, label, parts.agent.snapshot(), own_tasks)
 
 
 def _episode_scalars(game: str, score: float, length: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -87,8 +88,8 @@ def evaluate_snapshot(
     return scheduled_evaluation(config, load_agent(config, path)[0], last, stopped)
 
 
-def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, int]:
-    """The agent of a snapshot, without replay, and the frames of its run by then; computes as training does.
+def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, dict[str, Any]]:
+    """The agent of a snapshot, without replay, and the whole snapshot; computes as training does.
 
     CheckpointError with one sentence if the file is damaged or is a snapshot of another kind of run.
     """
@@ -102,4 +103,4 @@ def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, int]:
         if passing(error):
             raise
         raise CheckpointError(f"{path} is not a snapshot of the run in {run_of(path)}") from None
-    return agent, snapshot["frames"]
+    return agent, snapshot

@@ -61,8 +61,17 @@ def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
 def known_tasks(run: RunDirectory, end: int) -> dict[str, int]:
     """`own_tasks` of a run before frame `end`; of games that it has not met, those of the run whose snapshot it began
     with. OSError, KeyError, ValueError or TypeError if its files do not tell."""
-    before = json.loads(run.tasks_before.read_text()) if run.tasks_before.is_file() else {}
-    return {**before, **own_tasks(read_changes(run.tasks), end)}
+    return {**tasks_before(run), **own_tasks(read_changes(run.tasks), end)}
+
+
+def tasks_before(run: RunDirectory) -> dict[str, int]:
+    """The own tasks of the run whose snapshot this one began with; none if it began anew, or if that file is damaged,
+    which nothing but a table of evaluate.py needs."""
+    try:
+        found = json.loads(run.tasks_before.read_text())
+        return {str(game): int(task) for game, task in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def frames_by_task(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, dict[int, int]]:

@@ -72,6 +72,10 @@ class InferenceScore:
         self._waited = 0  # steps of this visit before that
         self._astray = 0  # steps of the present stretch in another task
 
+    def own_tasks(self) -> dict[str, int]:
+        """{game: the task that it was played in for most steps so far, the first of equals}."""
+        return {game: max(row, key=lambda task: row[task]) for game, row in self.table.items()}
+
     def record(self, game: str, task: int) -> bool:
         """One vector step of `game` was played in `task`; whether either differs from the step before."""
         changed = task != self._task and self._task >= 0

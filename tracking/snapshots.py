@@ -20,6 +20,7 @@ _CONTENT: dict[str, Any] = {
     "frames": int,
     "label": str,
     "agent": {"network": dict, "network_tasks": int, "tasks": dict},
+    "own_tasks": dict,
 }
 
 
@@ -35,15 +36,21 @@ def kept_snapshots(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=lambda path: int(path.stem))
 
 
-def write_snapshot(folder: Path, frames: int, label: str, agent: Mapping[str, Any]) -> None:
-    """Keep what the agent's `snapshot` returned while it played the game `label`; DiskFullError without room for it."""
-    save_file(snapshot_file(folder, frames), {"frames": frames, "label": label, "agent": agent})
+def write_snapshot(
+    folder: Path, frames: int, label: str, agent: Mapping[str, Any], own_tasks: Mapping[str, int]
+) -> None:
+    """Keep what the agent's `snapshot` returned while it played the game `label`, and {game: the task that it has been
+    played in}, so that it can be evaluated without the run's other files; DiskFullError without room for it."""
+    snapshot = {"frames": frames, "label": label, "agent": agent, "own_tasks": dict(own_tasks)}
+    save_file(snapshot_file(folder, frames), snapshot)
 
 
 def read_snapshot(path: Path) -> dict[str, Any]:
-    """{"frames", "label", "agent"} of one file; CheckpointError with one sentence if it is missing or damaged, lacks a
-    part, or holds weights that are not finite."""
+    """{"frames", "label", "agent", "own_tasks"} of one file, the last one empty in files of older runs; CheckpointError
+    with one sentence if it is missing or damaged, lacks a part, or holds weights that are not finite."""
     snapshot = load_file(path)
+    if isinstance(snapshot, dict):
+        snapshot.setdefault("own_tasks", {})
     if wrong := _differs(snapshot, _CONTENT):
         raise CheckpointError(f"{path} is not a whole snapshot: {wrong}")
     if name := not_finite(snapshot["agent"]["network"]):

@@ -23,6 +23,7 @@ from tests.integration.runs import ROOT, TOY, launch, write_config
 from tracking import command
 from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
+from tracking.snapshots import kept_snapshots, read_snapshot
 
 PLAYED = ("toy_catch", "toy_avoid")
 QUICKLY = ["--episodes", "3", "--emulators", "2"]
@@ -115,10 +116,11 @@ def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsy
     assert true["toy_rise"] == "" and {true[game] for game in PLAYED} == {"0", "1"}
     assert "never met" in next(line for line in capsys.readouterr().out.splitlines() if "toy_rise" in line)
 
-    turned = Path(shutil.copytree(run, tmp_path / "turned", ignore=shutil.ignore_patterns("checkpoints", "evaluation")))
-    head, *lines = [line.split(",") for line in (run / "tasks.csv").read_text().splitlines()]
-    swapped = [head, *([frames, game, str(1 - int(task)), sure] for frames, game, task, sure in lines)]
-    (turned / "tasks.csv").write_text("\n".join(",".join(line) for line in swapped) + "\n")
+    turned = copied(run, tmp_path / "turned")
+    for path in kept_snapshots(turned / "snapshots"):
+        snapshot = read_snapshot(path)
+        swapped = {game: 1 - task for game, task in snapshot["own_tasks"].items()}
+        save_file(path, {**snapshot, "own_tasks": swapped})
     assert main([str(turned), *QUICKLY, "--tasks", "true", "--output", str(tmp_path / "a")]) == 0
     assert {row["game"]: row["task"] for row in scores(tmp_path / "a")[1]} == {
         game: str(1 - int(true[game])) for game in PLAYED
@@ -128,18 +130,39 @@ def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsy
         assert row["task"] == true[row["game"]] and float(row["recognised"]) < 0.1
 
 
-def test_a_run_that_does_not_tell_its_tasks_is_refused(
+def copied(run: Path, folder: Path) -> Path:
+    """Only what the README says that evaluate.py needs: the configuration and the snapshots."""
+    shutil.copytree(run / "snapshots", folder / "snapshots")
+    shutil.copy(run / "config.yaml", folder)
+    return folder
+
+
+@pytest.mark.parametrize("tasks", [[], ["--tasks", "inferred"], ["--tasks", "true"]])
+def test_a_configuration_and_snapshots_are_all_it_needs(run: Path, tmp_path: Path, tasks: list[str]) -> None:
+    bare = copied(run, tmp_path / "bare")
+    for at in ("600", "1000"):
+        for folder in (run, bare):
+            arguments = [str(folder), "--at", at, *tasks, "--output", str(tmp_path / at / folder.name)]
+            assert main([*arguments, *QUICKLY]) == 0
+        assert scores(tmp_path / at / "bare") == scores(tmp_path / at / "run")
+
+
+def test_an_older_run_that_does_not_tell_its_tasks_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bare = tmp_path / "run"
-    bare.mkdir()
-    shutil.copytree(run / "snapshots", bare / "snapshots")
-    shutil.copy(run / "config.yaml", bare)
+    """Its snapshots do not say in which tasks the games were played; tasks.csv does."""
+    bare = copied(run, tmp_path / "bare")
+    for path in kept_snapshots(bare / "snapshots"):
+        save_file(path, {name: part for name, part in read_snapshot(path).items() if name != "own_tasks"})
     for content in (None, "", "frames,game\n0,toy_catch\n", (run / "tasks.csv").read_text().splitlines()[0]):
         if content is not None:
             (bare / "tasks.csv").write_text(content)
         for tasks in ("inferred", "true"):
-            assert f"{bare / 'tasks.csv'} does not tell" in refused(capsys, bare, *QUICKLY, "--tasks", tasks)
+            said = refused(capsys, bare, *QUICKLY, "--tasks", tasks)
+            assert f"neither the snapshot nor {bare / 'tasks.csv'} tells" in said
+    shutil.copy(run / "tasks.csv", bare)
+    assert main([str(bare), *QUICKLY, "--output", str(tmp_path / "out")]) == 0
+    assert {row["own_task"] for row in scores(tmp_path / "out")[1]} == {"0", "1"}
 
 
 def test_agents_that_were_told_their_tasks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,8 @@ from envs.timestep import TimeStep
 from evaluation.play import GameResult
 from evaluation.recognition import AsConfigured, Inferred, Told
 from evaluation.table import console_table, rows
-from evaluation.tasks import COLUMNS, known_tasks, own_tasks, row
+from evaluation.tasks import COLUMNS, known_tasks, own_tasks, row, tasks_before
+from taskid.score import InferenceScore
 from taskid.source import FixedTask
 from tracking.run_directory import RunDirectory
 
@@ -48,6 +49,28 @@ def test_own_tasks_are_those_of_most_frames_by_then() -> None:
     assert own_tasks(changes, 51) == {"krull": 0, "pong": 1}
     assert own_tasks(changes, 71) == {"krull": 0, "pong": 2}
     assert own_tasks(changes, 0) == own_tasks([], 100) == {}
+
+
+def test_the_score_of_the_inference_knows_own_tasks_as_the_log_does() -> None:
+    """Snapshots have them from the one, an older run's from the other."""
+    rng, score, changes = np.random.default_rng(0), InferenceScore(), []
+    for step in range(400):
+        if step % 40 == 0:
+            game = ("krull", "pong", "boxing")[rng.integers(3)]
+        task = int(rng.integers(3))
+        if score.record(game, task):
+            changes.append(row(step, game, task, 1.0))
+        assert score.own_tasks() == own_tasks(changes, step + 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"krull": "x"}', '{"krull": null}', "\0"])
+def test_tasks_of_the_run_before_that_cannot_be_read_are_none(tmp_path: Path, text: str) -> None:
+    run = RunDirectory(tmp_path)
+    assert tasks_before(run) == {}
+    run.tasks_before.write_text('{"krull": 3}')
+    assert tasks_before(run) == {"krull": 3}
+    run.tasks_before.write_text(text)
+    assert tasks_before(run) == {}
 
 
 def test_decisions_in_a_games_own_task_are_counted() -> None:

@@ -360,7 +360,8 @@ def test_the_total_is_drawn_as_its_rows_say(material):
 def test_scores_are_drawn_as_their_rows_say(material):
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     bars, *panels = figures.draw_scores(schedule, rows, GAMES).axes
-    assert [(bar.get_x() * 1e3, bar.get_width() * 1e3) for bar in bars.patches] == [(0, 100), (100, 100)]
+    spans = [path.get_extents().intervalx * 1e3 for each in bars.collections for path in each.get_paths()]
+    assert [tuple(span) for span in spans] == [(0, 100), (100, 200)]
     for panel, game in zip(panels, GAMES, strict=True):
         assert panel.get_title(loc="left") == game
         for agent, points in drawn(panel).items():

@@ -33,13 +33,15 @@ def agent(value: float = 1.0) -> dict[str, Any]:
 
 def written(folder: Path, *moments: int) -> list[Path]:
     for frames in moments:
-        write_snapshot(folder, frames, "krull", agent(float(frames)))
+        write_snapshot(folder, frames, "krull", agent(float(frames)), {"krull": 0})
     return [snapshot_file(folder, frames) for frames in moments]
 
 
 def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     [path] = written(tmp_path, 400)
-    assert_alike(read_snapshot(path), {"frames": 400, "label": "krull", "agent": agent(400.0)})
+    assert_alike(
+        read_snapshot(path), {"frames": 400, "label": "krull", "agent": agent(400.0), "own_tasks": {"krull": 0}}
+    )
 
 
 @pytest.mark.parametrize("write", [save_file, write_tree])
@@ -116,7 +118,7 @@ def test_something_else_is_told_apart(tmp_path: Path, tree: Any) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_of_no_use(tmp_path: Path, value: float) -> None:
-    write_snapshot(tmp_path, 100, "krull", agent(value))
+    write_snapshot(tmp_path, 100, "krull", agent(value), {})
     with pytest.raises(CheckpointError, match=r"weights\.0 is not finite"):
         read_snapshot(snapshot_file(tmp_path, 100))
 
@@ -124,5 +126,5 @@ def test_weights_that_are_not_finite_are_of_no_use(tmp_path: Path, value: float)
 def test_tables_of_counts_take_little_room(tmp_path: Path) -> None:
     counts = torch.zeros(1764, 16, dtype=torch.float64)
     counts[:, 3] = 32.0
-    write_snapshot(tmp_path, 1, "krull", {**agent(), "tasks": {"counts": counts}})
+    write_snapshot(tmp_path, 1, "krull", {**agent(), "tasks": {"counts": counts}}, {})
     assert snapshot_file(tmp_path, 1).stat().st_size < counts.numel() * 8 / 20
