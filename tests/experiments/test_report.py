@@ -18,6 +18,7 @@ from experiments import report_numbers as numbers
 from experiments.report import main
 from experiments.report_agents import differences, read_material
 from experiments.report_data import ReportError, read_run
+from tracking.run_directory import RunDirectory
 
 GAMES = ("toy_catch", "toy_avoid")
 VISITS = (("toy_catch", 0), ("toy_avoid", 100))
@@ -39,7 +40,7 @@ def make_run(path, seed, scores, *, visits=VISITS, games=GAMES, frames=(50, 100,
     changes = [f"{at},{game},{games.index(game)},1.0" for game, at in visits]
     (path / "tasks.csv").write_text("\n".join(["frames,game,task,posterior", *changes, ""]))
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
-    (path / "status.json").write_text(json.dumps({"state": "finished", "frames": 200, "total_frames": 200}))
+    RunDirectory(path).write_status("finished", 200, 200)
     return path
 
 
@@ -101,7 +102,7 @@ def test_a_run_under_way_is_read_as_far_as_it_is_whole(runs):
         file.write('{"frame": 180, "learning/loss": 1.0}\n{"frame": 190, "learning/lo')
     with open(path / "evaluations.csv", "a") as file:
         file.write("250,toy_catch,0,1.0,3,9.0,0.1,0.0,10.0,0.9,100.0\n")
-    (path / "status.json").write_text(json.dumps({"state": "running", "frames": 240, "total_frames": 400}))
+    RunDirectory(path).write_status("running", 240, 400)
     run = read_run(path)
     assert run.frames.tolist() == [50, 100, 150, 200] and run.visits[-1] == (1, 100, 240)
     assert run.metrics["learning/loss"][0].tolist() == [180]
