@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
+from agent.departure import Abandoned as Departing
 from agent.diagnostics import PlasticityWatch
 from configs.checks import ConfigError
 from configs.launch import (
@@ -127,7 +128,9 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         "inference": inference,
         "changes": changes,
     }
-    if not _restored(checkpoints, stateful):
+    with stop.at_once():  # the emulators play again what they played, which may take a while
+        restored = _restored(checkpoints, stateful)
+    if not restored:
         writers.clear()
         scores.clear()
         changes.clear()
@@ -190,8 +193,12 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                 break
 
             now, label, visit, before = stream.now, stream.label, stream.visit, stream.frames
-            with timer.phase("act"):
-                action = agent.act(now)
+            try:
+                with timer.phase("act"):
+                    action = agent.act(now, lambda: stop.requested)
+            except Departing:
+                progress.event(f"leaving task {agent.task} abandoned; it will be done again on resume")
+                continue  # to the checkpoint of the moment before
             if inference.record(label, agent.task):
                 changes.write(task_log.row(before, label, agent.task, agent.tasks.posterior))
             stream.send(action)  # the emulators work while the agent learns
@@ -244,8 +251,9 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         scores.close()
         changes.close()
         stream.close()
-        for line in final_report(run, config, task_log.confusion_csv(inference.table)):
-            progress.event(line)
+        with stop.at_once():
+            for line in final_report(run, config, task_log.confusion_csv(inference.table)):
+                progress.event(line)
         run.write_status("finished", stream.frames, config.frames)
     return FINISHED
 
@@ -411,8 +419,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             code = train(run, config, beginning.init_from, stop)
             return _compare(run, config) if code == FINISHED and options.compare else code
-        except KeyboardInterrupt:  # a second Ctrl-C, while the first was being obeyed
-            run.write_status("stopped", run.frames, config.frames, "Ctrl-C twice")
+        except KeyboardInterrupt:  # a second Ctrl-C, or any request while there was nothing to save
+            run.write_status("stopped", run.frames, config.frames, f"{stop.reason}, at once")
             print(
                 f"stopped at once; what came after the last checkpoint is done again by: --resume {run.path}",
                 file=sys.stderr,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.departure import Departure, Stopped, never
 from agent.diagnostics import dormant_shares
 from agent.dqn import Consolidates, QLearner
 from agent.exploration import LinearEpsilon, epsilon_greedy
@@ -115,8 +116,10 @@ class Player:
         self.rng = rng
 
     def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
-        """uint8 [B, S, H, W], the recognised task (None: never met) -> int64 [B]."""
-        values = self.learner.q_values(torch.from_numpy(observation), task)
+        """uint8 [B, S, H, W], the recognised task (None: never met) -> int64 [B]. A task that was found but not begun
+        is one never met."""
+        begun = task if task is not None and task < self.learner.tasks else None
+        values = self.learner.q_values(torch.from_numpy(observation), begun)
         return epsilon_greedy(values.argmax(1).cpu().numpy(), self.epsilon, self.actions, self.rng)
 
 
@@ -198,6 +201,7 @@ class ContinualAgent:
         self.time = 0
         self.settled: tuple[int, ...] = ()
         self.reports: list[dict[str, Tensor]] = []  # of updates and departures, until `learn` returns them
+        self.departure: Departure | None = None  # that was given up
         self.pending = PendingRows()
         self.task_frames: dict[int, int] = {}
         self.visit_frames = 0  # in the present task since it was entered
@@ -207,12 +211,18 @@ class ContinualAgent:
         self.learning_frames = 0
         self.updates = 0
 
-    def act(self, now: Observed) -> np.ndarray:
-        """Actions int64 [B] for `now`, after inferring its task; to be called once per time step."""
-        inferred = self.tasks.infer(now)
+    def act(self, now: Observed, stopped: Stopped = never) -> np.ndarray:
+        """Actions int64 [B] for `now`, after inferring its task; to be called once per time step.
+
+        Raises `agent.departure.Abandoned` soon after `stopped()` becomes true while a task that is left is measured.
+        The same call again, also by an agent with this one's state, ends as if it had not been given up.
+        """
+        inferred = self.departure or self.tasks.infer(now)
         if inferred.task != self.task:
-            self.reports = self.learn()  # what the task that is left still owes
-            self._change_task(inferred.task)
+            if self.departure is None:
+                updates = self.learn()  # what the task that is left still owes
+                self.departure = Departure(inferred.task, tuple(inferred.settled), self._departure_seed(), updates)
+            self._change_task(self.departure, stopped)
         self.settled = inferred.settled if self.hold_back else (inferred.task,)
         while self.learner.tasks < self.tasks.tasks:
             self.learner.add_task()
@@ -274,38 +284,41 @@ class ContinualAgent:
         """Whether the task has the frames that learning waits for, and something to learn from."""
         return self.task_frames.get(task, 0) >= self.min_history_frames and self.memory.can_sample(task)
 
-    def _change_task(self, task: int) -> None:
+    def _departure_seed(self) -> int | None:
+        """One draw of `fisher_rng`, whatever is measured; None if the present task, if any, leaves nothing."""
+        if not self._learned(self.task):
+            return None
+        if self.visit_frames < self.min_visit_frames:
+            self.short_visits += 1
+            return None
+        return int(self.fisher_rng.integers(2**62)) if self.task_frames[self.task] >= self.start_frames else None
+
+    def _change_task(self, departure: Departure, stopped: Stopped) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
-        if self._learned(self.task):
-            if self.visit_frames < self.min_visit_frames:
-                self.short_visits += 1
-            elif self.task_frames[self.task] >= self.start_frames:
-                self._leave(self.task)
-        self.consolidation.enter(task)
-        self.task, self.visit_frames = task, 0
+        self.reports = list(departure.reports)
+        if departure.seed is not None:
+            report = self._leave(departure, stopped)
+            self.reports.append({name: torch.tensor(value) for name, value in report.items()})
+        self.consolidation.enter(departure.task)
+        self.task, self.visit_frames, self.departure = departure.task, 0, None
 
-    def _leave(self, task: int) -> None:
-        """Close the task's silent units and consolidate it; one draw of `fisher_rng`, whatever is measured."""
-        seed = int(self.fisher_rng.integers(2**62))
-        if self.close_silent:
-            self.learner.close_units(task, self.learner.silent_units(self._departing(task, seed, 0), task))
-        report = self.consolidation.leave(
-            task,
-            self.learner.weights,
-            partial(self._fisher, task, seed),
-            lambda: self.learner.network.connections(task),
-        )
-        report["units_used"] = self.learner.used_share(task)
-        self.reports.append({name: torch.tensor(value) for name, value in report.items()})
+    def _leave(self, departure: Departure, stopped: Stopped) -> dict[str, float]:
+        """Close the silent units of the present task and consolidate it."""
+        task, learner = self.task, self.learner
 
-    def _fisher(self, task: int, seed: int) -> list[Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        return self.learner.fisher(self._departing(task, seed, 1), task, self.fisher_estimator, generator)
+        def batches(use: int) -> Iterator[Transition]:
+            sample = partial(self.memory.sample, task, self.batch_size)
+            return departure.batches(use, self.fisher_batches, sample, stopped)
 
-    def _departing(self, task: int, seed: int, use: int) -> Iterator[Transition]:
-        """Minibatches of the replay of a task that is left."""
-        rng = np.random.default_rng([seed, use])
-        return (self.memory.sample(task, self.batch_size, rng) for _ in range(self.fisher_batches))
+        def fisher() -> list[Tensor]:
+            generator = torch.Generator().manual_seed(departure.seed or 0)
+            return learner.fisher(batches(1), task, self.fisher_estimator, generator)
+
+        if self.close_silent and not departure.closed:
+            learner.close_units(task, learner.silent_units(batches(0), task))
+            departure.closed = True
+        report = self.consolidation.leave(task, learner.weights, fisher, lambda: learner.network.connections(task))
+        return {**report, "units_used": learner.used_share(task)}
 
     def _remembered(self, step: Observed) -> Remembered:
         reward = step.reward if self.reward_clip == 0 else np.clip(step.reward, -self.reward_clip, self.reward_clip)
@@ -359,6 +372,7 @@ class ContinualAgent:
             "frames_owed": self.frames_owed,
             "learning_frames": self.learning_frames,
             "updates": self.updates,
+            **({"departure": self.departure.state_dict()} if self.departure else {}),
             "exploration_rng": generator_state(self.exploration_rng),
             "replay_rng": generator_state(self.replay_rng),
             "fisher_rng": generator_state(self.fisher_rng),
@@ -374,6 +388,7 @@ class ContinualAgent:
         self.visit_frames, self.short_visits = state["visit_frames"], state["short_visits"]
         self.samples_owed, self.frames_owed = state["samples_owed"], state["frames_owed"]
         self.learning_frames, self.updates = state["learning_frames"], state["updates"]
+        self.departure = Departure.from_state(state["departure"]) if "departure" in state else None
         set_generator_state(self.exploration_rng, state["exploration_rng"])
         set_generator_state(self.replay_rng, state["replay_rng"])
         set_generator_state(self.fisher_rng, state["fisher_rng"])

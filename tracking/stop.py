@@ -1,8 +1,9 @@
 """Being asked to stop: a signal only sets a flag, which the loop reads at the end of a step."""
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -29,7 +30,7 @@ def give_back(before: dict[signal.Signals, Any]) -> None:
 
 class StopSignal:
     """`with StopSignal() as stop: … if stop.requested: break`. A second Ctrl-C raises KeyboardInterrupt at
-    once.
+    once, and so does any request within `at_once`.
 
     Outside the main thread no signal can be caught; there only `request` sets the flag.
     """
@@ -37,6 +38,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.reason = ""
         self._interrupts = 0
+        self._at_once = False
         self._before: dict[signal.Signals, Any] = {}
 
     @property
@@ -47,6 +49,17 @@ class StopSignal:
     def request(self, reason: str) -> None:
         """Ask to stop; the first reason stays."""
         self.reason = self.reason or reason
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While nothing is done that is not saved already, whoever asks need not wait: KeyboardInterrupt is raised."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
 
     def __enter__(self) -> "StopSignal":
         self._before = catch(self._handle)
@@ -59,6 +72,6 @@ class StopSignal:
     def _handle(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT:
             self._interrupts += 1
-            if self._interrupts > 1:
-                raise KeyboardInterrupt
         self.request("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        if self._interrupts > 1 or self._at_once:
+            raise KeyboardInterrupt

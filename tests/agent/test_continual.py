@@ -10,6 +10,7 @@ import torch
 
 from agent.consolidators.consolidation import NoConsolidation
 from agent.continual import ContinualAgent, generator_state
+from agent.departure import Departure, never
 from agent.exploration import LinearEpsilon
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import (
@@ -689,7 +690,7 @@ def test_a_real_anchor_survives_a_flicker_bit_for_bit():
     kept = copy.deepcopy(agent.consolidation.memory.state_dict())
     before = generator_state(agent.fisher_rng)
     for task in (1, 2, 0, 1, 0, 2, 0):
-        agent._change_task(task)
+        agent._change_task(Departure(task, (), agent._departure_seed(), []), never)
     assert_alike(agent.consolidation.memory.state_dict(), kept)
     assert generator_state(agent.fisher_rng) == before
 

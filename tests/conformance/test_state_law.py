@@ -446,6 +446,7 @@ TWINS = [(name, before) for name, case in CASES.items() for before in case.befor
 # Stateful classes whose law has a form of its own, and where it is tested.
 ELSEWHERE = {
     "ContinualAgent": "here, within World",
+    "Departure": "within ContinualAgent, in tests/integration/test_resume.py",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
     "NoConsolidation": "has no state",
     "NullWriter": "has no state",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import importlib
 import json
 import multiprocessing
 import os
@@ -166,6 +167,43 @@ def signal_in_evaluation(steps: int, log: Path) -> None:
         return act(self, *given)
 
     Player.act = acting  # type: ignore[method-assign]
+
+
+def signal_in_departure(batch: int, log: Path) -> None:
+    """SIGTERM with this minibatch of the first task that is left; every later one of it adds a byte to `log`."""
+    from agent.departure import Departure
+
+    batches, taken = Departure.batches, 0
+
+    def sampling(self: Any, use: int, count: int, sample: Any, stopped: Any) -> Any:
+        def counted(rng: Any) -> Any:
+            nonlocal taken
+            taken += 1
+            if taken == batch:
+                _raise(signal.SIGTERM)
+            elif taken > batch:
+                with open(log, "ab") as file:
+                    file.write(b".")
+            return sample(rng)
+
+        return batches(self, use, count, counted, stopped)
+
+    Departure.batches = sampling  # type: ignore[method-assign]
+
+
+def signal_in(module: str, function: str) -> None:
+    """SIGTERM when this function of a module, or method as Class.method, begins."""
+    *owner, name = function.split(".")
+    where: Any = importlib.import_module(module)
+    for part in owner:
+        where = getattr(where, part)
+    works = getattr(where, name)
+
+    def signalling(*given: Any, **named: Any) -> Any:
+        _raise(signal.SIGTERM)
+        return works(*given, **named)
+
+    setattr(where, name, signalling)
 
 
 def kill_in_save(frames: int) -> None:

@@ -30,6 +30,8 @@ from tests.integration.runs import (
     metrics,
     points,
     signal_at,
+    signal_in,
+    signal_in_departure,
     signal_in_evaluation,
     start,
     status,
@@ -271,3 +273,53 @@ def _wait_for_progress(run: Path, alive: Callable[[], bool]) -> None:
     """Until the first status that tells of frames, or the process has ended."""
     while alive() and not ((run / "status.json").is_file() and status(run)["frames"]):
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def closing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A configuration in which silent units are closed when a task is left, by five minibatches, before its Fisher
+    information is measured on as many; and a run of it that nobody disturbed."""
+    directory = tmp_path_factory.mktemp("closing")
+    ewc = {"start_frames": 100, "min_visit_frames": 0, "strength": 10.0, "fisher_batches": 5, "close_silent": True}
+    config = write_config(directory / "toy.yaml", TOY, frames=1600, tasks="inferred", consolidation=ewc)
+    assert launch("--config", config, "--run_dir", directory / "run").code == 0
+    return config, directory / "run"
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5, 6, 8, 10])
+def test_a_stop_while_a_task_is_left_does_not_wait_for_it(
+    closing: tuple[Path, Path], tmp_path: Path, batch: int
+) -> None:
+    """It is given up and measured again; 5: its units are closed by then."""
+    config, undisturbed = closing
+    run, more = tmp_path / "run", tmp_path / "more"
+    outcome = launch("--config", config, "--run_dir", run, hook=partial(signal_in_departure, batch, more))
+    assert outcome.code == 75, outcome.err
+    assert not more.exists() and (batch == 10 or "leaving task 0 abandoned" in outcome.err)
+    frames, parts = checkpoint(run, ("agent",))
+    assert SWITCH <= frames < SWITCH + 100
+    if batch < 10:  # else it was the last one that was wanted
+        assert parts["agent"]["task"] == 0 and parts["agent"]["departure"]["closed"] == (batch >= 5)
+    if batch == 6:  # it may also end there, with a task that was found and not begun
+        short = Path(shutil.copytree(run, tmp_path / "short"))
+        assert launch("--resume", short, "--frames", frames).code == 0
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, undisturbed)
+
+
+def test_a_stop_while_there_is_nothing_to_save_is_obeyed_at_once(
+    toy_config: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """While the emulators play again what they had played, and while the report is written."""
+    run = tmp_path / "run"
+    launch("--config", toy_config, "--run_dir", run, hook=partial(signal_at, 1304))
+    before = checkpoint(run)
+    emulating = partial(signal_in, "envs.stream", "GameStream.load_state_dict")
+    for hook in (emulating, partial(signal_in, "train", "final_report")):
+        outcome = launch("--resume", run, hook=hook)
+        assert outcome.code == 75 and "stopped at once" in outcome.err and f"--resume {run}" in outcome.err
+        assert (status(run)["state"], status(run)["message"]) == ("stopped", "SIGTERM, at once")
+        if hook is emulating:
+            assert_alike(checkpoint(run), before)
+    assert launch("--resume", run).code == 0
+    assert_same_run(run, uninterrupted)

@@ -77,3 +77,18 @@ def test_in_another_thread_only_a_request_stops() -> None:
     thread.start()
     thread.join()
     assert seen == [before, False, True, "enough"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_where_there_is_nothing_to_save_a_request_is_obeyed_at_once(number: signal.Signals) -> None:
+    with StopSignal() as stop:
+        with pytest.raises(KeyboardInterrupt), stop.at_once():
+            signal.raise_signal(number)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt), stop.at_once():  # it was asked before
+            pytest.fail("nothing is begun any more")
+    with StopSignal() as stop:
+        with stop.at_once():
+            pass
+        signal.raise_signal(signal.SIGTERM)  # and afterwards only a flag again
+        assert stop.reason == "SIGTERM"
