@@ -452,6 +452,7 @@ ELSEWHERE = {
     "NullWriter": "has no state",
     "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",
     "_OneFile": "the same: JsonLinesWriter and CsvWriter",
+    "CsvWriter": "the same",
     "TensorBoardWriter": "the same",
 }
 
