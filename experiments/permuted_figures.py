@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from rich.table import Table
 
 from evaluation.plots import COLOURS
+from evaluation.retention import student_quantile
 from experiments.permuted_tasks import Rows
 
 Result = dict[str, list[float]]
@@ -40,7 +42,7 @@ NAMES = {
     "overlap_self": "the same task twice",
     "overlap_8": "8 × 8 patch",
     "overlap_26": "26 × 26 patch",
-    "sampled_self": "the same twice, sampled",
+    "sampled_self": "the same task twice, sampled",
     "sampled_8": "8 × 8, sampled",
     "sampled_26": "26 × 26, sampled",
 }
@@ -81,6 +83,29 @@ def draw_lines(curves: Mapping[str, Rows], paper: Result, x: str, y: str, path: 
     _save(figure, [axes], path)
 
 
+def draw_overlaps(curves: Mapping[str, Rows], paper: Result, path: Path) -> None:
+    """A panel per way of estimating, both at the same networks: means over the rows (one per seed), the rows beside
+    them thin; the paper's dashed in both."""
+    figure, panels = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True, layout="constrained")
+    for panel, (kind, title) in zip(
+        panels, {"overlap": "exact", "sampled": "2,000 sampled labels"}.items(), strict=True
+    ):
+        for colour, pair in zip(COLOURS, ("self", "8", "26"), strict=False):
+            rows = curves[f"{kind}_{pair}"]
+            layers = range(1, len(rows[0]) + 1)
+            for row in rows if len(rows) > 1 else []:
+                panel.plot(layers, row, color=colour, linewidth=0.6, alpha=0.6)
+            label = NAMES[f"overlap_{pair}"]
+            panel.plot(layers, np.mean(rows, axis=0), "o-", color=colour, label=label)
+            if values := paper.get(f"overlap_{pair}"):
+                panel.plot(range(1, len(values) + 1), values, "x--", color=colour, label=f"{label}, paper")
+        panel.set_title(title, fontsize="medium")
+        panel.set_xlabel("layer")
+    panels[0].set_ylabel("Fisher overlap")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    _save(figure, panels, path)
+
+
 def draw_sensitivity(strengths: Sequence[float], ends: Rows, path: Path) -> None:
     """Accuracy at the end over lambda, by task and in the mean."""
     figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
@@ -99,6 +124,30 @@ def _save(figure: Any, panels: Sequence[Axes], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def plasticity_and_retention(runs: Mapping[str, Sequence[Rows]]) -> Table:
+    """By method, from every seed's accuracies on the tasks so far, a row per task: what a task was learned to, what the
+    ten are at in the end with its 95 % interval over the seeds (Student's t), and the difference."""
+    shown = Table("mean over tasks", "as learned", "in the end", "±", "forgotten")
+    for method, tables in runs.items():
+        ends = np.array([np.mean(rows[-1]) for rows in tables])
+        one_by_one = [np.mean([row[-1] for row in rows]) for rows in tables if len(rows) > 1]
+        first, last = float(np.mean(one_by_one)) if one_by_one else math.nan, float(ends.mean())
+        reach = student_reach(ends)
+        shown.add_row(NAMES[method], *(_or_nothing(each) for each in (first, last, reach, first - last)))
+    return shown
+
+
+def student_reach(values: np.ndarray) -> float:
+    """How far the 95 % interval of the mean of independent normal values reaches to either side; nan of one value."""
+    if len(values) < 2:
+        return math.nan
+    return float(student_quantile(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+
+
+def _or_nothing(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def table(result: Result, paper: Result) -> Table:

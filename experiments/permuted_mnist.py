@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,24 @@ from typing import get_args
 import numpy as np
 import torch
 from rich.console import Console
+from rich.table import Table
 
 from agent.fisher import fisher_overlap
 from configs.ranges import argument
 from configs.run import numpy_generator
 from experiments.classifier import Estimator
 from experiments.mnist import PIXELS, load, patch_permutation
-from experiments.permuted_figures import NAMES, PAPER, Result, draw_curves, draw_lines, draw_sensitivity, table
+from experiments.permuted_figures import (
+    NAMES,
+    PAPER,
+    Result,
+    draw_curves,
+    draw_lines,
+    draw_overlaps,
+    draw_sensitivity,
+    plasticity_and_retention,
+    table,
+)
 from experiments.permuted_runs import Record, Runs
 from experiments.permuted_tasks import DEFAULTS, Experiment, Rows, Settings, random_places
 from tracking import command
@@ -54,15 +65,18 @@ def three_tasks(experiment: Experiment, figure: Path) -> Result:
     return {method: rows[-1] for method, rows in curves.items()}
 
 
-def ten_tasks(experiments: Sequence[Experiment], methods: Sequence[str], runs: Runs, figure: Path) -> Result:
-    """(b) mean accuracy over the tasks so far, of every method and seed."""
-    curves: dict[str, Rows] = {}
+def ten_tasks(
+    experiments: Sequence[Experiment], methods: Sequence[str], runs: Runs, figure: Path, tell: Callable[[Table], None]
+) -> Result:
+    """(b) mean accuracy over the tasks so far, of every method and seed; `tell` is given what was learned and kept."""
+    tables: dict[str, list[Rows]] = {}
     for method in methods:
         for each in experiments:
             one = replace(each, settings=each.settings.of(method))
             what = {"figure": "b", "method": method, "settings": asdict(one.settings)} | _data(one)
-            table = runs.get(what, partial(_table, one, method))["table"]
-            curves.setdefault(method, []).append([float(np.mean(row)) for row in table])
+            tables.setdefault(method, []).append(runs.get(what, partial(_table, one, method))["table"])
+    curves = {method: [[float(np.mean(row)) for row in rows] for rows in its] for method, its in tables.items()}
+    tell(plasticity_and_retention(tables))
     draw_lines(curves, PAPER["b"], "number of tasks", "mean accuracy over the tasks", figure)
     return _means(curves)
 
@@ -90,7 +104,7 @@ def overlaps(experiments: Sequence[Experiment], runs: Runs, figure: Path) -> Res
         for name in NAMES:
             if name in found:
                 curves.setdefault(name, []).append(found[name])
-    draw_lines(curves, PAPER["c"], "layer", "Fisher overlap", figure)
+    draw_overlaps(curves, PAPER["c"], figure)
     return _means(curves)
 
 
@@ -162,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
         Experiment(mnist, _places(tasks.get(options.figure), seed), settings, seed, tell) for seed in options.seed
     ]
     if options.figure == "b":
-        result = ten_tasks(experiments, options.methods, Runs(options.log), picture)
+        result = ten_tasks(experiments, options.methods, Runs(options.log), picture, console.print)
     elif options.figure == "c":
         result = overlaps(experiments, Runs(options.log), picture)
     else:

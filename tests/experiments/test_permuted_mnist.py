@@ -22,7 +22,7 @@ from experiments.classifier import (
     subset,
 )
 from experiments.mnist import SAMPLE, load, patch_permutation
-from experiments.permuted_figures import PAPER
+from experiments.permuted_figures import PAPER, plasticity_and_retention
 from experiments.permuted_mnist import main
 from experiments.permuted_runs import Runs
 from experiments.permuted_tasks import Experiment, Settings, random_places
@@ -250,6 +250,14 @@ def test_a_run_that_was_stopped_goes_on_from_the_last_finished_task(digits, tmp_
     network, told = whole.network(), []
     rest = Experiment(digits, whole.places, settings, 0, told.append).learn(method, network, whole.tasks, kept=kept)
     assert part == expected[:2] and rest == expected and len(told) == 2
+
+
+def test_what_was_learned_and_what_is_left_of_it():
+    one, other = [[0.9], [0.8, 0.7]], [[0.9], [0.6, 0.7]]
+    shown = plasticity_and_retention({"ewc": [one, other], "joint": [[[0.9, 0.8]]]})
+    columns = [list(column.cells) for column in shown.columns[1:]]
+    # 12.706 standard errors of the two means .75 and .65
+    assert columns == [["0.8000", ""], ["0.7000", "0.8500"], ["0.6353", ""], ["0.1000", ""]]
 
 
 def test_a_finished_run_is_not_repeated(tmp_path):
