@@ -1,8 +1,10 @@
 """The paper's experiments on permuted MNIST (figure 2 of the arXiv version), beside the paper's numbers.
 
     python -m experiments.permuted_mnist --figure a [--data DIR] [--json]     three tasks: EWC, L2 and plain SGD
-    python -m experiments.permuted_mnist --figure b                           ten tasks: EWC, SGD with dropout
-    python -m experiments.permuted_mnist --figure c                           Fisher overlap by depth
+    python -m experiments.permuted_mnist --figure b [--methods ewc …] [--seed 0 1 2] [--log FILE]
+                                                                              ten tasks: EWC, online EWC, L2, SGD with
+                                                                              dropout, all ten at once
+    python -m experiments.permuted_mnist --figure c [--seed 0 1 2] [--log FILE]    Fisher overlap by depth
     python -m experiments.permuted_mnist --figure a --sensitivity             EWC over three decades of lambda
 
 A task is MNIST with its pixels rearranged; one network with one head learns the tasks one after the other and is
