@@ -186,11 +186,13 @@ def progress(where: Place) -> tuple[str, str]:
 
 
 def _score(where: Place) -> str:
-    if not where.run.evaluations.is_file():
+    """The clipped total of the last evaluation, "?" if its file is damaged; a resume mends that."""
+    try:
+        with open(where.run.evaluations, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["human_normalised"]]
+        last = [float(row["human_normalised"]) for row in rows if row["frames"] == rows[-1]["frames"]]
+    except FileNotFoundError:
         return ""
-    with open(where.run.evaluations, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["human_normalised"]]
-    if not rows:
-        return ""
-    last = [float(row["human_normalised"]) for row in rows if row["frames"] == rows[-1]["frames"]]
-    return f"{clipped_total(last):.2f}"
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return "?"
+    return f"{clipped_total(last):.2f}" if last else ""

@@ -518,3 +518,12 @@ def test_the_fisher_reaches_the_agent(name: str) -> None:
     _, config = read_options(["--consolidation.fisher", name, "--consolidation.fisher_batches", "3", *small])
     agent = build_agent(config, build_memory(config), lambda: "")
     assert (agent.fisher_estimator, agent.fisher_batches) == (name, 3)
+
+
+@pytest.mark.parametrize("name", ["init_from", "run_dir", "resume", "config", "stream.visits_csv", "frames"])
+def test_no_option_may_be_given_empty(name: str, tmp_path: Path) -> None:
+    """As by a shell variable that was never set: a run would begin without the weights it was to have."""
+    for words in ((f"--{name}", ""), (f"--{name}=",)):
+        assert complaint(*words) == f"--{name} is empty; give it a value, or leave it out"
+    if name not in ("config", "frames"):
+        assert f"{name} is empty" in complaint_about(tmp_path, nested(name, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -81,3 +82,30 @@ def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         parser.parse_args(["--count", "x"])
     assert end.value.code == 2
     assert capsys.readouterr().err == "it: argument --count: invalid int value: 'x'\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["--run", ""], ["--run="], ["--run", " "], ["--go", "--run", ""], ["--run", "x", ""]]
+)
+def test_nothing_may_be_given_empty(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As by a shell variable that was never set."""
+    parser = Parser(prog="it")
+    parser.add_argument("--run")
+    parser.add_argument("--go", action="store_true")
+    parser.add_argument("rest", nargs="*")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(words)
+    named = "an argument" if words[0] == "x" else "--run"
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"it: {named} is empty; give it a value, or leave it out\n"
+    assert parser.parse_args(["--run", "x", "y"]).run == "x"
+
+
+def test_every_command_has_this_parser() -> None:
+    """But two that are programs of their own, and one that only a run starts."""
+    alone = {"benchmarks/plain_dqn.py", "benchmarks/sb3_dqn.py", "evaluation/worker.py", "tracking/command.py"}
+    root = Path(__file__).resolve().parents[2]
+    sources = (path for path in root.rglob("*.py") if not {".venv", "tests"} & set(path.relative_to(root).parts))
+    made = re.compile(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)")
+    found = {str(path.relative_to(root)) for path in sources if made.search(path.read_text())}
+    assert found == alone
