@@ -1,7 +1,8 @@
 """A run resumed with another version of this program goes on or is refused with a sentence, never with a KeyError.
 
 Every checkpoint carries `configs.resume.STATE_FORMAT`. The keys of all states, and the types of what they hold, are
-kept in state_shape.json beside that number. Where they change on purpose: raise the number, then store the new ones with
+kept in state_shape.json beside that number. Where they change on purpose: raise the number, then store the new ones
+with
 
     python -m tests.conformance.test_state_shape
 """

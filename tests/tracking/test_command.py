@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import re
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,9 +84,7 @@ def test_wrong_options_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "it: argument --count: invalid int value: 'x'\n"
 
 
-@pytest.mark.parametrize(
-    "words", [["--run", ""], ["--run="], ["--run", " "], ["--go", "--run", ""], ["--run", "x", ""]]
-)
+@pytest.mark.parametrize("words", [["--run", ""], ["--run="], ["--run", " "], ["--go", "--run", ""], ["x", ""]])
 def test_nothing_may_be_given_empty(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """As by a shell variable that was never set."""
     parser = Parser(prog="it")
