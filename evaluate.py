@@ -81,7 +81,7 @@ def choose_recognition(
     if config.tasks != "inferred":
         if tasks == "inferred":
             raise ValueError(f"--tasks inferred: this run (tasks: {config.tasks}) has not learned to tell games apart")
-        return AsConfigured(agent.tasks.recogniser)
+        return AsConfigured(agent.task_source.recogniser)
     own, run = snapshot["own_tasks"], RunDirectory(run_dir)
     if not own:
         with suppress(OSError, KeyError, ValueError, TypeError):
@@ -89,7 +89,7 @@ def choose_recognition(
     if not own:
         by = f"by {snapshot['frames']:,} frames"
         raise ValueError(f"neither the snapshot nor {run.tasks} tells which task this run gave to each game {by}")
-    return Told(own) if tasks == "true" else Inferred(agent.tasks.recogniser, own)
+    return Told(own) if tasks == "true" else Inferred(agent.task_source.recogniser, own)
 
 
 def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any], weights: Sequence[str]) -> Path:

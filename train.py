@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
-from agent.departure import Abandoned as Departing
-from agent.diagnostics import PlasticityWatch
+from agent.diagnostics import PlasticityMonitor
+from agent.task_change import Abandoned as Departing
 from configs.checks import ConfigError
 from configs.launch import (
     check_compare,
@@ -108,7 +108,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
     stream, agent, memory = parts.stream, parts.agent, parts.memory
     games = stream.schedule.games
     episodes = EpisodeReturns(config.emulators.count)
-    window, timer, milestones, watch = MetricWindow(), PhaseTimer(), Milestones(), PlasticityWatch()
+    window, timer, milestones, watch = MetricWindow(), PhaseTimer(), Milestones(), PlasticityMonitor()
     board = TensorBoardWriter(run.tensorboard)
     writers = Writers([board, JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
@@ -118,7 +118,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         "stream": stream,
         "agent": agent,
         "memory": memory,
-        "consolidation": agent.consolidation,
+        "consolidation": agent.consolidator,
         "episodes": episodes,
         "window": window,
         "milestones": milestones,
@@ -200,7 +200,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                 progress.event(f"leaving task {agent.task} abandoned; it will be done again on resume")
                 continue  # to the checkpoint of the moment before
             if inference.record(label, agent.task):
-                changes.write(task_log.row(before, label, agent.task, agent.tasks.posterior))
+                changes.write(task_log.row(before, label, agent.task, agent.task_source.posterior))
             stream.send(action)  # the emulators work while the agent learns
             with timer.phase("learn"):
                 updates = agent.learn()
@@ -351,7 +351,7 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
     scalars: dict[str, float] = {
         "task/game": games.index(label),
         "task/number": agent.task,
-        "task/count": agent.tasks.tasks,
+        "task/count": agent.task_source.num_tasks,
         "task/short_visits": agent.short_visits,
         "learning/updates": agent.updates,
         "replay/gib": memory.nbytes / 2**30,
@@ -364,7 +364,8 @@ def _state_scalars(parts: Parts, games: tuple[str, ...], label: str) -> dict[str
 
 def _inference_scalars(agent: ContinualAgent, inference: InferenceScore) -> dict[str, float]:
     scores = inference.scalars(agent.frames_per_step)
-    return {"task/posterior": agent.tasks.posterior, **{f"inference/{name}": value for name, value in scores.items()}}
+    named = {f"inference/{name}": value for name, value in scores.items()}
+    return {"task/posterior": agent.task_source.posterior, **named}
 
 
 def _check_values(scalars: Mapping[str, float], config: Config) -> None:

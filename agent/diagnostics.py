@@ -10,10 +10,36 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from agent.consolidators.roles import Optimizer
+from agent.dqn import bootstrapped, huber
 from agent.gaussian import DiagonalGaussian
+from agent.networks import QNetwork, hidden_activations
+from replay.transition import Transition
 
 DORMANT = 0.025  # of the layer's mean activity (Sokar et al. 2023)
 _QUANTILES = (0.1, 0.5, 0.9, 0.99)
+
+
+def loss_gradients(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The summed loss's gradients of the shared weights, and the activations [N, U, L] at L positions of the hidden
+    layers' units that the task uses; in float32 on the minibatch as it is."""
+    values, taps = network.with_taps(batch.observation, task)
+    chosen = values.gather(1, batch.action[:, None]).squeeze(1)
+    loss = huber(chosen - bootstrapped(network, target, batch, task)).sum()
+    gradients = torch.autograd.grad(loss, list(network.weights))
+    used = network.active_units(task)
+    activations = hidden_activations(network, taps)
+    return list(gradients), [a[:, units] for a, units in zip(activations, used, strict=False)]
+
+
+def curvature(optimizer: Optimizer, weights: Sequence[Tensor]) -> list[Tensor] | None:
+    """The running mean of the squared gradients of `weights`; None before the first update."""
+    names = ("square", "exp_avg_sq")  # as the optimizers call it
+    states = [optimizer.state.get(w, {}) for w in weights]
+    found = [state[name] for state in states for name in names if name in state]
+    return found if len(found) == len(states) else None
 
 
 @torch.no_grad()
@@ -70,7 +96,7 @@ def dormant_shares(activations: Sequence[Tensor]) -> dict[str, float]:
     return found
 
 
-class PlasticityWatch:
+class PlasticityMonitor:
     """Tells when the agent can no longer learn the game on screen: when, for `patience` examinations in a row, the
     penalty has cancelled more than `limit` of the loss's gradient."""
 

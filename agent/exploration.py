@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,11 @@ class LinearEpsilon:
         return self.start + (self.end - self.start) * done
 
 
-def epsilon_greedy(greedy: np.ndarray, epsilon: float, actions: int, rng: np.random.Generator) -> np.ndarray:
-    """int64 [B] greedy actions -> int64 [B]; each emulator flips a coin of its own.
+def epsilon_greedy(values: Tensor, epsilon: float, rng: np.random.Generator) -> np.ndarray:
+    """float32 [B, A] values -> int64 [B] actions; each emulator flips a coin of its own.
 
     The same number of draws whatever epsilon is, so that a schedule never shifts the generator.
     """
+    greedy = values.argmax(1).cpu().numpy()
     explore = rng.random(len(greedy)) < epsilon
-    return np.where(explore, rng.integers(actions, size=len(greedy)), greedy)
+    return np.where(explore, rng.integers(values.shape[1], size=len(greedy)), greedy)

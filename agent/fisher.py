@@ -1,76 +1,85 @@
 """Fisher information of the shared weights: always the mean over samples of *squared per-sample* gradients.
 
 The square of a minibatch's mean gradient is another thing: it shrinks with the batch and measures its noise.
-Per-sample squares need no loop over samples. Where a layer computes z = W x, a sample's gradient is the outer
-product g x^T of z's gradient and the input, so that the sum of squares over samples n is
 
-    sum_n (g_n x_n^T)^2 = (g^2)^T (x^2)      for a linear layer, exactly;
-    sum_n (sum over positions of g x^T)^2    for a convolution, whose positions are summed before the square.
-
-Axes: N samples, A actions or classes, I inputs, O outputs, C channels, M maps, L positions.
+Axes: N samples, A actions or classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from agent.dqn import bootstrapped, huber
+from agent.networks import QNetwork
+from agent.taps import Tap, squared_gradients
+from replay.transition import Transition
+
+Squares = Callable[[QNetwork, QNetwork, Transition, int, torch.Generator], list[Tensor]]
+"""(network, target network, minibatch, task, generator) -> sums over samples of squared gradients, layer by layer."""
 
 
-class Tap(Protocol):
-    """A layer's input and its product with the shared weights, in the graph of some scores."""
-
-    @property
-    def input(self) -> Tensor: ...
-
-    @property
-    def output(self) -> Tensor: ...
-
-    def squares(self, gradient: Tensor) -> Tensor:
-        """The sum over samples of squared gradients, in the weights' shape, from that of the output."""
+def squares_of_td_loss(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Of the Huber loss of the TD error: vanishes as a game is learned."""
+    values, taps = network.with_taps(batch.observation, task)
+    return squared_gradients(huber(_replayed(values, batch) - bootstrapped(network, target, batch, task)), taps)
 
 
-@dataclass(frozen=True)
-class LinearTap:
-    """input float32 [N, I], output [N, O] = input W^T."""
-
-    input: Tensor
-    output: Tensor
-
-    def squares(self, gradient: Tensor) -> Tensor:
-        """[O, I]."""
-        return gradient.square().T @ self.input.detach().square()
+def squares_of_q(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Of Q(s, a), a as replayed: that of a Gaussian likelihood of Q with unit variance."""
+    values, taps = network.with_taps(batch.observation, task)
+    return squared_gradients(_replayed(values, batch), taps)
 
 
-@dataclass(frozen=True)
-class ConvolutionTap:
-    """input float32 [N, C, H, W], output [N, M, H', W']; square kernels of one stride, no padding."""
-
-    input: Tensor
-    output: Tensor
-    kernel: int
-    stride: int
-
-    def squares(self, gradient: Tensor) -> Tensor:
-        """[M, C, kernel, kernel]."""
-        patches = functional.unfold(self.input.detach(), self.kernel, stride=self.stride)  # [N, C k k, L]
-        single = gradient.flatten(2) @ patches.transpose(1, 2)  # [N, M, C k k]
-        return single.square().sum(0).unflatten(1, (self.input.shape[1], self.kernel, self.kernel))
+def squares_of_all_q(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+) -> list[Tensor]:
+    """The same, averaged over all actions: as many backward passes."""
+    return all_outputs_squares(*network.with_taps(batch.observation, task))
 
 
-def squared_gradients(scores: Tensor, taps: Sequence[Tap], retain: bool = False) -> list[Tensor]:
-    """Sum over samples n of (d scores[n] / d W)^2 for each tap's weights; `scores` is [N], one per sample."""
-    outputs = [tap.output for tap in taps]
-    gradients = torch.autograd.grad(scores.sum(), outputs, retain_graph=retain)
-    with torch.no_grad():
-        return [tap.squares(gradient) for tap, gradient in zip(taps, gradients, strict=True)]
+def squares_of_policy(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Of log softmax(Q)[a], a drawn from it with `generator`."""
+    values, taps = network.with_taps(batch.observation, task)
+    return squared_gradients(sampled_log_likelihood(values, generator), taps)
 
 
-# -- scores: of what likelihood the Fisher is -----------------------------------------------------------------
+ESTIMATORS: dict[str, Squares] = {
+    "td": squares_of_td_loss,
+    "q": squares_of_q,
+    "q_all": squares_of_all_q,
+    "policy": squares_of_policy,
+}
+"""Of what likelihood the Fisher information is (PAPER does not say)."""
+
+
+def fisher_information(
+    network: QNetwork,
+    target: QNetwork,
+    batches: Iterable[Transition],
+    task: int,
+    estimator: str,
+    generator: torch.Generator,
+) -> list[Tensor]:
+    """The mean over all samples, layer by layer, of the squares that `estimator` names; ValueError if none does."""
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
+    squares, device = ESTIMATORS[estimator], network.weights[0].device
+    return mean_over(
+        (squares(network, target, batch.to(device), task, generator), len(batch.action)) for batch in batches
+    )
+
+
+def _replayed(values: Tensor, batch: Transition) -> Tensor:
+    return values.gather(1, batch.action[:, None]).squeeze(1)
 
 
 def all_outputs_squares(outputs: Tensor, taps: Sequence[Tap]) -> list[Tensor]:
@@ -117,7 +126,7 @@ def mean_over(batches: Iterable[tuple[list[Tensor], int]]) -> list[Tensor]:
 
 
 def normalised(fisher: Sequence[Tensor]) -> list[Tensor]:
-    """`fisher` divided by its mean over all weights, so that one strength serves tasks of different scale."""
+    """`fisher` divided by its mean over all weights."""
     mean = mean_information(fisher)
     return [f / mean if mean > 0 else f for f in fisher]
 
@@ -127,22 +136,31 @@ def mean_information(fisher: Sequence[Tensor]) -> float:
     return sum(float(f.double().sum()) for f in fisher) / sum(f.numel() for f in fisher)
 
 
-def with_floor(fisher: Sequence[Tensor], joined: Sequence[Tensor], floor: float) -> list[Tensor]:
-    """`fisher`, with a share of each layer's mean over the weights in `joined` (bool) added to those.
-
-    Where a unit is silent in a task its weights have no information, and other tasks could wake it up for nothing.
-    """
-    return [f + floor * f.sum() / uses.sum().clamp_min(1) * uses for f, uses in zip(fisher, joined, strict=True)]
-
-
-def without_floor(raised: Sequence[Tensor], floor: float) -> list[Tensor]:
-    """What `with_floor` made `raised` from, but for rounding."""
+def joined_weights(shapes: Sequence[torch.Size], active_units: Sequence[Tensor]) -> list[Tensor]:
+    """Which weights join active units: bool, in the weights' shapes, from bool [U] for every layer. Inputs come unit by
+    unit, some of each; the first layer's are pixels, which are always active."""
     found = []
-    for f in raised:
-        uses = f > 0  # a floor is above 0 unless there is no information at all
-        added = floor / (1 + floor) * f.sum() / uses.sum().clamp_min(1)
-        found.append((f - added * uses).clamp_min(0))
+    for layer, shape in enumerate(shapes):
+        mask = active_units[layer].reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
+        if layer > 0:
+            before = active_units[layer - 1]
+            inputs = before.repeat_interleave(shape[1] // len(before))
+            mask = mask & inputs.reshape(1, -1, *[1] * (len(shape) - 2))
+        found.append(mask)
     return found
+
+
+def damped(fisher: Sequence[Tensor], active_units: Sequence[Tensor], damping: float) -> tuple[Tensor, ...]:
+    """`fisher`, with a share of each layer's mean over the weights between active units added to those weights.
+
+    Where a unit is inactive in a task its weights have no information, and other tasks could wake it up for nothing.
+    `active_units`: as in `joined_weights`; none given: all are.
+    """
+    if damping == 0.0:
+        return tuple(fisher)
+    everything = [torch.ones_like(f, dtype=torch.bool) for f in fisher]
+    joined = joined_weights([f.shape for f in fisher], active_units) if active_units else everything
+    return tuple(f + damping * f.sum() / uses.sum().clamp_min(1) * uses for f, uses in zip(fisher, joined, strict=True))
 
 
 def fisher_overlap(one: Sequence[Tensor], other: Sequence[Tensor]) -> list[float]:

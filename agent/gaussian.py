@@ -13,6 +13,7 @@ and the sum of their quadratic penalties is one quadratic (PAPER, section on con
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,21 +64,20 @@ def multiply_into(product: DiagonalGaussian, factors: Iterable[DiagonalGaussian]
     """Overwrite `product` in place with the product of `factors` (flat, if there are none); returns the rest.
 
     Sums are made in float64 and rounded once at the end, so that the result depends on the factors only, not on
-    how often they were merged before.
+    how often they were merged before. One factor is asked for at a time: what makes them need not hold them all.
     """
-    factors = list(factors)
-    rest = 0.0
+    totals = [torch.zeros(mean.shape, dtype=torch.float64) for mean in product.mean]
+    centres = [torch.zeros_like(total) for total in totals]
+    rests: list[list[float]] = [[] for _ in totals]
+    for factor in factors:
+        for layer, (mean, precision) in enumerate(zip(factor.mean, factor.precision, strict=True)):
+            before, added = totals[layer], precision.double()
+            totals[layer] = before + added
+            share = torch.where(totals[layer] > 0, added / totals[layer], 0.0)
+            apart = mean.double() - centres[layer]
+            rests[layer].append(float((before * share * apart.square()).sum()))
+            centres[layer] = centres[layer] + share * apart
     for layer, (mean, precision) in enumerate(zip(product.mean, product.precision, strict=True)):
-        total = torch.zeros(mean.shape, dtype=torch.float64)
-        centre = torch.zeros_like(total)
-        for factor in factors:
-            other, added = factor.mean[layer].double(), factor.precision[layer].double()
-            before = total
-            total = total + added
-            share = torch.where(total > 0, added / total, 0.0)
-            apart = other - centre
-            rest += float((before * share * apart.square()).sum())
-            centre = centre + share * apart
-        mean.copy_(centre)
-        precision.copy_(total)
-    return rest
+        mean.copy_(centres[layer])
+        precision.copy_(totals[layer])
+    return sum(itertools.chain(*rests), 0.0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agent.fisher import ConvolutionTap, LinearTap, Tap
+from agent.taps import ConvolutionTap, LinearTap, Tap
 
 PIXEL_MAX = 255.0
 
@@ -128,16 +128,9 @@ class QNetwork(nn.Module):
             found.append(order[: round(self.gated * units)])
         return found
 
-    def connections(self, task: int) -> list[Tensor]:
-        """Which weights join units that `task` uses: bool, in the weights' shapes."""
-        open_units = [gain.detach() != 0 for gain in self.of_task(task).gains]
-        found = [torch.ones_like(self.weights[0], dtype=torch.bool)]
-        for weight, before in zip(list(self.weights)[1:], open_units, strict=False):
-            inputs = before.repeat_interleave(weight.shape[1] // len(before))
-            found.append(inputs.reshape(1, -1, *[1] * (weight.dim() - 2)).expand(weight.shape))
-        return [
-            joined & used.reshape(-1, *[1] * (joined.dim() - 1)) for joined, used in zip(found, open_units, strict=True)
-        ]
+    def active_units(self, task: int) -> list[Tensor]:
+        """Which units of every layer `task` uses, bool [U]."""
+        return [gain.detach() != 0 for gain in self.of_task(task).gains]
 
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""
@@ -160,7 +153,7 @@ class QNetwork(nn.Module):
         return x
 
     def with_taps(self, observation: Tensor, task: int) -> tuple[Tensor, list[Tap]]:
-        """The values float32 [N, A] and every layer's product with its shared weights, for `agent.fisher`.
+        """The values float32 [N, A] and every layer's product with its shared weights, for `agent.taps`.
 
         Computed in float32 throughout and in the order of the equation, gain after bias.
         """
@@ -187,3 +180,8 @@ class QNetwork(nn.Module):
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     bound = 1.0 / math.sqrt(math.prod(shape[1:]))
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def hidden_activations(network: QNetwork, taps: Sequence[Tap]) -> list[Tensor]:
+    """The hidden layers' activations [N, U, L] at L positions, from what `with_taps` returned."""
+    return [tap.input.detach().flatten(1).unflatten(1, (network.units[i], -1)) for i, tap in enumerate(taps[1:])]

@@ -18,8 +18,12 @@ from typing import Any
 
 import torch
 
-from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
-from agent.dqn import QLearner
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.steps import ProximalStep
+from agent.fisher import fisher_information
+from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
 from configs.machine import keep_freed_memory
 from configs.ranges import argument
@@ -60,7 +64,7 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     learner = build_learner(config)
     learner.add_task()
     batch = minibatch(_BATCH)
-    kinds: dict[str, Consolidation | NoConsolidation] = {"none": NoConsolidation()}
+    kinds: dict[str, AnchoredConsolidator | NoConsolidation] = {"none": NoConsolidation()}
     kinds |= {str(tasks): _anchored(learner, tasks) for tasks in _TASKS}
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for turn in range(rounds + 3):
@@ -76,7 +80,8 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
         device_bytes[name] = sum(t.nbytes for t in both)
         read = min(read, *(_clock(lambda: [t.sum() for t in both]) for _ in range(5)))  # noqa: B023
     begin = time.perf_counter()
-    learner.fisher((batch for _ in range(samples // _BATCH)), 0, "q", torch.Generator())
+    batches = (batch for _ in range(samples // _BATCH))
+    fisher_information(learner.network, learner.target, batches, 0, "q", torch.Generator())
     return {
         "network": network,
         "precision": config.learner.precision,
@@ -90,19 +95,19 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     }
 
 
-def _anchored(learner: QLearner, tasks: int) -> Consolidation:
+def _anchored(learner: QLearner, tasks: int) -> AnchoredConsolidator:
     """Anchors of so many other tasks, as small random Fishers around the present weights."""
     generator = torch.Generator().manual_seed(tasks)
-    consolidation = Consolidation(SeparateAnchors(), ImplicitPull(), learner.weights, strength=400.0)
+    store = EWC()
     fisher = [torch.rand(w.shape, generator=generator) * 1e-6 for w in learner.weights]
     for task in range(1, tasks + 1):
         if task <= 10:
-            consolidation.memory.store(task, learner.weights, fisher)
+            store.leave(task, learner.weights, fisher, None)
         else:  # share what is stored: 100 copies of the paper's network would take 5 GB
-            anchors = consolidation.memory.anchors  # type: ignore[attr-defined]
-            anchors[task] = anchors[1 + task % 10]
-    consolidation.enter(0)
-    return consolidation
+            store.anchors[task], store.active_units[task] = store.anchors[1 + task % 10], ()
+    consolidator = AnchoredConsolidator(store, ProximalStep(), learner.weights, 400.0)
+    consolidator.enter(0)
+    return consolidator
 
 
 def _clock(work: Callable[[], object]) -> float:

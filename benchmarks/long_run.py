@@ -34,6 +34,7 @@ import numpy as np
 import torch
 
 import train  # noqa: F401 (what it imports is resident in a run)
+from agent.fisher import fisher_information
 from benchmarks.recordings import Filler, load, record
 from configs.checks import ConfigError, check
 from configs.plan import plan, refuse_if_too_large
@@ -68,7 +69,7 @@ def measure(config: Config, options: argparse.Namespace, directory: Path) -> dic
         filler = Filler(parts.memory)
         per_game = _fill(parts, filler, paths, recorded, options.transitions)
     memory = parts.memory
-    anchors = parts.agent.consolidation.state_dict()["segments"]
+    anchors = parts.agent.consolidator.state_dict()["segments"]
     report = {
         "transitions": sum(memory.size(task) for task in memory.tasks),
         "bytes_per_transition": float(np.mean([found["bytes_per_transition"] for found in per_game.values()])),
@@ -112,20 +113,21 @@ def _fill(
 def _learn_and_leave(parts: Parts, task: int) -> list[float]:
     """Some updates in `task`, whose seconds are returned, and an anchor."""
     agent, rng = parts.agent, np.random.default_rng(task)
-    agent.consolidation.enter(task)
+    agent.consolidator.enter(task)
     seconds = [_update(parts, task, rng) for _ in range(UPDATES)]
     batches = (parts.memory.sample(task, BATCH, rng) for _ in range(FISHER_BATCHES))
-    fisher = partial(agent.learner.fisher, batches, task, "q", torch.Generator())
-    joined = partial(agent.learner.network.connections, task)
-    agent.consolidation.leave(task, agent.learner.weights, fisher, joined)
-    agent.consolidation.enter(task + 1)
+    network, target = agent.learner.network, agent.learner.target
+    fisher = partial(fisher_information, network, target, batches, task, "q", torch.Generator())
+    units = partial(network.active_units, task)
+    agent.consolidator.leave(task, agent.learner.weights, fisher, units)
+    agent.consolidator.enter(task + 1)
     return seconds
 
 
 def _update(parts: Parts, task: int, rng: np.random.Generator) -> float:
     """The seconds of one update, its minibatch included."""
     begin = perf_counter()
-    parts.agent.learner.learn(parts.memory.sample(task, BATCH, rng), task, parts.agent.consolidation)
+    parts.agent.learner.learn(parts.memory.sample(task, BATCH, rng), task, parts.agent.consolidator)
     return perf_counter() - begin
 
 
@@ -149,7 +151,7 @@ def _checkpoints(
         "stream": parts.stream,
         "agent": parts.agent,
         "memory": parts.memory,
-        "consolidation": parts.agent.consolidation,
+        "consolidation": parts.agent.consolidator,
     }
     period, rng = config.log.checkpoint_period, np.random.default_rng(0)
     alone, meanwhile = [], []  # seconds of updates

@@ -25,7 +25,7 @@ from configs.checks import check
 from configs.machine import keep_freed_memory
 from configs.plan import measure_rates
 from configs.ranges import argument
-from configs.run import build_consolidation, build_learner, build_stream, resolve
+from configs.run import build_consolidator, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import canonical
 from tracking import command
@@ -102,7 +102,7 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
     gflops, gigabytes = matrix_rate(config), copy_rate(config)
     emulation = emulator_milliseconds(config)
     update = update_milliseconds(config)
-    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidation, parts.agent.learner))
+    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidator, parts.agent.learner))
     updates = config.emulators.count * c.samples_per_step / c.batch_size  # in a vector step
     floor = 1e3 * update_operations(config) / (1e9 * gflops)
     return {
@@ -158,7 +158,7 @@ def update_milliseconds(config: Config) -> float:
     """Of one update on a fixed minibatch, with ten anchors if the agent is the continual one."""
     learner = build_learner(config)
     learner.add_task()
-    consolidation = build_consolidation(config, learner.weights)
+    consolidation = build_consolidator(config, learner.weights)
     leave_anchors(consolidation, learner)
     batch = minibatch(config.learner.batch_size).to(config.device)
     return milliseconds(lambda: learner.learn(batch, 0, consolidation), config, rounds=40)

@@ -175,7 +175,7 @@ def our_config(options: argparse.Namespace, agent: str) -> Config:
 
 def our_turn(config: Config, seconds: float) -> Turn:
     """Measure our agent in this process; `config` is resolved."""
-    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidation, parts.agent.learner))
+    rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidator, parts.agent.learner))
     return {"agent_steps_per_s": rates.agent_steps_per_s, "threads": config.threads}
 
 

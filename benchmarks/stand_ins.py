@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from agent.consolidators.consolidation import NoConsolidation
-from agent.dqn import QLearner
+from agent.consolidators.none import NoConsolidation
+from agent.learner import QLearner
 from replay.transition import Transition
 
 
@@ -24,11 +24,11 @@ def minibatch(size: int) -> Transition:
     )
 
 
-def leave_anchors(consolidation: Any, learner: QLearner, count: int = 10) -> None:
+def leave_anchors(consolidator: Any, learner: QLearner, count: int = 10) -> None:
     """Have task 0 be played, and an anchor left by each of `count` others."""
-    if isinstance(consolidation, NoConsolidation):
+    if isinstance(consolidator, NoConsolidation):
         return
     fisher = [torch.full_like(w, 1e-6) for w in learner.weights]
     for task in range(1, count + 1):
-        consolidation.memory.store(task, learner.weights, fisher)
-    consolidation.enter(0)
+        consolidator.store.leave(task, learner.weights, fisher, None)
+    consolidator.enter(0)

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from agent.fast.optimisers import CentredRMSProp
-from agent.fast.passes import Passes
+from agent.fast.network import FastNetwork
+from agent.fast.optimizers import CentredRMSProp
 from agent.networks import ARCHITECTURES, QNetwork
 from envs.timestep import ACTIONS, SIZE, STACK
 
@@ -82,7 +82,7 @@ def _update(network: str, batch: int, dtype: torch.dtype) -> Callable[[], list[T
     generator = torch.Generator().manual_seed(0)
     net = QNetwork(ARCHITECTURES[network], ACTIONS, STACK, SIZE, generator, dtype)
     net.add_task()
-    passes = Passes(net)
+    passes = FastNetwork(net)
     observation = torch.randint(256, (batch, STACK, SIZE, SIZE), generator=generator, dtype=torch.uint8)
 
     def update() -> list[Tensor]:

@@ -19,7 +19,7 @@ from tracking.snapshots import kept_snapshots, newest_intact
 from tracking.tensorboard import last_step
 from tracking.versions import program
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 """Of the states in a checkpoint. Raised whenever a key in them comes, goes or changes its meaning, which
 tests/conformance/test_state_shape.py notices; checkpoints of another number are refused."""
 

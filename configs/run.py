@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,19 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.consolidators.consolidation import (
-    AnchorMemory,
-    Consolidation,
-    GradientPull,
-    ImplicitPull,
-    LatestOptimum,
-    NoConsolidation,
-    OnlineAnchor,
-    SeparateAnchors,
-)
-from agent.continual import ContinualAgent
-from agent.dqn import QLearner
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.l2 import L2
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.normalised import NormalisedFishers
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.roles import AnchorStore, Consolidator
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.continual import ContinualAgent, Departure, Generators, Updates
 from agent.exploration import LinearEpsilon
+from agent.fast.offers import fastest_update
+from agent.fast.optimizers import make_optimizer
+from agent.learner import QLearner
 from agent.networks import ARCHITECTURES, QNetwork
 from configs.machine import fastest_optimiser_code, fastest_precision, keep_freed_memory, use_cuda
 from configs.schema import Config, InferenceConfig
@@ -38,7 +40,9 @@ from replay.buffer import FrameRing
 from replay.mirror import FrameMirror
 from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
-from taskid.source import SingleTask, TaskSource, TrueLabels
+from taskid.labels import TrueLabels
+from taskid.single import SingleTask
+from taskid.source import TaskSource
 
 FRAME_SKIP = 4
 
@@ -180,19 +184,25 @@ def build_network(config: Config) -> QNetwork:
 
 
 def build_learner(config: Config) -> QLearner:
-    """Networks and optimiser."""
-    c = config.learner
-    return QLearner(
-        build_network(config),
-        optimiser=c.optimiser,
+    """Networks, optimizer and update."""
+    c, network = config.learner, build_network(config)
+    target = copy.deepcopy(network).requires_grad_(False)
+    optimizer = make_optimizer(
+        c.optimiser,
+        network.weights.parameters(),
         learning_rate=c.learning_rate,
-        optimiser_epsilon=c.optimiser_epsilon,
+        epsilon=c.optimiser_epsilon,
         decay=c.decay,
-        max_gradient_norm=c.max_gradient_norm,
+        compiled=c.optimiser_code == "compiled",
+    )
+    return QLearner(
+        network,
+        target,
+        optimizer,
+        fastest_update(network, target, optimizer, c.max_gradient_norm, c.recorded),
+        target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
-        compiled=c.optimiser_code == "compiled",
-        recorded=c.recorded,
     )
 
 
@@ -207,7 +217,7 @@ def build_memory(config: Config) -> PerTaskReplay:
         compress=r.compress,
         make_mirror=_mirror_maker(config),
     )
-    return PerTaskReplay(make_buffer, budget_bytes=int(r.budget_gib * 2**30))
+    return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), config.learner.reward_clip)
 
 
 def _mirror_maker(config: Config) -> Callable[[int, int, int], FrameMirror | None]:
@@ -239,55 +249,36 @@ def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
     return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
 
 
-def build_consolidation(config: Config, weights: Sequence[Tensor]) -> Consolidation | NoConsolidation:
+def build_consolidator(config: Config, weights: Sequence[Tensor]) -> Consolidator:
     """What speaks for earlier tasks when the shared `weights` are updated."""
     c = config.consolidation
-    memories: dict[str, Callable[[], AnchorMemory]] = {
-        "ewc": lambda: SeparateAnchors(c.include_active),
-        "l2": lambda: SeparateAnchors(c.include_active),
-        "online": lambda: OnlineAnchor(c.decay),
-        "latest": lambda: LatestOptimum(c.include_active),
+    stores: dict[str, Callable[[], AnchorStore]] = {
+        "ewc": lambda: EWC(c.floor, c.include_active),
+        "l2": lambda: L2(c.include_active),
+        "online": lambda: OnlineEWC(c.decay, c.floor),
+        "latest": lambda: RecursiveLaplace(c.floor, c.include_active),
     }
     if c.kind == "none":
         return NoConsolidation()
-    return Consolidation(
-        memories[c.kind](),
-        ImplicitPull() if c.step == "implicit" else GradientPull(),
-        weights,
-        strength=c.strength,
-        normalise=c.normalise,
-        floor=c.floor,
-        uniform=c.kind == "l2",
-    )
+    store = stores[c.kind]()
+    step = ProximalStep() if c.step == "implicit" else PenaltyGradient()
+    return AnchoredConsolidator(NormalisedFishers(store) if c.normalise else store, step, weights, c.strength)
 
 
 def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
-    """The agent around its memory."""
-    x, c = config.exploration, config.learner
+    """The agent around its replay."""
+    x, c, left = config.exploration, config.learner, config.consolidation
     learner = build_learner(config)
     return ContinualAgent(
         build_tasks(config, label),
         memory,
         learner,
-        build_consolidation(config, learner.weights),
+        build_consolidator(config, learner.weights),
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
-        actions=ACTIONS,
+        Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
+        Departure(left.fisher, left.fisher_batches, left.close_silent, left.start_frames, left.min_visit_frames),
+        Generators(*(numpy_generator(config.seed, name) for name in ("exploration", "replay", "fisher"))),
         frames_per_step=frames_per_step(config),
-        batch_size=c.batch_size,
-        samples_per_step=c.samples_per_step,
-        min_history_frames=config.replay.min_history * FRAME_SKIP,
-        target_frames=c.target_frames,
-        reward_clip=c.reward_clip,
-        hold_back=config.inference.hold_back,
-        fisher_estimator=config.consolidation.fisher,
-        fisher_batches=config.consolidation.fisher_batches,
-        close_silent=config.consolidation.close_silent,
-        start_frames=config.consolidation.start_frames,
-        min_visit_frames=config.consolidation.min_visit_frames,
-        rehearsal=c.rehearsal,
-        exploration_rng=numpy_generator(config.seed, "exploration"),
-        replay_rng=numpy_generator(config.seed, "replay"),
-        fisher_rng=numpy_generator(config.seed, "fisher"),
     )
 
 

@@ -38,7 +38,7 @@ def evaluate_games(
     `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
     `evaluation.play.Abandoned` soon after `stopped()` becomes true.
     """
-    recogniser = recogniser or agent.tasks.recogniser
+    recogniser = recogniser or agent.task_source.recogniser
     results = []
     for game in games:
         seeds = game_seed(seed, game)

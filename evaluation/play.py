@@ -23,7 +23,7 @@ class Plays(Protocol):
 
 
 class Recognises(Protocol):
-    """Task recognition without learning (see `taskid.source.Recogniser`)."""
+    """Task recognition without learning (see `taskid.source.TaskRecogniser`)."""
 
     @property
     def posterior(self) -> float: ...

@@ -22,13 +22,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, Rates
-from agent.fisher import LinearTap, mean_over, sampled_log_likelihood, squared_gradients
+from agent.consolidators.roles import Consolidator, Rates
+from agent.consolidators.steps import ProximalStep
+from agent.fisher import mean_over, sampled_log_likelihood
 from agent.gaussian import DiagonalGaussian
+from agent.taps import LinearTap, squared_gradients
 from experiments.mnist import CLASSES, PIXELS, Digits, Mnist
 
 Estimator = Literal["exact", "sampled", "empirical"]
-Consolidator = Consolidation | NoConsolidation
 
 _CHUNK = 1000  # samples at a time where nothing is learned
 
@@ -293,8 +294,8 @@ def _all_the_same(rates: list[Tensor]) -> list[Tensor]:
     return rates
 
 
-class SteadyPull(ImplicitPull):
-    """`ImplicitPull` where rates and anchors stay for many steps: a step is one pass over memory.
+class SteadyProximalStep(ProximalStep):
+    """`ProximalStep` where rates and anchors stay for many steps: a step is one pass over memory.
 
     eta lambda P / (1 + eta lambda P) is computed when `after_step` is given another `rates` than in the step before;
     whoever changes the merged Gaussian or the strength must give another one.

@@ -49,7 +49,7 @@ class KeptAgent:
             return None
         segments = {name: load_file(self.path / f"memory.{name}.pt") for name in state["segments"]}
         memory = build_memory(self.config)
-        memory.load_state_dict({"tasks": {number: state["tasks"][number]}, "segments": segments})
+        memory.load_state_dict({**state, "tasks": {number: state["tasks"][number]}, "segments": segments})
         return memory if memory.size(task) else None
 
 
@@ -107,10 +107,10 @@ def load_kept(path: Path, game: str) -> KeptAgent:
             frames = snapshot["frames"]
         else:
             agent.load_state_dict(load_file(kept / "agent.pt"))
-            agent.tasks.restart()
+            agent.task_source.restart()
             frames = int(kept.name)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
         raise ValueError(f"{kept} is not of the run in {run}") from None
-    if not agent.learner.tasks:
+    if not agent.learner.num_tasks:
         raise ValueError(f"{kept} is from before the first step of its run")
     return KeptAgent(config, agent, kept, frames)

@@ -16,16 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.consolidators.consolidation import Consolidation, NoConsolidation, OnlineAnchor, SeparateAnchors
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.l2 import L2
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.normalised import NormalisedFishers
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.roles import AnchorStore, Consolidator
 from configs.run import numpy_generator, torch_generator
 from experiments.classifier import (
     Classifier,
-    Consolidator,
     Descent,
     Estimator,
     Mixture,
     Samples,
-    SteadyPull,
+    SteadyProximalStep,
     learn,
     subset,
 )
@@ -164,11 +169,12 @@ class Experiment:
         """What the method does about earlier tasks: nothing, or anchors that are stiff by Fisher or evenly."""
         s = self.settings
         if method == "l2":
-            return Consolidation(SeparateAnchors(), SteadyPull(), weights, strength=s.l2, uniform=True)
+            return AnchoredConsolidator(L2(), SteadyProximalStep(), weights, s.l2)
         if method not in ("ewc", "online_ewc"):
             return NoConsolidation()
-        memory = SeparateAnchors() if method == "ewc" else OnlineAnchor(decay=1.0)
-        return Consolidation(memory, SteadyPull(), weights, strength=s.strength, normalise=s.normalise, floor=s.damping)
+        store: AnchorStore = EWC(s.damping) if method == "ewc" else OnlineEWC(1.0, s.damping)
+        store = NormalisedFishers(store) if s.normalise else store
+        return AnchoredConsolidator(store, SteadyProximalStep(), weights, s.strength)
 
 
 def evenly(weights: Sequence[Tensor]) -> list[Tensor]:

@@ -30,7 +30,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agent.dqn import FISHERS
+from agent.fisher import ESTIMATORS
 from configs.ranges import argument
 from envs.games import game as find_game
 from experiments import perturbation_report as report
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         default=27_000,
         help="an episode is cut off after so many (default: 27,000)",
     )
-    add("--estimator", choices=FISHERS, default="policy", help="of the Fisher information (default: policy)")
+    add("--estimator", choices=ESTIMATORS, default="policy", help="of the Fisher information (default: policy)")
     add(
         "--fisher_batches",
         type=argument("consolidation.fisher_batches"),

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.dqn import QLearner
+from agent.fisher import fisher_information, joined_weights
+from agent.learner import QLearner
 from configs.run import build_memory, emulator_maker, for_evaluation, numpy_generator, torch_generator
 from envs.games import game as find_game
 from envs.timestep import TimeStep
@@ -36,7 +37,6 @@ from experiments.noise import (
     least_informative,
     perturbed,
 )
-from replay.pending import Remembered
 from replay.per_task import PerTaskReplay
 from taskid.source import FixedTask
 
@@ -80,18 +80,16 @@ class Recording:
     """Keeps what is played as transitions of task 0, from the second step on. Rewards are clipped as in training; but
     whole games are played, so that a lost life is no end here."""
 
-    def __init__(self, memory: PerTaskReplay, clip: float) -> None:
-        self.memory, self.clip = memory, clip
-        self.before: Remembered | None = None
-        self.time = 0
+    def __init__(self, memory: PerTaskReplay) -> None:
+        self.memory = memory
+        self.before: TimeStep | None = None
 
     def __call__(self, action: np.ndarray, now: TimeStep) -> None:
         """To be called after every step."""
-        reward = np.clip(now.reward, -self.clip, self.clip) if self.clip else now.reward
-        after = Remembered(now.observation, reward, now.discount, now.interrupted)
         if self.before is not None:
-            self.memory.add(0, self.time, self.before, action, after)
-        self.before, self.time = after, self.time + 1
+            self.memory.defer(self.before, action, now)
+            self.memory.assign(0)
+        self.before = now
 
 
 @dataclass(frozen=True)
@@ -120,12 +118,13 @@ class Audit:
         ValueError with one sentence if the agent has never met the game or its weights are all alike to F.
         """
         s, random = self.settings, find_game(self.game).random
-        recording = Recording(build_memory(self.kept.config), self.kept.config.learner.reward_clip)
-        met = self.play(self.player(), self.kept.agent.tasks.recogniser(self.game), "observed", recording)
+        recording = Recording(build_memory(self.kept.config))
+        met = self.play(self.player(), self.kept.agent.task_source.recogniser(self.game), "observed", recording)
         if met.task is None:
             raise ValueError(f"{self.kept.path} has never met {self.game}")
         fisher, origin = self.fisher(met.task, recording.memory)
-        used = self.kept.agent.learner.network.connections(met.task)
+        network = self.kept.agent.learner.network
+        used = joined_weights([w.shape for w in network.weights], network.active_units(met.task))
         least = least_informative(fisher, used, s.null_quantile)
         spreads = {kind: deviations(fisher, used, kind, least) for kind in KINDS}
         states = recording.memory.sample(0, STATES, numpy_generator(s.seed, "states")).observation
@@ -209,7 +208,8 @@ class Audit:
         size = self.kept.config.learner.batch_size
         batches = (sample(size, rng) for _ in range(s.fisher_batches))
         actions = torch_generator(s.seed, "actions of the fisher")
-        fisher = self.kept.agent.learner.fisher(batches, task, s.estimator, actions)
+        learner = self.kept.agent.learner
+        fisher = fisher_information(learner.network, learner.target, batches, task, s.estimator, actions)
         return fisher, "play" if replay is None else "replay"
 
     def measures(

@@ -7,9 +7,9 @@ A linear neuron of N synapses sees pattern after pattern, x in {-1/sqrt N, 1/sqr
 fits each exactly: w_t minimises (y_t - x_t w)^2 + sum P (w - mu)^2. Every pattern is a task of its own, with the
 Fisher information x^2 = 1/N, and P and mu are what a consolidator of the agent has merged from the tasks so far:
 
-gd        `OnlineAnchor` with decay 0: the newest task's anchor alone, which is gradient descent with a fixed rate
-ewc       `LatestOptimum`: all Fishers around the latest weights, the form that the paper analyses
-separate  `SeparateAnchors`, the agent's default: each Fisher around the weights at which its task was left; the paper
+gd        `OnlineEWC` with decay 0: the newest task's anchor alone, which is gradient descent with a fixed rate
+ewc       `RecursiveLaplace`: all Fishers around the latest weights, the form that the paper analyses
+separate  `EWC`, the agent's default: each Fisher around the weights at which its task was left; the paper
           has no closed form of it, the expectations here come from recursions that are exact for every N. With one
           step per task it holds on to some dozens of first patterns and drops every later one at the next step,
           since w_t starts from the mean of all earlier weights
@@ -49,14 +49,12 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidators.consolidation import (
-    AnchorMemory,
-    Consolidation,
-    GradientPull,
-    LatestOptimum,
-    OnlineAnchor,
-    SeparateAnchors,
-)
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.roles import AnchorStore
+from agent.consolidators.steps import PenaltyGradient
 from configs.ranges import argument
 from evaluation.plots import COLOURS
 from tracking import command
@@ -135,7 +133,7 @@ def separate_noise(t: np.ndarray, synapses: int) -> np.ndarray:
 
 # -- learning ---------------------------------------------------------------------------------------------------
 
-Keep = Callable[[Consolidation, int, Tensor, Tensor], None]
+Keep = Callable[[AnchoredConsolidator, int, Tensor, Tensor], None]
 _PAST, _NEWEST, _NOBODY = 0, 1, -1
 
 
@@ -150,48 +148,48 @@ def minimiser(x: Tensor, y: Tensor, mean: Tensor, stiffness: Tensor) -> Tensor:
     return mean + loose * (error / (1 + (x * loose).sum(1)))[:, None]
 
 
-def one_task_each(consolidation: Consolidation, pattern: int, weights: Tensor, fisher: Tensor) -> None:
+def one_task_each(consolidator: AnchoredConsolidator, pattern: int, weights: Tensor, fisher: Tensor) -> None:
     """Leave the pattern as a task of its own: as many anchors as patterns, where the memory keeps them all."""
-    consolidation.leave(pattern, [weights], lambda: [fisher])
-    consolidation.enter(pattern + 1)
+    consolidator.leave(pattern, [weights], lambda: [fisher])
+    consolidator.enter(pattern + 1)
 
 
-def folded(consolidation: Consolidation, pattern: int, weights: Tensor, fisher: Tensor) -> None:
+def folded(consolidator: AnchoredConsolidator, pattern: int, weights: Tensor, fisher: Tensor) -> None:
     """The same in constant memory: what is merged so far becomes the anchor of one task, then the pattern is left."""
-    merged = consolidation.merged
-    consolidation.memory.store(_PAST, merged.mean, merged.precision)
-    consolidation.leave(_NEWEST, [weights], lambda: [fisher])
-    consolidation.enter(_NOBODY)
+    merged = consolidator.merged
+    consolidator.store.leave(_PAST, merged.mean, merged.precision, None)
+    consolidator.leave(_NEWEST, [weights], lambda: [fisher])
+    consolidator.enter(_NOBODY)
 
 
 class Learner:
     """R neurons that learn under one consolidator; their weights are its only layer, float64 [R, N]."""
 
-    def __init__(self, memory: AnchorMemory, keep: Keep, repeats: int, synapses: int) -> None:
+    def __init__(self, store: AnchorStore, keep: Keep, repeats: int, synapses: int) -> None:
         self.weights = torch.zeros(repeats, synapses, dtype=torch.float64)
         self.keep = keep
-        self.consolidation = Consolidation(memory, GradientPull(), [self.weights], strength=STRENGTH)
+        self.consolidator = AnchoredConsolidator(store, PenaltyGradient(), [self.weights], STRENGTH)
         self.patterns = 0
 
     def start(self) -> None:
         """The prior: task 0 is left at w = 0 with a pattern's precision."""
         prior = torch.full_like(self.weights, 1 / self.weights.shape[1])
-        self.consolidation.leave(_PAST, [self.weights], lambda: [prior])
-        self.consolidation.enter(1)
+        self.consolidator.leave(_PAST, [self.weights], lambda: [prior])
+        self.consolidator.enter(1)
 
     def learn(self, x: Tensor, y: Tensor) -> None:
         """Fit x float64 [R, N] with targets y [R], and leave it as a task. Its Fisher information is x^2."""
-        merged = self.consolidation.merged
+        merged = self.consolidator.merged
         self.weights = minimiser(x, y, merged.mean[0], 0.5 * STRENGTH * merged.precision[0])
         self.patterns += 1
-        self.keep(self.consolidation, self.patterns, self.weights, x.square())
+        self.keep(self.consolidator, self.patterns, self.weights, x.square())
 
 
 @dataclass(frozen=True)
 class Rule:
     """A way to learn and what is expected of it: signal(pattern, t, N) and noise(t, N)."""
 
-    memory: Callable[[], AnchorMemory]
+    store: Callable[[], AnchorStore]
     keep: Keep
     signal: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
     noise: Callable[[np.ndarray, int], np.ndarray]
@@ -199,9 +197,9 @@ class Rule:
 
 
 RULES = {
-    "gd": Rule(lambda: OnlineAnchor(decay=0.0), one_task_each, gd_signal, gd_noise, "gradient descent"),
-    "ewc": Rule(LatestOptimum, folded, ewc_signal, ewc_noise, "EWC, latest optimum"),
-    "separate": Rule(SeparateAnchors, folded, separate_signal, separate_noise, "EWC, separate anchors (default)"),
+    "gd": Rule(lambda: OnlineEWC(decay=0.0), one_task_each, gd_signal, gd_noise, "gradient descent"),
+    "ewc": Rule(RecursiveLaplace, folded, ewc_signal, ewc_noise, "EWC, latest optimum"),
+    "separate": Rule(EWC, folded, separate_signal, separate_noise, "EWC, separate anchors (default)"),
 }
 
 
@@ -234,7 +232,7 @@ def simulate(synapses: int, patterns: int, repeats: int, seed: int, times: Seque
     generator = torch.Generator().manual_seed(seed)
     signs = torch.randint(0, 2, (patterns, repeats, synapses), dtype=torch.int8, generator=generator).mul_(2).sub_(1)
     targets = torch.randint(0, 2, (patterns, repeats), generator=generator).double().mul_(2).sub_(1)
-    learners = {name: Learner(rule.memory(), rule.keep, repeats, synapses) for name, rule in RULES.items()}
+    learners = {name: Learner(rule.store(), rule.keep, repeats, synapses) for name, rule in RULES.items()}
     measured = {name: Measured(np.zeros(patterns)) for name in RULES}
     for learner in learners.values():
         learner.start()

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.timestep import TimeStep
 from replay.frames import FrameBlock
 from replay.mirror import FrameMirror
 from replay.rows import BLACK, RowTable
-from replay.step import Step
 from replay.transition import Transition
 from replay.windows import Windows, n_step_windows
 
@@ -88,7 +88,7 @@ class FrameRing:
         """The number of immutable blocks."""
         return self._head // self._block_rows - next(iter(self._blocks), 0)
 
-    def add(self, time: int, now: Step, action: np.ndarray, following: Step) -> None:
+    def add(self, time: int, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
         """Remember that `action` (integers < 256 [B]), taken at `now`, led to `following`.
 
         time: the run's count of vector steps, increasing from call to call; it tells neighbours from seams.

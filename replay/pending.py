@@ -1,24 +1,16 @@
-"""Rows whose task is not settled yet."""
+"""Rows whose task is not decided yet."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A time step as the memory takes it, rewards clipped (`replay.step.Step`)."""
-
-    observation: np.ndarray
-    reward: np.ndarray
-    discount: np.ndarray
-    interrupted: np.ndarray
+from envs.timestep import TimeStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +18,9 @@ class Row:
     """One step of all emulators: at vector step `time`, `action` (integers [B]) at `before` led to `after`."""
 
     time: int
-    before: Remembered
+    before: TimeStep
     action: np.ndarray
-    after: Remembered
+    after: TimeStep
 
 
 class PendingRows:
@@ -49,7 +41,7 @@ class PendingRows:
         return self._rows.popleft()
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows."""
+        """All rows, copied."""
         return {"rows": [_to_state(row) for row in self._rows]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -68,11 +60,10 @@ def _to_state(row: Row) -> dict[str, Any]:
 
 def _from_state(state: Mapping[str, Any]) -> Row:
     before, after = (
-        Remembered(**{name: value.numpy().copy() for name, value in state[side].items()})
-        for side in ("before", "after")
+        TimeStep(**{name: value.numpy().copy() for name, value in state[side].items()}) for side in ("before", "after")
     )
     return Row(state["time"], before, state["action"].numpy().copy(), after)
 
 
-def _tensors(step: Remembered) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(getattr(step, name).copy()) for name in Remembered.__slots__}
+def _tensors(step: TimeStep) -> dict[str, torch.Tensor]:
+    return {field.name: torch.from_numpy(getattr(step, field.name).copy()) for field in fields(step)}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from envs.timestep import TimeStep
 from replay.buffer import FrameRing
-from replay.step import Step
+from replay.pending import PendingRows, Row
 from replay.transition import Transition
 
 
@@ -19,14 +21,20 @@ class PerTaskReplay:
     task among equals) is dropped. So a task that returns finds what it left unless others needed the room,
     large tasks pay first, and in the long run all are equally large. A task keeps its newest full block and
     its growing one whatever the budget: that much it may be exceeded by.
+
+    *Steps in doubt*: a step waits until it is assigned to a task (`replay.roles.Replay`), so that what is seen before
+    the task is inferred enters the right ring. Rewards are clipped to [-reward_clip, reward_clip] (0: not at all).
     """
 
-    def __init__(self, make_buffer: Callable[[], FrameRing], budget_bytes: int) -> None:
+    def __init__(self, make_buffer: Callable[[], FrameRing], budget_bytes: int, reward_clip: float = 0.0) -> None:
         """make_buffer: returns a new, empty ring. budget_bytes: limit on `nbytes`, or ValueError if < 1."""
         if budget_bytes <= 0:
             raise ValueError("The replay's memory budget must be a positive number of bytes.")
         self._make_buffer, self._budget_bytes = make_buffer, budget_bytes
+        self._reward_clip = reward_clip
         self._buffers: dict[int, FrameRing] = {}
+        self._pending = PendingRows()
+        self._time = 0  # vector steps so far
 
     @property
     def tasks(self) -> list[int]:
@@ -42,7 +50,25 @@ class PerTaskReplay:
         """Transitions held of `task`; 0 if it was never seen."""
         return len(self._buffers[task]) if task in self._buffers else 0
 
-    def add(self, task: int, time: int, now: Step, action: np.ndarray, following: Step) -> None:
+    @property
+    def pending(self) -> int:
+        """Steps that wait for their task."""
+        return len(self._pending)
+
+    def defer(self, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
+        """Keep a step until it is assigned."""
+        if self._reward_clip:
+            clipped = np.clip(following.reward, -self._reward_clip, self._reward_clip)
+            following = replace(following, reward=clipped)
+        self._pending.append(Row(self._time, now, action, following))
+        self._time += 1
+
+    def assign(self, task: int) -> None:
+        """The oldest step that waits belongs to `task`."""
+        row = self._pending.pop()
+        self.add(task, row.time, row.before, row.action, row.after)
+
+    def add(self, task: int, time: int, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
         """Remember a row of `task`; the rest as in `FrameRing.add`."""
         if task not in self._buffers:
             self._buffers[task] = self._make_buffer()
@@ -68,7 +94,8 @@ class PerTaskReplay:
             for task, state in states.items()
             for name, segment in state.pop("segments").items()
         }
-        return {"segments": segments, "tasks": {str(task): state for task, state in states.items()}}
+        tasks = {str(task): state for task, state in states.items()}
+        return {"segments": segments, "tasks": tasks, "pending": self._pending.state_dict(), "time": self._time}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Become the memory that `state` was taken from."""
@@ -83,6 +110,8 @@ class PerTaskReplay:
             buffer = self._make_buffer()
             buffer.load_state_dict({**rest, "segments": segments})
             self._buffers[int(key)] = buffer
+        self._pending.load_state_dict(state["pending"])
+        self._time = state["time"]
 
     def _keep_budget(self) -> None:
         while self.nbytes > self._budget_bytes:

@@ -49,6 +49,7 @@ class ForgetMeNotSettings:
     switch_probability  alpha, that the task changes where it can change; 0: alpha = 1/t at observation t (PAPER)
     max_contexts        when so many have been met there is no hold-out any more: a new game is then given to
                         the context that explains it best, and nothing that was learned is thrown away
+    hold_back           what is seen in an undecided window waits for the decision; else it is the present task's
     """
 
     levels: int
@@ -61,6 +62,7 @@ class ForgetMeNotSettings:
     window_pictures: int
     switch_probability: float
     max_contexts: int
+    hold_back: bool = True
 
 
 PAPER = ForgetMeNotSettings(
@@ -173,7 +175,7 @@ class Filter:
 class ForgetMeNot:
     """The source of tasks that is told nothing.
 
-    The task stays what it was until a window has been decided; the steps of the window are settled then.
+    The task stays what it was until a window has been decided; the steps of the window are assigned then.
     Before the very first decision the task is 0.
     """
 
@@ -186,7 +188,7 @@ class ForgetMeNot:
         self.waiting = 0
 
     @property
-    def tasks(self) -> int:
+    def num_tasks(self) -> int:
         """How many contexts have been met; the first exists from the start."""
         return max(1, self.models.count)
 
@@ -201,14 +203,14 @@ class ForgetMeNot:
         return self.models.nbytes
 
     def infer(self, now: TimeStep) -> Inference:
-        """The task to act in at `now`, and the tasks of all steps that are settled with it."""
-        settled: tuple[int, ...] = ()
+        """The task to act in at `now`, and the tasks of all steps that are assigned with it."""
+        assigned: tuple[int, ...] = ()
         if self.waiting and self.filter.begins(now):  # cut short by yet another beginning
-            settled = self._decide()
+            assigned = self._decide()
         self.waiting += 1
         if self.filter.step(now, self.models) or not self.filter.open:
-            settled += self._decide() if self.filter.observations else self._settle()
-        return Inference(self.task, settled)
+            assigned += self._decide() if self.filter.observations else self._assign()
+        return Inference(self.task, assigned if self.settings.hold_back else (self.task,))
 
     def restart(self) -> None:
         """Keep the contexts for another stream; an undecided window is dropped with all that spoke for it."""
@@ -231,11 +233,11 @@ class ForgetMeNot:
         self.models.keep(best, self.filter.window)
         self.filter.close()
         self.task = best
-        return self._settle()
+        return self._assign()
 
-    def _settle(self) -> tuple[int, ...]:
-        settled, self.waiting = (self.task,) * self.waiting, 0
-        return settled
+    def _assign(self) -> tuple[int, ...]:
+        assigned, self.waiting = (self.task,) * self.waiting, 0
+        return assigned
 
     def state_dict(self) -> dict[str, Any]:
         """Contexts, posterior, and the open window."""

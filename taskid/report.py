@@ -114,7 +114,7 @@ def observe(config: Config, source: ForgetMeNot, policy: Policy) -> Outcome:
         stream.step(policy(label, now))
     stream.close()
     score.finish()
-    return Outcome(score, changes, config.frames, source.tasks, seconds, source.nbytes)
+    return Outcome(score, changes, config.frames, source.num_tasks, seconds, source.nbytes)
 
 
 def summary(outcome: Outcome, emulators: int) -> dict[str, float | int]:
@@ -147,12 +147,12 @@ def trained_policy(path: Path, epsilon: float, seed: int) -> Policy:
     run_dir, snapshots = choose_snapshots(path, "latest")
     agent, _ = load_agent(load(run_dir / "config.yaml"), snapshots[0])
     player = agent.player(epsilon, numpy_generator(seed, "trained policy"))
-    shown, recogniser = "", agent.tasks.recogniser("")
+    shown, recogniser = "", agent.task_source.recogniser("")
 
     def act(label: str, now: TimeStep) -> np.ndarray:
         nonlocal shown, recogniser
         if label != shown:
-            shown, recogniser = label, agent.tasks.recogniser(label)
+            shown, recogniser = label, agent.task_source.recogniser(label)
         return player.act(now.observation, recogniser.identify(now))
 
     return act

@@ -2,16 +2,18 @@
 of no strength changes no bit of the real one."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
-from agent.consolidators.consolidation import NoConsolidation
-from agent.continual import ContinualAgent, generator_state
-from agent.departure import Departure, never
+from agent.consolidators.none import NoConsolidation
+from agent.continual import ContinualAgent, Departure, Generators, Updates, generator_state
 from agent.exploration import LinearEpsilon
+from agent.fisher import ESTIMATORS, fisher_information, joined_weights
+from agent.learner import QLearner
+from agent.task_change import TaskChange, never
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import (
     Config,
@@ -23,54 +25,46 @@ from configs.schema import (
     Visit,
 )
 from envs.timestep import TimeStep
-from replay.pending import PendingRows, Remembered, Row
+from replay.per_task import PerTaskReplay
 from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, ForgetMeNot
 from taskid.source import Inference
 from tests.conformance.alike import assert_alike, difference, through_a_file
 
 
-@dataclass(frozen=True)
-class Step:
-    observation: np.ndarray
-    reward: np.ndarray
-    discount: np.ndarray
-    interrupted: np.ndarray
-
-
 class Script:
-    """Tasks as scripted, one entry per step: a task that is certain at once, or (task, settled tasks)."""
+    """Tasks as scripted, one entry per step: a task that is certain at once, or (task, assigned tasks)."""
 
     posterior = 1.0
 
     def __init__(self, script):
-        self.script, self.step, self.tasks = script, 0, 0
+        self.script, self.step, self.num_tasks = script, 0, 0
 
     def infer(self, now):
         entry = self.script[self.step]
         self.step += 1
-        task, settled = entry if isinstance(entry, tuple) else (entry, (entry,))
-        self.tasks = max(self.tasks, task + 1, *(each + 1 for each in settled))
-        return Inference(task, settled)
+        task, assigned = entry if isinstance(entry, tuple) else (entry, (entry,))
+        self.num_tasks = max(self.num_tasks, task + 1, *(each + 1 for each in assigned))
+        return Inference(task, assigned)
 
     def state_dict(self):
-        return {"step": self.step, "tasks": self.tasks}
+        return {"step": self.step, "tasks": self.num_tasks}
 
     def load_state_dict(self, state):
-        self.step, self.tasks = state["step"], state["tasks"]
+        self.step, self.num_tasks = state["step"], state["tasks"]
 
 
-class Memory:
-    def __init__(self):
+class Memory(PerTaskReplay):
+    """Writes down the rows that are assigned and what is sampled."""
+
+    def __init__(self, reward_clip):
+        super().__init__(lambda: pytest.fail("no ring is needed"), 1, reward_clip)
         self.rows, self.sampled, self.seen = [], [], []
         self.empty = False
 
     def add(self, task, time, now, action, following):
         self.rows.append((task, time, following.reward.tolist()))
         self.seen.append((now, action, following))
-
-    def size(self, task):
-        return sum(len(reward) for t, _, reward in self.rows if t == task)
 
     def can_sample(self, task):
         return not self.empty
@@ -81,49 +75,60 @@ class Memory:
         return Transition(column, column, column, column, column)
 
 
-class Learner:
-    """Its one weight is the number of updates made."""
-
-    device = torch.device("cpu")
+class Network:
+    """Its one weight is the number of updates made; writes down what Fishers are measured."""
 
     def __init__(self):
-        self.tasks, self.learned, self.syncs, self.measured = 0, [], 0, []
-        self.network = torch.nn.Linear(1, 1)
-        self.weights = [torch.zeros(1)]
+        self.weights, self.measured = [torch.zeros(1)], []
+
+    def active_units(self, task):
+        return [torch.ones(3, dtype=torch.bool), torch.ones(2, dtype=torch.bool)]
+
+    def state_dict(self):
+        return {"weight": self.weights[0]}
+
+
+class Learner:
+    """Counts; the target's timer is the real one."""
+
+    device = torch.device("cpu")
+    count_frames = QLearner.count_frames
+
+    def __init__(self, target_frames):
+        self.num_tasks, self.learned, self.syncs = 0, [], 0
+        self.target_frames, self.learned_frames = target_frames, 0
+        self.network, self.target = Network(), Network()
+
+    @property
+    def weights(self):
+        return self.network.weights
 
     def add_task(self):
-        self.tasks += 1
+        self.num_tasks += 1
 
     def q_values(self, observation, task):
         return torch.zeros(len(observation), 18)
 
-    def learn(self, batch, task, consolidation):
+    def learn(self, batch, task, consolidator):
         self.learned.append(task)
         self.weights[0] += 1
-        self.consolidation = consolidation
+        self.consolidator = consolidator
         return {}
-
-    def used_share(self, task):
-        return 1.0
-
-    def fisher(self, batches, task, estimator, generator):
-        self.measured.append((task, estimator, len(list(batches))))
-        return [torch.rand(1, generator=generator)]
 
     def sync_target(self):
         self.syncs += 1
 
     def load_weights(self, network, tasks):
-        self.tasks = tasks
+        self.num_tasks = tasks
 
     def state_dict(self):
-        return {"tasks": self.tasks}
+        return {"tasks": self.num_tasks, "learned_frames": self.learned_frames}
 
     def load_state_dict(self, state):
-        self.tasks = state["tasks"]
+        self.num_tasks, self.learned_frames = state["tasks"], state["learned_frames"]
 
 
-class Consolidation(NoConsolidation):
+class Consolidator(NoConsolidation):
     """Writes down what it is told, and measures the Fisher if asked to."""
 
     def __init__(self, measures=False):
@@ -133,7 +138,7 @@ class Consolidation(NoConsolidation):
     def enter(self, task):
         self.told.append(("enter", task))
 
-    def leave(self, task, weights, fisher, joined):
+    def leave(self, task, weights, fisher, active_units):
         frames = self.agent.task_frames[task]
         self.told.append(("leave", task, frames, weights[0].item()))
         if self.measures:
@@ -141,35 +146,47 @@ class Consolidation(NoConsolidation):
         return {"frames": float(frames)}
 
 
-def make_agent(tasks, emulators=1, consolidation=None, **changes):
-    settings = {
-        "batch_size": 32,
-        "samples_per_step": 8.0,
-        "min_history_frames": 4,
-        "target_frames": 1000,
-        "reward_clip": 1.0,
-        **changes,
-    }
-    agent = ContinualAgent(
-        tasks,
-        Memory(),
-        Learner(),
-        consolidation or NoConsolidation(),
-        LinearEpsilon(1.0, 0.0, 0, 400),
-        actions=18,
-        frames_per_step=4 * emulators,
-        exploration_rng=np.random.default_rng(0),
-        replay_rng=np.random.default_rng(1),
-        fisher_rng=np.random.default_rng(2),
-        **settings,
+@pytest.fixture
+def scripted_fishers(monkeypatch):
+    """Estimators that such a network can do with: it writes down the task, the estimator and the batch's size."""
+
+    def scripted(name):
+        def squares(network, target, batch, task, generator):
+            network.measured.append((task, name, len(batch.action)))
+            return [torch.rand(1, generator=generator)]
+
+        return squares
+
+    for name in ESTIMATORS:
+        monkeypatch.setitem(ESTIMATORS, name, scripted(name))
+
+
+def make_agent(task_source, emulators=1, consolidator=None, target_frames=1000, reward_clip=1.0, **changes):
+    """`changes` are of `Updates` and `Departure`."""
+    settings = {"batch_size": 32, "samples_per_step": 8.0, "min_history_frames": 4, **changes}
+    updates, departure = (
+        kind(**{field.name: settings.pop(field.name) for field in fields(kind) if field.name in settings})
+        for kind in (Updates, Departure)
     )
-    agent.consolidation.agent = agent
+    assert not settings
+    agent = ContinualAgent(
+        task_source,
+        Memory(reward_clip),
+        Learner(target_frames),
+        consolidator or NoConsolidation(),
+        LinearEpsilon(1.0, 0.0, 0, 400),
+        updates,
+        departure,
+        Generators(*(np.random.default_rng(seed) for seed in range(3))),
+        frames_per_step=4 * emulators,
+    )
+    agent.consolidator.agent = agent
     return agent
 
 
 def run(tasks, emulators=1, reward=0.0, **changes):
     agent = make_agent(Script(tasks), emulators, **changes)
-    step = Step(
+    step = TimeStep(
         np.zeros((emulators, 4, 84, 84), np.uint8),
         np.full(emulators, reward, np.float32),
         np.ones(emulators, np.float32),
@@ -188,7 +205,7 @@ def advance(agent, now, following):
 
 def numbered_step(t, emulators=2):
     """A step that no other is equal to."""
-    return Step(
+    return TimeStep(
         np.full((emulators, 4, 3, 3), t, np.uint8),
         np.full(emulators, t, np.float32),
         np.full(emulators, t % 2, np.float32),
@@ -233,30 +250,31 @@ def test_epsilon_has_a_timer_for_every_task():
 
 def test_rows_go_to_the_task_that_was_inferred_with_the_runs_time():
     agent = run([0, 0, 1, 0])
-    assert [(task, time) for task, time, _ in agent.memory.rows] == [(0, 0), (0, 1), (1, 2), (0, 3)]
+    assert [(task, time) for task, time, _ in agent.replay.rows] == [(0, 0), (0, 1), (1, 2), (0, 3)]
 
 
 @pytest.mark.parametrize(("clip", "stored"), [(1.0, 1.0), (0.0, 7.0)])
 def test_rewards_are_clipped_for_learning_only_where_asked(clip, stored):
     agent = run([0], 1, reward=7.0, reward_clip=clip)
-    assert agent.memory.rows[0][2] == [stored]
+    assert agent.replay.rows[0][2] == [stored]
 
 
 def test_the_target_is_synced_once_per_period_of_learning_frames():
     agent = run([0] * 1000, 1, min_history_frames=2004, target_frames=400)
-    assert agent.learning_frames == 500 * 4
+    assert agent.learner.learned_frames == 500 * 4
     assert agent.learner.syncs == 5
 
 
-@pytest.mark.parametrize("changes", [{}, {"rehearsal": 0.5}, {"close_silent": True}])
+@pytest.mark.usefixtures("scripted_fishers")
+@pytest.mark.parametrize("changes", [{}, {"rehearsal": 0.5}, {"prune_inactive": True}])
 def test_learning_and_leaving_wait_for_something_to_learn_from(changes):
     """Frames alone are not enough: a replay may hold nothing but rows that were cut off."""
-    agent = make_agent(Script([0] * 20 + [1] * 20 + [0] * 20), consolidation=Consolidation(True), **changes)
-    agent.memory.empty = True
+    agent = make_agent(Script([0] * 20 + [1] * 20 + [0] * 20), consolidator=Consolidator(True), **changes)
+    agent.replay.empty = True
     live(agent, range(41), 1)
-    assert not agent.memory.sampled and agent.examine() == {} and agent.samples_owed == 0
-    assert agent.consolidation.told == [("enter", 0), ("enter", 1), ("enter", 0)]
-    agent.memory.empty = False
+    assert not agent.replay.sampled and agent.examine() == {} and agent.sample_debt == 0
+    assert agent.consolidator.told == [("enter", 0), ("enter", 1), ("enter", 0)]
+    agent.replay.empty = False
     assert sum(live(agent, range(41, 60), 1)) == 19 * 8 // 32
 
 
@@ -285,20 +303,21 @@ def test_a_stream_too_short_for_any_transition_teaches_nothing_and_does_no_harm(
 # -- a task in doubt -------------------------------------------------------------------------------------------
 
 
-def test_rows_wait_while_the_task_is_in_doubt_and_land_in_order_in_the_task_settled():
+def test_rows_wait_while_the_task_is_in_doubt_and_land_in_order_in_the_task_assigned():
     agent = make_agent(Script(DOUBTFUL), 2)
     waiting = []
     for t in range(len(DOUBTFUL)):
         live(agent, [t])
-        waiting.append(len(agent.pending))
+        waiting.append(agent.replay.pending)
     assert waiting == [0, 0, 1, 2, 3, 0, 0, 1, 0, 1, 1, 0, 0]
-    assert [(task, time) for task, time, _ in agent.memory.rows] == list(zip(CERTAIN, range(13), strict=True))
-    for (now, action, following), (_, time, _) in zip(agent.memory.seen, agent.memory.rows, strict=True):
+    assert [(task, time) for task, time, _ in agent.replay.rows] == list(zip(CERTAIN, range(13), strict=True))
+    for (now, action, following), (_, time, _) in zip(agent.replay.seen, agent.replay.rows, strict=True):
         for step, expected in ((now, numbered_step(time)), (following, numbered_step(time + 1))):
             assert_alike(step.observation, expected.observation)
-            assert_alike(step.reward, np.clip(expected.reward, -1, 1))
             assert_alike(step.discount, expected.discount)
+            assert_alike(step.first, expected.first)
             assert_alike(step.interrupted, expected.interrupted)
+        assert_alike(following.reward, np.clip(numbered_step(time + 1).reward, -1, 1))
         assert action.shape == (2,)
 
 
@@ -309,22 +328,22 @@ def test_the_actions_that_wait_are_those_that_were_taken():
         taken.append(agent.act(now))
         agent.observe(now, taken[-1], numbered_step(t + 1))
         agent.learn()
-    assert_alike([action for _, action, _ in agent.memory.seen], taken)
+    assert_alike([action for _, action, _ in agent.replay.seen], taken)
 
 
-def test_frames_in_doubt_count_for_the_task_settled():
+def test_frames_in_doubt_count_for_the_task_assigned():
     agent = make_agent(Script(DOUBTFUL), 2)
     live(agent, range(len(DOUBTFUL)))
     assert agent.task_frames == {task: 8 * CERTAIN.count(task) for task in (0, 1, 2)}
 
 
-def test_without_holding_back_every_row_goes_at_once_to_the_task_acted_in():
-    agent = make_agent(Script(DOUBTFUL), 2, hold_back=False)
+def test_where_a_source_holds_nothing_back_every_row_goes_at_once_to_the_task_acted_in():
+    acted = [entry[0] if isinstance(entry, tuple) else entry for entry in DOUBTFUL]
+    agent = make_agent(Script([(task, (task,)) for task in acted]), 2)
     for t in range(len(DOUBTFUL)):
         live(agent, [t])
-        assert len(agent.pending) == 0
-    acted = [entry[0] if isinstance(entry, tuple) else entry for entry in DOUBTFUL]
-    assert [(task, time) for task, time, _ in agent.memory.rows] == list(zip(acted, range(13), strict=True))
+        assert agent.replay.pending == 0
+    assert [(task, time) for task, time, _ in agent.replay.rows] == list(zip(acted, range(13), strict=True))
 
 
 @pytest.mark.parametrize("samples_per_step", [8.0, 0.7, 40.0])
@@ -341,9 +360,9 @@ def test_nothing_is_learned_in_doubt_and_what_was_owed_is_caught_up(samples_per_
         else:
             assert updates[: t + 1].sum() == expected[: t + 1].sum()
     assert updates.sum() == len(a.learner.learned) > 0
-    assert a.learner.learned == b.learner.learned and a.memory.rows == b.memory.rows
-    assert (a.samples_owed, a.learning_frames, a.learner.syncs) == pytest.approx(
-        (b.samples_owed, b.learning_frames, b.learner.syncs)
+    assert a.learner.learned == b.learner.learned and a.replay.rows == b.replay.rows
+    assert (a.sample_debt, a.learner.learned_frames, a.learner.syncs) == pytest.approx(
+        (b.sample_debt, b.learner.learned_frames, b.learner.syncs)
     )
 
 
@@ -354,31 +373,14 @@ def test_rows_that_wait_survive_a_stop_bit_for_bit(before):
     stopped = make_agent(Script(DOUBTFUL), 2)
     live(stopped, range(before))
     resumed = make_agent(Script(DOUBTFUL), 2)
-    resumed.load_state_dict(through_a_file(stopped.state_dict()))
-    assert_alike(resumed.state_dict(), whole.state_dict())
-    kept = len(whole.memory.rows)
+    for part in ("agent", "replay"):
+        its, other, same = (each if part == "agent" else each.replay for each in (resumed, stopped, whole))
+        its.load_state_dict(through_a_file(other.state_dict()))
+        assert_alike(its.state_dict(), same.state_dict())
+    kept = len(whole.replay.rows)
     assert live(whole, range(before, 13)) == live(resumed, range(before, 13))
-    assert_alike(whole.memory.rows[kept:], resumed.memory.rows)
-    assert_alike(whole.memory.seen[kept:], resumed.memory.seen)
-
-
-def test_a_queue_of_rows_is_its_state_and_the_state_is_a_copy():
-    steps = [Remembered(*(getattr(numbered_step(t), n) for n in Remembered.__slots__)) for t in range(5)]
-    rows = [Row(t, steps[t], np.arange(2) + t, steps[t + 1]) for t in range(4)]
-    queue, other = PendingRows(), PendingRows()
-    for row in rows:
-        queue.append(row)
-    other.append(rows[3])
-    state = queue.state_dict()
-    kept = through_a_file(state)
-    assert_alike(state, kept)
-    other.load_state_dict(kept)  # what was there before is gone
-    assert_alike([other.pop() for _ in range(len(other))], rows)
-    assert_alike(queue.pop(), rows[0])
-    rows[1].after.observation[:] = 99
-    rows[2].action[:] = 17
-    assert_alike(state, kept)
-    assert difference(queue.state_dict(), state)
+    assert_alike(whole.replay.rows[kept:], resumed.replay.rows)
+    assert_alike(whole.replay.seen[kept:], resumed.replay.seen)
 
 
 def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
@@ -401,9 +403,9 @@ def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
         go(old, range(moment))
         new.load_snapshot(through_a_file(old.snapshot()))
         go(new, range(30, 90))
-        assert [time for _, time, _ in new.memory.rows] == list(range(60))
+        assert [time for _, time, _ in new.replay.rows] == list(range(60))
         old_first = moment >= 12  # then the old run's first screen is a context, met before
-        assert [task for task, _, _ in new.memory.rows] == [old_first] * 30 + [old_first + 1] * 30
+        assert [task for task, _, _ in new.replay.rows] == [old_first] * 30 + [old_first + 1] * 30
 
 
 # -- consolidation when the task changes -------------------------------------------------------------------------
@@ -411,9 +413,9 @@ def test_a_run_that_begins_from_a_snapshot_in_doubt_loses_and_invents_no_row():
 
 def told(script, emulators=1, **changes):
     """What the consolidation was told while the agent lived through the script."""
-    consolidation = Consolidation()
-    live(make_agent(Script(script), emulators, consolidation, **changes), range(len(script)), emulators)
-    return consolidation.told
+    consolidator = Consolidator()
+    live(make_agent(Script(script), emulators, consolidator, **changes), range(len(script)), emulators)
+    return consolidator.told
 
 
 def test_a_task_is_left_once_with_its_frames_and_then_the_next_is_entered():
@@ -467,12 +469,12 @@ def test_a_doubt_that_comes_to_nothing_leaves_no_task():
 def test_what_was_in_doubt_counts_for_the_task_that_is_left_next():
     told_all = told(DOUBTFUL)
     left = [each[1:3] for each in told_all if each[0] == "leave"]
-    assert left == [(0, 8), (1, 20), (0, 20)]  # the last with step 9, settled at 10
+    assert left == [(0, 8), (1, 20), (0, 20)]  # the last with step 9, assigned at 10
     assert [each[1] for each in told_all if each[0] == "enter"] == [0, 1, 0, 2]
 
 
 def test_a_departure_is_reported_once_before_the_updates():
-    agent = make_agent(Script([0, 0, 1, 1]), consolidation=Consolidation(), samples_per_step=32.0)
+    agent = make_agent(Script([0, 0, 1, 1]), consolidator=Consolidator(), samples_per_step=32.0)
     step = numbered_step(0, 1)
     reports = [advance(agent, step, step) for _ in range(4)]
     assert [len(each) for each in reports] == [1, 1, 2, 1]
@@ -480,18 +482,19 @@ def test_a_departure_is_reported_once_before_the_updates():
 
 
 def test_the_consolidation_is_handed_to_every_update():
-    consolidation = Consolidation()
-    agent = make_agent(Script([0] * 8), consolidation=consolidation)
+    consolidator = Consolidator()
+    agent = make_agent(Script([0] * 8), consolidator=consolidator)
     live(agent, range(8))
-    assert agent.learner.consolidation is consolidation
+    assert agent.learner.consolidator is consolidator
 
 
+@pytest.mark.usefixtures("scripted_fishers")
 def test_a_fisher_is_measured_on_the_task_that_is_left_from_a_generator_of_its_own():
     agents = []
-    for consolidation in (Consolidation(), Consolidation(measures=True), Consolidation(measures=True)):
+    for consolidator in (Consolidator(), Consolidator(measures=True), Consolidator(measures=True)):
         agent = make_agent(
             Script([0] * 5 + [1] * 5 + [0]),
-            consolidation=consolidation,
+            consolidator=consolidator,
             fisher_estimator="policy",
             fisher_batches=7,
             batch_size=3,
@@ -499,18 +502,18 @@ def test_a_fisher_is_measured_on_the_task_that_is_left_from_a_generator_of_its_o
         live(agent, range(11))
         agents.append(agent)
     unasked, asked, twin = agents
-    assert unasked.learner.measured == []
-    assert asked.learner.measured == [(0, "policy", 7), (1, "policy", 7)]
+    assert unasked.learner.network.measured == []
+    assert asked.learner.network.measured == [(0, "policy", 3)] * 7 + [(1, "policy", 3)] * 7
     for agent in agents:
         kinds = {True: [], False: []}
-        for task, size, rng in agent.memory.sampled:
-            kinds[rng is not agent.replay_rng].append((task, size))
+        for task, size, rng in agent.replay.sampled:
+            kinds[rng is not agent.generators.replay].append((task, size))
         assert kinds[True] == ([(0, 3)] * 7 + [(1, 3)] * 7 if agent is not unasked else [])
-    for name in ("exploration_rng", "replay_rng", "fisher_rng"):
-        assert generator_state(getattr(asked, name)) == generator_state(getattr(unasked, name))
-    first, second = asked.consolidation.fishers
+    for name in ("exploration", "replay", "fisher"):
+        assert generator_state(getattr(asked.generators, name)) == generator_state(getattr(unasked.generators, name))
+    first, second = asked.consolidator.fishers
     assert not torch.equal(first[0], second[0])  # drawn anew each time
-    assert_alike(asked.consolidation.fishers, twin.consolidation.fishers)
+    assert_alike(asked.consolidator.fishers, twin.consolidator.fishers)
 
 
 # -- the real agent in a toy stream --------------------------------------------------------------------------------
@@ -547,7 +550,7 @@ def play_toys(config, steps=84, examine=False):
     agent = build_agent(config, memory, lambda: stream.label)
     stream.start()
     trace, departures = [], []
-    for _ in range(steps):
+    for step in range(steps):
         now = stream.now
         action = agent.act(now)
         following = stream.step(action)
@@ -555,15 +558,9 @@ def play_toys(config, steps=84, examine=False):
         metrics = agent.learn()
         departures += [each for each in metrics if "fisher_mean" in each]
         trace.append((action, agent.task, [each for each in metrics if "loss" in each]))
-        if examine and agent.time % 7 == 0:
+        if examine and step % 7 == 6:
             agent.examine()
     return agent, trace, departures
-
-
-def learned_state(agent):
-    """All but what consolidation draws."""
-    state = agent.state_dict()
-    return {name: value for name, value in state.items() if name != "fisher_rng"}
 
 
 NO_STRENGTH = [
@@ -582,9 +579,9 @@ def test_consolidation_of_no_strength_is_none_bit_for_bit(optimiser, settings):
         config = toy_config(optimiser, strength=0.0, **{"kind": "ewc", **changes})
         agent, its, departures = play_toys(config, examine=True)
         assert len(departures) == 4 and all(each["fisher_mean"] > 0 for each in departures)
-        assert any((p > 0).any() for p in agent.consolidation.merged.precision)
+        assert any((p > 0).any() for p in agent.consolidator.merged.precision)
         assert_alike(its, trace)
-        assert_alike(learned_state(agent), learned_state(plain))
+        assert_alike(agent.state_dict(), plain.state_dict())
         assert torch.equal(torch.get_rng_state(), world)
         assert (np.random.get_state()[1] == others).all()  # noqa: NPY002
 
@@ -594,8 +591,8 @@ def test_consolidation_of_some_strength_is_felt_from_the_first_departure_on():
     agent, its, _ = play_toys(toy_config("adam", strength=1e3))
     met = [i for i, (a, b) in enumerate(zip(trace, its, strict=True)) if difference(a, b)]
     assert 20 <= met[0] < 45  # the second task's first updates come at step 28
-    assert difference(learned_state(agent), learned_state(plain))
-    assert agent.consolidation.memory.tasks == [0, 1, 2]
+    assert difference(agent.state_dict(), plain.state_dict())
+    assert sorted(agent.consolidator.store.anchors) == [0, 1, 2]
 
 
 def test_what_a_task_leaves_is_its_weights_and_its_fisher():
@@ -610,21 +607,22 @@ def test_what_a_task_leaves_is_its_weights_and_its_fisher():
         agent.observe(now, action, stream.step(action))
         agent.learn()
     assert agent.task == 0 and stream.label == "toy_mirror"
-    weights, rng = copy.deepcopy(agent.learner.weights), copy.deepcopy(agent.fisher_rng)
+    weights, rng = copy.deepcopy(agent.learner.weights), copy.deepcopy(agent.generators.fisher)
     seed = int(rng.integers(2**62))
     draws = np.random.default_rng([seed, 1])
     batches = [memory.sample(0, 6, draws) for _ in range(3)]
-    expected = agent.learner.fisher(batches, 0, "policy", torch.Generator().manual_seed(seed))
+    networks = agent.learner.network, agent.learner.target
+    expected = fisher_information(*networks, batches, 0, "policy", torch.Generator().manual_seed(seed))
     agent.act(stream.now)
-    anchor = agent.consolidation.memory.anchor(0)
+    anchor = agent.consolidator.store.anchors[0]
     assert agent.task == 1
     assert_alike(list(anchor.mean), [w.detach() for w in weights])
     assert_alike(list(anchor.precision), expected)
-    assert generator_state(agent.fisher_rng) == generator_state(rng)
-    assert_alike(agent.consolidation.merged.precision, anchor.precision)  # of the only other task
+    assert generator_state(agent.generators.fisher) == generator_state(rng)
+    assert_alike(agent.consolidator.merged.precision, anchor.precision)  # of the only other task
 
 
-def test_a_left_tasks_silent_units_are_closed_and_the_floor_lies_under_the_others():
+def test_a_left_tasks_inactive_units_are_pruned_and_the_weights_between_the_others_damped():
     """The same departure with and without: neither values nor Fisher change but for what the settings say. Units are
     closed without a penalty, too."""
     both = {"close_silent": True, "floor": 0.5}
@@ -637,45 +635,51 @@ def test_a_left_tasks_silent_units_are_closed_and_the_floor_lies_under_the_other
     gains = closing.learner.network.tasks[0].gains
     assert_alike(list(unheld.learner.network.tasks[0].gains), list(gains))
     assert any((gain == 0).any() for gain in gains) and (gains[-1] != 0).all()
-    seen = plain.memory.sample(0, 60, np.random.default_rng(0)).observation
+    seen = plain.replay.sample(0, 60, np.random.default_rng(0)).observation
     was, now = (agent.learner.q_values(seen, 0) for agent in (plain, closing))
     assert torch.equal(was, now)
-    joined = closing.learner.network.connections(0)
-    for f, uses in zip(closing.consolidation.memory.anchor(0).precision, joined, strict=True):
+    network, consolidator = closing.learner.network, closing.consolidator
+    joined = joined_weights([w.shape for w in network.weights], network.active_units(0))
+    assert sorted(consolidator.store.anchors) == [0] and consolidator.active == 1
+    for f, kept, uses in zip(
+        consolidator.merged.precision, consolidator.store.anchors[0].precision, joined, strict=True
+    ):
         assert (f[~uses] == 0).all() and (f[uses] > 0).all()
+        assert (kept[~uses] == 0).all() and (kept[uses] == 0).any()  # as measured
 
 
 def test_tasks_leave_no_anchor_before_the_frames_that_are_asked_for():
     frames = 20 * 4 * B
     for start, kept, times in ((frames, [0, 1, 2], 4), (frames + 1, [0], 1), (2 * frames + 1, [], 0)):
         agent, _, departures = play_toys(toy_config("adam", start_frames=start, fisher_batches=1))
-        assert agent.consolidation.memory.tasks == kept and len(departures) == times
+        assert sorted(agent.consolidator.store.anchors) == kept and len(departures) == times
 
 
 # -- visits too short for an anchor, and rehearsal ---------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("scripted_fishers")
 def test_an_alternating_source_neither_measures_a_fisher_nor_touches_an_anchor():
     """Task 1 is learned and left; later task 0's visit flickers: whatever is left after a step leaves nothing."""
     script = [1] * 40 + [0] * 40 + [1, 0] * 50
-    consolidation = Consolidation(measures=True)
-    agent = run(script, consolidation=consolidation, min_visit_frames=80)
+    consolidator = Consolidator(measures=True)
+    agent = run(script, consolidator=consolidator, min_visit_frames=80)
     assert agent.short_visits == 99  # told, for where all visits are like this nothing is consolidated
-    left = [each for each in consolidation.told if each[0] == "leave"]
-    assert [task for _, task, *_ in left] == [1, 0] and len(consolidation.fishers) == 2
-    consolidation = Consolidation(measures=True)
-    run(script, consolidation=consolidation, min_visit_frames=0)
-    assert len(consolidation.fishers) == 101
+    left = [each for each in consolidator.told if each[0] == "leave"]
+    assert [task for _, task, *_ in left] == [1, 0] and len(consolidator.fishers) == 2
+    consolidator = Consolidator(measures=True)
+    run(script, consolidator=consolidator, min_visit_frames=0)
+    assert len(consolidator.fishers) == 101
 
 
 def test_frames_of_a_visit_are_counted_anew_at_every_visit():
     for frames, left in ((40, [0, 1, 0, 1]), (44, [0, 0]), (80, [0]), (84, [])):
-        consolidation = Consolidation()
-        run([0] * 20 + [1] * 10 + [0] * 12 + [1] * 10 + [0], consolidation=consolidation, min_visit_frames=frames)
-        assert [each[1] for each in consolidation.told if each[0] == "leave"] == left
+        consolidator = Consolidator()
+        run([0] * 20 + [1] * 10 + [0] * 12 + [1] * 10 + [0], consolidator=consolidator, min_visit_frames=frames)
+        assert [each[1] for each in consolidator.told if each[0] == "leave"] == left
 
 
-def test_frames_in_doubt_count_for_the_visit_they_are_settled_for():
+def test_frames_in_doubt_count_for_the_visit_they_are_assigned_to():
     agent = make_agent(Script(DOUBTFUL), 2)
     live(agent, range(6))
     assert (agent.task, agent.visit_frames) == (1, 4 * 8)  # all four rows that were in doubt
@@ -687,12 +691,12 @@ def test_a_real_anchor_survives_a_flicker_bit_for_bit():
     config = toy_config("adam", strength=5.0, min_visit_frames=16 * 4 * B)
     agent, _, departures = play_toys(config)
     assert len(departures) == 4
-    kept = copy.deepcopy(agent.consolidation.memory.state_dict())
-    before = generator_state(agent.fisher_rng)
+    kept = copy.deepcopy(agent.consolidator.store.state_dict())
+    before = generator_state(agent.generators.fisher)
     for task in (1, 2, 0, 1, 0, 2, 0):
-        agent._change_task(Departure(task, (), agent._departure_seed(), []), never)
-    assert_alike(agent.consolidation.memory.state_dict(), kept)
-    assert generator_state(agent.fisher_rng) == before
+        agent._change_task(TaskChange(task, (), agent._departure_seed(), []), never)
+    assert_alike(agent.consolidator.store.state_dict(), kept)
+    assert generator_state(agent.generators.fisher) == before
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])

@@ -3,8 +3,18 @@
 import pytest
 import torch
 
-from agent.diagnostics import PlasticityWatch, dormant_shares, pull_against_loss, stiffness
+from agent.consolidators.none import NoConsolidation
+from agent.diagnostics import (
+    PlasticityMonitor,
+    curvature,
+    dormant_shares,
+    loss_gradients,
+    pull_against_loss,
+    stiffness,
+)
 from agent.gaussian import DiagonalGaussian
+from tests.agent.learners import OPTIMIZERS, make_batch, make_learner, make_network
+from tests.conformance.alike import assert_alike
 
 
 def gaussian(mean, precision):
@@ -56,9 +66,36 @@ def test_dormant_units_are_counted_per_layer():
 
 
 def test_the_watch_warns_once_after_a_stretch_in_one_task():
-    watch = PlasticityWatch(limit=0.8, patience=3)
+    watch = PlasticityMonitor(limit=0.8, patience=3)
     stuck, free = {"cancelled": 0.95, "ratio": 0.97, "stiff_share": 0.6}, {"cancelled": 0.1, "ratio": 0.2}
     script = [(0, stuck), (0, stuck), (0, free), (0, stuck), (0, stuck), (0, stuck), (0, stuck), (1, stuck), (1, {})]
     said = [watch(task, found) for task, found in script]
     assert [bool(each) for each in said] == [False] * 5 + [True] + [False] * 3
     assert "95%" in said[5] and "0.97" in said[5] and "60%" in said[5]
+
+
+# -- on a learner ------------------------------------------------------------------------------------------------
+
+
+def test_the_losss_gradients_are_those_of_an_update_and_measuring_changes_nothing():
+    learner, batch = make_learner(make_network(gated=0.5)), make_batch()
+    learner.learn(make_batch(seed=5), 1, NoConsolidation())  # online and target differ from here on
+    before = learner.state_dict()
+    gradients, activations = loss_gradients(learner.network, learner.target, batch, 1)
+    assert_alike(learner.state_dict(), before)
+    used = learner.network.active_units(1)[:-1]
+    assert [a.shape[:2] for a in activations] == [(8, int(units.sum())) for units in used]
+    assert all((a >= 0).all() and a.any() for a in activations)
+    learner.learn(batch, 1, NoConsolidation())
+    for gradient, w in zip(gradients, learner.weights, strict=True):
+        torch.testing.assert_close(gradient, w.grad, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_curvature_is_the_mean_square_of_the_gradients_so_far(optimizer):
+    learner = make_learner(optimizer=optimizer)
+    assert curvature(learner.optimizer, learner.weights) is None  # before the first update
+    learner.learn(make_batch(), 0, NoConsolidation())
+    share = 0.001 if optimizer == "adam" else 0.05  # of the newest
+    for found, w in zip(curvature(learner.optimizer, learner.weights), learner.weights, strict=True):
+        torch.testing.assert_close(found, share * w.grad**2, rtol=1e-4, atol=0)

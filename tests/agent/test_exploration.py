@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from agent.exploration import LinearEpsilon, epsilon_greedy
 
@@ -13,25 +14,38 @@ def test_schedule_at_its_corners():
     assert epsilon(4_200_000) == epsilon(10**9) == pytest.approx(0.01)
 
 
+def preferring(action, emulators, actions=18):
+    """Values of which this action's is the greatest for every emulator."""
+    values = torch.zeros(emulators, actions)
+    values[:, action] = 1.0
+    return values
+
+
 def test_each_emulator_flips_its_own_coin():
     rng = np.random.default_rng(0)
-    greedy = np.full(8, -1)
-    explored = np.array([epsilon_greedy(greedy, 0.3, 18, rng) != -1 for _ in range(4000)])
-    assert explored.mean() == pytest.approx(0.3, abs=0.01)
+    greedy = preferring(18, 8, actions=19)  # exploring draws the greedy action as well, one time in 19
+    explored = np.array([epsilon_greedy(greedy, 0.3, rng) != 18 for _ in range(4000)])
+    assert explored.mean() == pytest.approx(0.3 * 18 / 19, abs=0.01)
     both = (explored[:, 0] & explored[:, 1]).mean()
-    assert both == pytest.approx(0.09, abs=0.015)  # independent: the product, not the single probability
+    assert both == pytest.approx((0.3 * 18 / 19) ** 2, abs=0.015)  # independent: not the single probability
 
 
 def test_exploring_actions_are_uniform_over_all_actions():
     rng = np.random.default_rng(1)
-    actions = np.concatenate([epsilon_greedy(np.zeros(16, dtype=np.int64), 1.0, 18, rng) for _ in range(2000)])
+    actions = np.concatenate([epsilon_greedy(preferring(0, 16), 1.0, rng) for _ in range(2000)])
     counts = np.bincount(actions, minlength=18)
     expected = len(actions) / 18
-    assert ((counts - expected) ** 2 / expected).sum() < 40.8  # chi-square, 17 degrees of freedom, p = 0.001
+    assert len(counts) == 18 and ((counts - expected) ** 2 / expected).sum() < 40.8  # chi-square, 17 df, p = 0.001
+
+
+def test_without_exploration_every_emulator_takes_its_greatest_value():
+    values = torch.tensor([[0.0, 2.0, 1.0], [3.0, -1.0, 0.0], [0.0, 0.0, 0.5]])
+    actions = epsilon_greedy(values, 0.0, np.random.default_rng(0))
+    assert actions.tolist() == [1, 0, 2] and actions.dtype == np.int64
 
 
 def test_the_generator_moves_on_alike_whatever_epsilon_is():
     a, b = np.random.default_rng(2), np.random.default_rng(2)
-    epsilon_greedy(np.zeros(4, dtype=np.int64), 0.0, 18, a)
-    epsilon_greedy(np.zeros(4, dtype=np.int64), 1.0, 18, b)
+    epsilon_greedy(preferring(0, 4), 0.0, a)
+    epsilon_greedy(preferring(0, 4), 1.0, b)
     assert a.random() == b.random()

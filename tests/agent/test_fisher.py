@@ -8,9 +8,12 @@ import torch
 from torch.nn import functional
 
 from agent import fisher as f
-from agent.dqn import FISHERS, QLearner
-from agent.networks import ARCHITECTURES, Architecture, QNetwork
+from agent.fisher import ESTIMATORS, fisher_information
+from agent.networks import ARCHITECTURES, Architecture
+from agent.taps import LinearTap, squared_gradients
 from replay.transition import Transition
+from tests.agent import learners
+from tests.agent.test_networks import gated, observations
 
 # Kernels and strides that leave a rest of the picture unseen, as the paper's do not.
 TINY = Architecture(((3, 5, 3), (4, 3, 2)), 6)
@@ -19,21 +22,9 @@ WORLDS = {"tiny": (TINY, 5, 2, 21), "small": (ARCHITECTURES["small"], 18, 4, 84)
 
 def make_learner(world="tiny", dtype=torch.float32):
     """Biases and gains of two tasks as after some learning, and a target network of its own."""
-    architecture, actions, stack, side = WORLDS[world]
-    network = QNetwork(architecture, actions, stack, side, torch.Generator().manual_seed(0), dtype)
-    learner = QLearner(
-        network,
-        optimiser="adam",
-        learning_rate=1e-3,
-        optimiser_epsilon=1e-3,
-        decay=0.95,
-        max_gradient_norm=1.0,
-        shift_pixels=2,
-        generator=torch.Generator().manual_seed(1),
-    )
+    network = learners.make_network(*WORLDS[world], compute_dtype=dtype)
+    learner = learners.make_learner(network, max_gradient_norm=1.0, shift_pixels=2)
     g = torch.Generator().manual_seed(2)
-    for _ in range(2):
-        learner.add_task()
     with torch.no_grad():
         for parameter in [*network.tasks.parameters(), *learner.target.parameters()]:
             parameter += 0.3 * torch.randn(parameter.shape, generator=g)
@@ -42,19 +33,11 @@ def make_learner(world="tiny", dtype=torch.float32):
 
 
 def make_batch(count, seed=3, world="tiny"):
-    _, actions, stack, side = WORLDS[world]
-    g = torch.Generator().manual_seed(seed)
+    return learners.make_batch(count, seed, *WORLDS[world][1:])
 
-    def pictures():
-        return torch.randint(256, (count, stack, side, side), generator=g, dtype=torch.uint8)
 
-    return Transition(
-        observation=pictures(),
-        action=torch.randint(actions, (count,), generator=g),
-        reward=torch.randn(count, generator=g),
-        discount=torch.where(torch.rand(count, generator=g) < 0.3, 0.0, 0.97),
-        next_observation=pictures(),
-    )
+def fisher_of(learner, batches, task, estimator, generator):
+    return fisher_information(learner.network, learner.target, batches, task, estimator, generator)
 
 
 def part_of(batch, start, stop):
@@ -110,11 +93,11 @@ def assert_close(found, expected, rtol=1e-3, atol=1e-6):
 # -- the learner's estimators against a loop over samples -------------------------------------------------------
 
 
-@pytest.mark.parametrize("estimator", FISHERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(("world", "count"), [("tiny", 12), ("small", 5)])
 def test_equals_a_loop_over_samples(world, count, estimator):
     learner, batch = make_learner(world), make_batch(count, world=world)
-    found = learner.fisher([batch], 1, estimator, seeded())
+    found = fisher_of(learner, [batch], 1, estimator, seeded())
     assert [each.shape for each in found] == [w.shape for w in learner.weights]
     assert all(each.dtype == torch.float32 and float(each.sum()) > 0 and each.min() >= 0 for each in found)
     assert_close(found, slow_fisher(learner, batch, 1, estimator))
@@ -123,10 +106,10 @@ def test_equals_a_loop_over_samples(world, count, estimator):
 @pytest.mark.parametrize("estimator", ["td", "q", "q_all"])
 def test_a_batch_in_parts_gives_the_same_mean(estimator):
     learner, batch = make_learner(), make_batch(12)
-    whole = learner.fisher([batch], 0, estimator, seeded())
+    whole = fisher_of(learner, [batch], 0, estimator, seeded())
     for cuts in ((0, 3, 12), (0, 5, 6, 12), tuple(range(13))):
         parts = (part_of(batch, a, b) for a, b in pairwise(cuts))
-        assert_close(learner.fisher(parts, 0, estimator, seeded()), whole, rtol=1e-4)
+        assert_close(fisher_of(learner, parts, 0, estimator, seeded()), whole, rtol=1e-4)
 
 
 def test_a_mean_over_batches_of_different_size_by_hand():
@@ -134,11 +117,11 @@ def test_a_mean_over_batches_of_different_size_by_hand():
     assert f.mean_over(iter(sums))[0].item() == 1.5
 
 
-@pytest.mark.parametrize("estimator", FISHERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_it_is_not_the_squared_gradient_of_the_batch(estimator):
     """The commonest mistake: the square of a mean shrinks with the batch, the mean of squares does not."""
     learner, batch = make_learner("small"), make_batch(8, world="small")
-    found = learner.fisher([batch], 1, estimator, seeded())
+    found = fisher_of(learner, [batch], 1, estimator, seeded())
     mean = [torch.zeros(w.shape) for w in learner.weights]
     for scores in sample_gradients(learner, batch, 1, estimator):
         for share, gradients in scores:
@@ -153,8 +136,8 @@ def test_it_is_not_the_squared_gradient_of_the_batch(estimator):
 def test_a_sample_seen_twice_counts_as_once(estimator):
     learner, batch = make_learner(), make_batch(1)
     twice = Transition(*(torch.cat([getattr(batch, name)] * 4) for name in Transition.__slots__))
-    once = learner.fisher([batch], 0, estimator, seeded())
-    assert_close(learner.fisher([twice], 0, estimator, seeded()), once, rtol=1e-4)
+    once = fisher_of(learner, [batch], 0, estimator, seeded())
+    assert_close(fisher_of(learner, [twice], 0, estimator, seeded()), once, rtol=1e-4)
 
 
 # -- the estimators against each other ------------------------------------------------------------------------
@@ -167,7 +150,7 @@ def test_that_of_the_td_loss_is_the_clipped_errors_square_times_that_of_q(error,
     values, _ = learner.network.with_taps(batch.observation, 0)
     chosen = values.detach().gather(1, batch.action[:, None]).squeeze(1)
     batch = Transition(batch.observation, batch.action, chosen - error, torch.zeros(6), batch.next_observation)
-    td, q = (learner.fisher([batch], 0, each, seeded()) for each in ("td", "q"))
+    td, q = (fisher_of(learner, [batch], 0, each, seeded()) for each in ("td", "q"))
     for one, other in zip(td, q, strict=True):
         torch.testing.assert_close(one, factor * other, rtol=1e-3, atol=1e-5 * float(other.max()))
 
@@ -177,9 +160,9 @@ def test_that_of_all_actions_is_the_mean_over_each():
     each = []
     for action in range(5):
         chosen = Transition(batch.observation, torch.full((4,), action), *_rest(batch))
-        each.append(learner.fisher([chosen], 0, "q", seeded()))
+        each.append(fisher_of(learner, [chosen], 0, "q", seeded()))
     mean = [torch.stack(layer).mean(0) for layer in zip(*each, strict=True)]
-    assert_close(learner.fisher([batch], 0, "q_all", seeded()), mean, rtol=1e-4)
+    assert_close(fisher_of(learner, [batch], 0, "q_all", seeded()), mean, rtol=1e-4)
 
 
 def _rest(batch):
@@ -189,23 +172,23 @@ def _rest(batch):
 def test_that_of_the_policy_draws_its_own_actions():
     learner, batch = make_learner(), make_batch(6)
     other = Transition(batch.observation, (batch.action + 1) % 5, *_rest(batch))
-    a, b = (learner.fisher([each], 0, "policy", seeded()) for each in (batch, other))
+    a, b = (fisher_of(learner, [each], 0, "policy", seeded()) for each in (batch, other))
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    c = learner.fisher([batch], 0, "policy", seeded(8))
+    c = fisher_of(learner, [batch], 0, "policy", seeded(8))
     assert any(not torch.equal(x, y) for x, y in zip(a, c, strict=True))
 
 
 def test_an_unknown_estimator_is_refused():
     with pytest.raises(ValueError, match="td, q, q_all, policy"):
-        make_learner().fisher([make_batch(2)], 0, "empirical", seeded())
+        fisher_of(make_learner(), [make_batch(2)], 0, "empirical", seeded())
 
 
-@pytest.mark.parametrize("estimator", FISHERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_measuring_changes_nothing(estimator):
     learner, batch = make_learner(), make_batch(4)
     learner_before = copy.deepcopy(learner.state_dict())
     world = torch.get_rng_state()
-    learner.fisher([batch], 1, estimator, seeded())
+    fisher_of(learner, [batch], 1, estimator, seeded())
     after = learner.state_dict()
     for name in ("network", "target"):
         assert all(torch.equal(value, after[name][key]) for key, value in learner_before[name].items())
@@ -214,35 +197,11 @@ def test_measuring_changes_nothing(estimator):
     assert all(p.grad is None for p in learner.network.parameters())
 
 
-# -- the network's taps ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("task", [0, 1])
-def test_the_values_with_taps_are_the_networks(world, task):
-    network, batch = make_learner(world).network, make_batch(4, world=world)
-    values, taps = network.with_taps(batch.observation, task)
-    torch.testing.assert_close(values, network(batch.observation, task), rtol=1e-4, atol=1e-5)
-    assert len(taps) == len(network.weights)
-
-
 def test_a_fisher_is_measured_in_float32_whatever_the_network_computes_in():
     exact, fast, batch = make_learner(), make_learner(dtype=torch.bfloat16), make_batch(4)
     for estimator in ("q", "q_all", "policy"):
-        a, b = (each.fisher([batch], 1, estimator, seeded()) for each in (exact, fast))
+        a, b = (fisher_of(each, [batch], 1, estimator, seeded()) for each in (exact, fast))
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def test_a_convolutions_positions_are_summed_before_the_square():
-    """One sample, one map, a kernel of one pixel and two positions: (2 * 3 + 1 * -4)^2 = 4, not 36 + 16."""
-    tap = f.ConvolutionTap(torch.tensor([[[[3.0, -4.0]]]]), torch.empty(0), kernel=1, stride=1)
-    assert tap.squares(torch.tensor([[[[2.0, 1.0]]]])).tolist() == [[[[4.0]]]]
-
-
-def test_a_linear_layers_samples_are_squared_before_the_sum():
-    """Gradients 2 * 3 and 1 * -6 cancel in the batch's mean, not in its Fisher: 36 + 36."""
-    tap = f.LinearTap(torch.tensor([[3.0], [-6.0]]), torch.empty(0))
-    assert tap.squares(torch.tensor([[2.0], [1.0]])).tolist() == [[72.0]]
 
 
 # -- closed forms ------------------------------------------------------------------------------------------------
@@ -260,14 +219,14 @@ def test_a_linear_gaussian_model_in_closed_form():
     """y ~ N(W x, 1): the Fisher information of W_ki is E[x_i^2], for every k; here as the mean over K outputs."""
     x, _, z = linear_model()
     expected = x.square().sum(0).expand(3, 4) / 3
-    torch.testing.assert_close(f.all_outputs_squares(z, [f.LinearTap(x, z)])[0], expected)
+    torch.testing.assert_close(f.all_outputs_squares(z, [LinearTap(x, z)])[0], expected)
 
 
 def test_a_linear_gaussian_model_seen_through_one_output_in_closed_form():
     x, _, z = linear_model()
     chosen = torch.tensor([0, 1, 2, 0, 0, 1, 0])
     expected = torch.stack([x[chosen == k].square().sum(0) for k in range(3)])
-    found = f.squared_gradients(z.gather(1, chosen[:, None]).squeeze(1), [f.LinearTap(x, z)])
+    found = squared_gradients(z.gather(1, chosen[:, None]).squeeze(1), [LinearTap(x, z)])
     torch.testing.assert_close(found[0], expected)
 
 
@@ -279,7 +238,7 @@ def softmax_information(x, z):
 
 def test_a_linear_softmax_model_in_closed_form():
     x, _, z = linear_model()
-    torch.testing.assert_close(f.exact_softmax_squares(z, [f.LinearTap(x, z)])[0], softmax_information(x, z))
+    torch.testing.assert_close(f.exact_softmax_squares(z, [LinearTap(x, z)])[0], softmax_information(x, z))
 
 
 def test_sampling_a_linear_softmax_model_is_unbiased():
@@ -289,7 +248,7 @@ def test_sampling_a_linear_softmax_model_is_unbiased():
     many = x.repeat(draws, 1)
     logits = functional.linear(many, weight)
     log_likelihood = f.sampled_log_likelihood(logits, seeded())
-    found = f.squared_gradients(log_likelihood, [f.LinearTap(many, logits)])[0].double() / draws
+    found = squared_gradients(log_likelihood, [LinearTap(many, logits)])[0].double() / draws
     p = z.detach().double().softmax(1)
     variance = p * (1 - p) ** 4 + (1 - p) * p**4 - (p * (1 - p)) ** 2
     error = ((variance.T @ x.double() ** 4) / draws).sqrt()
@@ -319,7 +278,7 @@ def test_the_policys_fisher_is_unbiased():
     values, taps = learner.network.with_taps(batch.observation, 1)
     exact = [each / 6 for each in f.exact_softmax_squares(values, taps)]
     generator, draws = seeded(), 200
-    found = [learner.fisher([batch], 1, "policy", generator) for _ in range(draws)]
+    found = [fisher_of(learner, [batch], 1, "policy", generator) for _ in range(draws)]
     scores = []
     for layer, expected in enumerate(exact):
         each = torch.stack([one[layer] for one in found]).double()
@@ -385,20 +344,65 @@ def test_overlap_is_symmetric_and_within_nought_and_one_layer_by_layer():
         assert overlap[1] == f.fisher_overlap([torch.ones(2), one[1]], [torch.ones(2), other[1]])[1]
 
 
-# -- the floor ---------------------------------------------------------------------------------------------------
+# -- damping -----------------------------------------------------------------------------------------------------
 
 
-def test_a_floor_lies_under_the_joined_weights_and_under_no_other_and_can_be_taken_away():
-    fisher, joined = random_fisher(0), [torch.rand(each.shape, generator=seeded(5)) < 0.5 for each in random_fisher(0)]
-    fisher = [each * uses for each, uses in zip(fisher, joined, strict=True)]
+def units_of(*active):
+    """Per layer, bool [U]."""
+    return [torch.tensor(each, dtype=torch.bool) for each in active]
+
+
+def test_damping_lies_under_the_weights_between_active_units_and_under_no_other():
+    """F + d mean(F over these weights), layer by layer; as well where such a weight has no information."""
+    shapes, units = ((5, 3), (4, 10)), units_of([1, 0, 1, 1, 0], [1, 1, 0, 1])  # two inputs from each unit
+    joined = f.joined_weights([torch.Size(shape) for shape in shapes], units)
+    g = seeded(5)
+    fisher = [torch.randn(shape, generator=g).exp() * 1e-6 * uses for shape, uses in zip(shapes, joined, strict=True)]
     fisher[0][0] = 0  # joined, but without information
-    raised = f.with_floor(fisher, joined, 0.5)
+    raised = f.damped(fisher, units, 0.5)
+    assert [int(uses.sum()) for uses in joined] == [9, 18]
     for before, after, uses in zip(fisher, raised, joined, strict=True):
         assert not after[~uses].any()
         torch.testing.assert_close(after[uses], before[uses] + 0.5 * before[uses].mean(), rtol=1e-5, atol=0)
-    for before, after in zip(fisher, f.without_floor(raised, 0.5), strict=True):
-        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.max()))
-    nothing = [torch.zeros(3)]
-    assert not f.with_floor(nothing, [torch.ones(3, dtype=torch.bool)], 0.5)[0].any()
-    assert not f.with_floor(nothing, [torch.zeros(3, dtype=torch.bool)], 0.5)[0].any()  # nor a division by 0
-    assert not f.without_floor(nothing, 0.5)[0].any()
+        share = before + 0.5 * before.sum() / uses.sum().clamp_min(1) * uses
+        assert torch.equal(after, share)  # the formula, bit for bit
+    assert f.damped(fisher, units, 0.0) == tuple(fisher)
+
+
+def test_damping_of_nothing_is_nothing():
+    nothing = [torch.zeros(3, 2)]
+    assert not f.damped(nothing, units_of([1, 1, 1]), 0.5)[0].any()
+    assert not f.damped(nothing, units_of([0, 0, 0]), 0.5)[0].any()  # nor a division by 0
+
+
+def test_without_word_of_units_all_weights_of_any_shape_are_damped():
+    fisher = [torch.tensor([1.0, 3.0]), torch.zeros(2, 2, 2)]
+    raised = f.damped(fisher, [], 0.5)
+    assert raised[0].tolist() == [2.0, 4.0] and not raised[1].any()
+
+
+def joined_in(network, task):
+    return f.joined_weights([w.shape for w in network.weights], network.active_units(task))
+
+
+def test_joined_weights_are_those_that_values_depend_on():
+    network = gated()
+    randomise = torch.Generator().manual_seed(5)
+    for own in network.tasks:
+        for bias in own.biases:
+            bias.data.fill_(0.5)  # so that most open units are active
+    x = observations(16)
+    before = network(x, 1).detach()
+    joined = joined_in(network, 1)
+    for weight, uses in zip(network.weights, joined, strict=True):
+        weight.data += torch.randn(weight.shape, generator=randomise) * ~uses
+    assert torch.equal(network(x, 1), before)  # what joins closed units does not matter
+    assert not torch.equal(network(x, 0), gated()(x, 0))  # to another task it does
+    # 4 x 16 of 4 x 32 kernels, 16 x 32 of 32 x 64, 32 x 9 x 128 of 64 x 9 x 256, 128 x 18 of 256 x 18
+    shares = [float(uses.float().mean()) for uses in joined]
+    assert shares == [0.5, 0.25, 0.25, 0.5]
+    assert all(uses.shape == weight.shape for uses, weight in zip(joined, network.weights, strict=True))
+
+
+def test_without_gates_all_weights_are_joined():
+    assert all(bool(uses.all()) for uses in joined_in(gated(share=0.0), 0))

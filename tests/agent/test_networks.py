@@ -160,24 +160,9 @@ def test_without_gates_every_gain_begins_at_one():
     assert all((gain == 1).all() for gain in gated(share=0.0).tasks[1].gains)
 
 
-def test_connections_are_the_weights_that_values_depend_on():
-    network = gated()
-    randomise = torch.Generator().manual_seed(5)
-    for own in network.tasks:
-        for bias in own.biases:
-            bias.data.fill_(0.5)  # so that most open units are active
-    x = observations(16)
-    before = network(x, 1).detach()
-    joined = network.connections(1)
-    for weight, uses in zip(network.weights, joined, strict=True):
-        weight.data += torch.randn(weight.shape, generator=randomise) * ~uses
-    assert torch.equal(network(x, 1), before)  # what joins closed units does not matter
-    assert not torch.equal(network(x, 0), gated()(x, 0))  # to another task it does
-    # 4 x 16 of 4 x 32 kernels, 16 x 32 of 32 x 64, 32 x 9 x 128 of 64 x 9 x 256, 128 x 18 of 256 x 18
-    shares = [float(uses.float().mean()) for uses in joined]
-    assert shares == [0.5, 0.25, 0.25, 0.5]
-    assert all(uses.shape == weight.shape for uses, weight in zip(joined, network.weights, strict=True))
-
-
-def test_without_gates_all_weights_are_connections():
-    assert all(bool(uses.all()) for uses in gated(share=0.0).connections(0))
+def test_the_active_units_are_those_whose_gates_are_open():
+    network = gated(share=0.25)
+    for task in (0, 1):
+        found = network.active_units(task)
+        assert all(units.dtype == torch.bool and not units.requires_grad for units in found)
+        assert [(~units).nonzero().flatten().tolist() for units in found] == closed(network, task)

@@ -12,16 +12,15 @@ import pytest
 import yaml
 
 import configs.checks
-from agent.consolidators.consolidation import (
-    Consolidation,
-    GradientPull,
-    ImplicitPull,
-    LatestOptimum,
-    NoConsolidation,
-    OnlineAnchor,
-    SeparateAnchors,
-)
-from agent.dqn import FISHERS
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.l2 import L2
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.normalised import NormalisedFishers
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.fisher import ESTIMATORS
 from configs.checks import ConfigError, check
 from configs.launch import flat, read_options, train_parser
 from configs.parse import dump, load
@@ -398,7 +397,7 @@ def test_resolve_keeps_what_was_asked_for(precision: Any, code: Any) -> None:
         config,
         emulators=replace(config.emulators, threads=2),
         learner=replace(config.learner, precision=precision, optimiser_code=code),
-        inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper", hold_back=False),
+        inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper"),
     )
     assert resolve(asked) == asked
 
@@ -416,6 +415,7 @@ OTHER = replace(
     window_pictures=5,
     switch_probability=0.25,
     max_contexts=0,
+    hold_back=False,
 )
 
 
@@ -429,7 +429,7 @@ def test_a_model_stands_for_all_its_settings(model: Any, settings: Any, tmp_path
     assert forget_me_not_settings(config.inference) == settings
     resolved = resolve(config)
     assert resolved.inference == InferenceConfig(model=model, **dataclasses.asdict(settings))
-    tasks = build_agent(resolved, build_memory(resolved), lambda: "").tasks
+    tasks = build_agent(resolved, build_memory(resolved), lambda: "").task_source
     assert isinstance(tasks, ForgetMeNot) and tasks.settings == settings
     path = tmp_path / "config.yaml"
     path.write_text(dump(resolved))
@@ -462,10 +462,11 @@ def test_nought_and_no_are_values_and_null_is_none(name: str, value: Any) -> Non
 
 
 @pytest.mark.parametrize("hold_back", [True, False])
-def test_whether_rows_are_held_back_reaches_the_agent(hold_back: bool) -> None:
+def test_whether_rows_are_held_back_reaches_the_source_of_tasks(hold_back: bool) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
-    _, config = read_options(["--inference.hold_back", str(hold_back).lower(), *small])
-    assert build_agent(config, build_memory(config), lambda: "").hold_back is hold_back
+    _, config = read_options(["--tasks", "inferred", "--inference.hold_back", str(hold_back).lower(), *small])
+    source = build_agent(config, build_memory(config), lambda: "").task_source
+    assert isinstance(source, ForgetMeNot) and source.settings.hold_back is hold_back
 
 
 # -- consolidation -----------------------------------------------------------------------------------------------
@@ -474,28 +475,30 @@ def test_whether_rows_are_held_back_reaches_the_agent(hold_back: bool) -> None:
 def built(*arguments: str) -> Any:
     """The agent's consolidation under these options."""
     _, config = read_options([*arguments, "--learner.precision", "float32", "--learner.network", "small"])
-    return build_agent(config, build_memory(config), lambda: "").consolidation
+    return build_agent(config, build_memory(config), lambda: "").consolidator
 
 
-KINDS = {"ewc": SeparateAnchors, "l2": SeparateAnchors, "online": OnlineAnchor, "latest": LatestOptimum}
+KINDS = {"ewc": EWC, "l2": L2, "online": OnlineEWC, "latest": RecursiveLaplace}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_consolidation_is_built_with_its_settings(kind: str) -> None:
     plain = built("--consolidation.kind", kind)
-    assert isinstance(plain, Consolidation) and isinstance(plain.memory, KINDS[kind])
+    assert isinstance(plain, AnchoredConsolidator) and type(plain.store) is KINDS[kind]
     assert plain.strength == 400  # the paper's
-    assert isinstance(plain.pull, ImplicitPull)
-    assert (plain.normalise, plain.uniform) == (False, kind == "l2")
-    assert getattr(plain.memory, "include_active", False) is False and getattr(plain.memory, "decay", 1.0) == 1.0
-    settings = {"strength": "7", "step": "gradient", "normalise": "true"}
+    assert isinstance(plain.penalty_step, ProximalStep)
+    assert getattr(plain.store, "include_active", False) is False and getattr(plain.store, "decay", 1.0) == 1.0
+    assert plain.store.damping == 0
+    settings = {"strength": "7", "step": "gradient", "normalise": "true", "floor": "0.25"}
     settings |= {"include_active": "true", "decay": "0.5"}
     options = [each for name, value in settings.items() for each in (f"--consolidation.{name}", value)]
     other = built("--consolidation.kind", kind, *options)
     assert other.strength == 7
-    assert isinstance(other.pull, GradientPull)
-    assert (other.normalise, other.uniform) == (True, kind == "l2")
-    assert getattr(other.memory, "include_active", True) is True and getattr(other.memory, "decay", 0.5) == 0.5
+    assert isinstance(other.penalty_step, PenaltyGradient)
+    assert isinstance(other.store, NormalisedFishers) and type(other.store.store) is KINDS[kind]
+    inner: Any = other.store.store
+    assert getattr(inner, "include_active", True) is True and getattr(inner, "decay", 0.5) == 0.5
+    assert inner.damping == (0 if kind == "l2" else 0.25)  # what is spread evenly needs none
 
 
 def test_without_consolidation_there_is_a_null_object() -> None:
@@ -503,21 +506,21 @@ def test_without_consolidation_there_is_a_null_object() -> None:
 
 
 def test_the_default_is_the_papers_penalty() -> None:
-    assert isinstance(built().memory, SeparateAnchors)
+    assert type(built().store) is EWC
     default = ConsolidationConfig()
     assert (default.kind, default.strength, default.fisher_batches) == ("ewc", 400, 100)
 
 
 def test_what_can_be_asked_for_as_fisher_is_what_the_learner_knows() -> None:
-    assert get_args(get_type_hints(ConsolidationConfig)["fisher"]) == FISHERS
+    assert get_args(get_type_hints(ConsolidationConfig)["fisher"]) == tuple(ESTIMATORS)
 
 
-@pytest.mark.parametrize("name", FISHERS)
+@pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_fisher_reaches_the_agent(name: str) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
     _, config = read_options(["--consolidation.fisher", name, "--consolidation.fisher_batches", "3", *small])
     agent = build_agent(config, build_memory(config), lambda: "")
-    assert (agent.fisher_estimator, agent.fisher_batches) == (name, 3)
+    assert (agent.departure.fisher_estimator, agent.departure.fisher_batches) == (name, 3)
 
 
 @pytest.mark.parametrize("name", ["init_from", "run_dir", "resume", "config", "stream.visits_csv", "frames"])

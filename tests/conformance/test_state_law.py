@@ -18,19 +18,17 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidators.consolidation import (
-    Consolidation,
-    GradientPull,
-    ImplicitPull,
-    LatestOptimum,
-    NoConsolidation,
-    OnlineAnchor,
-    SeparateAnchors,
-)
-from agent.diagnostics import PlasticityWatch
-from agent.dqn import QLearner
-from agent.gaussian import DiagonalGaussian
-from agent.networks import ARCHITECTURES, QNetwork
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.l2 import L2
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.normalised import NormalisedFishers
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.diagnostics import PlasticityMonitor
+from agent.gaussian import DiagonalGaussian, multiply_into
+from agent.learner import QLearner
 from configs.run import build_agent, build_memory, build_stream
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
@@ -42,13 +40,15 @@ from envs.timestep import TimeStep
 from envs.toy import LIVERIES, CatchBatch
 from replay.buffer import FrameRing
 from replay.frames import FrameBlock
-from replay.pending import PendingRows, Remembered, Row
+from replay.pending import PendingRows, Row
 from replay.per_task import PerTaskReplay
-from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
+from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, pictures
 from taskid.score import InferenceScore
-from taskid.source import SingleTask, TrueLabels
+from taskid.single import SingleTask
+from tests.agent.consolidators.anchors import leave_all, make, units_of, weights_at
+from tests.agent.learners import make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike, through_a_file
 from tests.conformance.test_imports import PACKAGES, ROOT, modules
 from tests.envs.helpers import random_actions
@@ -133,10 +133,13 @@ def _remember(part: FrameRing, t: int) -> Any:
 
 
 def _remember_by_task(part: PerTaskReplay, t: int) -> Any:
+    """Every ninth step waits with the one before it, and both are assigned with the next."""
+    part.defer(*_row(t))
+    for _ in range(part.pending if t % 9 < 7 else 0):
+        part.assign((t + 1 - part.pending) // 9 % 3)
     task = t // 9 % 3
-    part.add(task, t, *_row(t))
-    batch = part.sample(task, 5, np.random.default_rng(t)) if t % 9 > 3 else None
-    return batch, part.tasks, part.nbytes, [part.size(each) for each in range(4)]
+    batch = part.sample(task, 5, np.random.default_rng(t)) if 3 < t % 9 < 7 else None
+    return batch, part.tasks, part.nbytes, part.pending, [part.size(each) for each in range(4)]
 
 
 def _append(part: FrameBlock, t: int) -> Any:
@@ -148,8 +151,7 @@ def _append(part: FrameBlock, t: int) -> Any:
 def _queue(part: PendingRows, t: int) -> Any:
     now, action, following = _row(t)
     popped = [part.pop() for _ in range(2 if t % 3 == 2 else 0)]
-    before, after = (Remembered(*(getattr(each, n) for n in Remembered.__slots__)) for each in (now, following))
-    part.append(Row(t, before, action, after))
+    part.append(Row(t, now, action, following))
     return len(part), popped
 
 
@@ -160,7 +162,7 @@ def _infer(part: Any, t: int) -> Any:
     names = ["krull", "boxing", "pong", "krull", "breakout", "pong"]
     part.label = lambda: names[t // 3 % 6]
     seen = [part.recogniser(name).identify(None) for name in names]
-    return part.infer(None), part.tasks, seen
+    return part.infer(None), part.num_tasks, seen
 
 
 def _screen(t: int) -> TimeStep:
@@ -176,7 +178,7 @@ def _screen(t: int) -> TimeStep:
 def _infer_from_screens(part: ForgetMeNot, t: int) -> Any:
     recogniser = part.recogniser("")
     seen = [(recogniser.identify(_screen(each)), recogniser.posterior) for each in (21, 0)] if t % 10 == 0 else []
-    return part.infer(_screen(t)), part.tasks, part.posterior, part.nbytes, seen
+    return part.infer(_screen(t)), part.num_tasks, part.posterior, part.nbytes, seen
 
 
 def _filter(settings: ForgetMeNotSettings) -> Case:
@@ -224,75 +226,50 @@ def _judge(part: InferenceScore, t: int) -> Any:
 
 
 def _learner(**changes: Any) -> Callable[[int], QLearner]:
-    def make(seed: int) -> QLearner:
-        network = QNetwork(ARCHITECTURES["small"], 18, 4, 84, torch.Generator().manual_seed(seed))
-        settings = {
-            "optimiser": "adam",
-            "learning_rate": 1e-3,
-            "optimiser_epsilon": 1e-3,
-            "decay": 0.95,
-            "max_gradient_norm": 1.0,
-            "shift_pixels": 0,
-            "generator": torch.Generator().manual_seed(seed),
-            **changes,
-        }
-        learner = QLearner(network, **settings)
-        learner.add_task()
-        return learner
-
-    return make
+    settings = {"max_gradient_norm": 1.0, "target_frames": 30, "tasks": 1, **changes}
+    return lambda seed: make_learner(make_network(seed=seed), seed=seed, **settings)
 
 
 def _learn(part: QLearner, t: int) -> Any:
-    if t % 3 == 2:
-        part.sync_target()
     if t in (1, 4):
         part.add_task()
-    g = torch.Generator().manual_seed(t)
-    batch = Transition(
-        observation=torch.randint(256, (4, 4, 84, 84), generator=g, dtype=torch.uint8),
-        action=torch.randint(18, (4,), generator=g),
-        reward=torch.randn(4, generator=g),
-        discount=torch.full((4,), 0.9),
-        next_observation=torch.randint(256, (4, 4, 84, 84), generator=g, dtype=torch.uint8),
-    )
-    metrics = part.learn(batch, t % part.tasks, NoConsolidation())
-    return metrics, part.q_values(batch.observation, t % part.tasks), part.q_values(batch.observation, None)
-
-
-def _layers(seed: int) -> list[torch.Tensor]:
-    g = torch.Generator().manual_seed(seed)
-    return [torch.rand(shape, generator=g) for shape in ((3, 2), (4,))]
+    batch, task = make_batch(4, seed=t), t % part.num_tasks
+    metrics = part.learn(batch, task, NoConsolidation())
+    part.count_frames(12)
+    return metrics, part.q_values(batch.observation, task), part.q_values(batch.observation, None), part.learned_frames
 
 
 def _keep(part: Any, t: int) -> Any:
-    merged = DiagonalGaussian.flat(_layers(0))
+    merged = DiagonalGaussian.flat(weights_at(0))
     if t % 4:
-        part.store(t % 3, _layers(t), _layers(t + 1000))
-    rest = [part.merge_into(merged, task) for task in range(4)]
-    return merged, rest, part.tasks, [part.anchor(task) for task in range(4)]
+        fisher = [w.detach().abs() for w in weights_at(t + 1000)]
+        part.leave(t % 3, weights_at(t), fisher, units_of(t) if t % 5 else None)
+    constants = [multiply_into(merged, part.factors(task)) for task in range(4)]
+    return merged, constants, dict(part.anchors), dict(part.fishers)
 
 
-def _consolidation(memory: Callable[[], Any], pull: Any, **changes: Any) -> Callable[[int], Consolidation]:
-    return lambda seed: Consolidation(memory(), pull, _layers(0), **{"strength": 3.0, **changes})
+def _consolidator(store: Callable[[], Any], step: Any) -> Callable[[int], AnchoredConsolidator]:
+    return lambda seed: make(store(), step, strength=3.0)
 
 
-def _consolidate(part: Consolidation, t: int) -> Any:
+def _consolidate(part: AnchoredConsolidator, t: int) -> Any:
     """A change of task, some updates, and something of the present state."""
-    report = part.leave((t - 1) % 3, _layers(t), lambda: _layers(t + 1000)) if t else {}
+    if t:
+        leave_all(part, [(t - 1) % 3], first_seed=t)
     part.enter(t % 3)
-    weights = [torch.nn.Parameter(w) for w in _layers(t + 1)]
-    optimiser = torch.optim.SGD(weights, lr=0.1)
+    weights = weights_at(t + 1)
+    optimizer = torch.optim.SGD(weights, lr=0.1)
     for _ in range(2):
         for w in weights:
             w.grad = torch.ones_like(w)
         part.before_step(weights)
-        optimiser.step()
+        optimizer.step()
         part.after_step(weights, lambda: [torch.full_like(w, 0.1) for w in weights])
-    return report, weights, part.penalty(weights), part.merged, part.active
+    examined = part.examine(weights, weights_at(t + 2), None)
+    return examined, weights, part.penalty(weights), part.merged, part.active
 
 
-def _watch(part: PlasticityWatch, t: int) -> Any:
+def _watch(part: PlasticityMonitor, t: int) -> Any:
     return part(t // 9 % 2, {"cancelled": float(t % 13 > 2), "ratio": 1.0})
 
 
@@ -334,7 +311,7 @@ class World:
         self.stream = build_stream(config)
         self.memory = build_memory(config)
         self.agent = build_agent(config, self.memory, lambda: self.stream.label)
-        self.consolidation = self.agent.consolidation
+        self.consolidation = self.agent.consolidator
         self.stream.start()
 
     def state_dict(self) -> dict[str, Any]:
@@ -410,30 +387,36 @@ CASES = {
     "pixels, pooled": Case(PixelModels, lambda seed: PixelModels(3, 0.5, "pooled", 6.0, 5), _model, (0, 9), 20),
     "inference score": Case(InferenceScore, lambda seed: InferenceScore(), _judge, (0, 3, 9, 30), 60),
     "pending rows": Case(PendingRows, lambda seed: PendingRows(), _queue, (0, 4, 11), 30),
-    "separate anchors": Case(SeparateAnchors, lambda seed: SeparateAnchors(), _keep, (0, 1, 6), 9),
-    "online anchor": Case(OnlineAnchor, lambda seed: OnlineAnchor(0.9), _keep, (0, 1, 6), 9),
-    "latest optimum": Case(LatestOptimum, lambda seed: LatestOptimum(), _keep, (0, 1, 6), 9),
-    "consolidation": Case(Consolidation, _consolidation(SeparateAnchors, ImplicitPull()), _consolidate, (0, 5, 9), 9),
-    "consolidation, gradient": Case(
-        Consolidation, _consolidation(LatestOptimum, GradientPull(), normalise=True), _consolidate, (7,), 9
+    "ewc": Case(EWC, lambda seed: EWC(), _keep, (0, 1, 6), 9),
+    "ewc, damped": Case(EWC, lambda seed: EWC(0.3), _keep, (6,), 9),
+    "l2": Case(L2, lambda seed: L2(), _keep, (6,), 9),
+    "online ewc": Case(OnlineEWC, lambda seed: OnlineEWC(0.9), _keep, (0, 1, 6), 9),
+    "online ewc, damped": Case(OnlineEWC, lambda seed: OnlineEWC(0.9, 0.3), _keep, (6,), 9),
+    "recursive laplace": Case(RecursiveLaplace, lambda seed: RecursiveLaplace(), _keep, (0, 1, 6), 9),
+    "normalised": Case(NormalisedFishers, lambda seed: NormalisedFishers(RecursiveLaplace(0.3)), _keep, (6,), 9),
+    "consolidator": Case(AnchoredConsolidator, _consolidator(EWC, ProximalStep()), _consolidate, (0, 5, 9), 9),
+    "consolidator, gradient": Case(
+        AnchoredConsolidator,
+        _consolidator(lambda: NormalisedFishers(RecursiveLaplace()), PenaltyGradient()),
+        _consolidate,
+        (7,),
+        9,
     ),
-    "consolidation, l2": Case(
-        Consolidation, _consolidation(SeparateAnchors, ImplicitPull(), uniform=True), _consolidate, (7,), 9
+    "consolidator, l2": Case(AnchoredConsolidator, _consolidator(L2, ProximalStep()), _consolidate, (7,), 9),
+    "consolidator, active": Case(
+        AnchoredConsolidator, _consolidator(lambda: EWC(include_active=True), ProximalStep()), _consolidate, (7,), 9
     ),
-    "consolidation, active": Case(
-        Consolidation, _consolidation(lambda: SeparateAnchors(True), ImplicitPull()), _consolidate, (7,), 9
+    "consolidator, online": Case(
+        AnchoredConsolidator, _consolidator(lambda: OnlineEWC(0.5), ProximalStep()), _consolidate, (7,), 9
     ),
-    "consolidation, online": Case(
-        Consolidation, _consolidation(lambda: OnlineAnchor(0.5), ImplicitPull()), _consolidate, (7,), 9
-    ),
-    "plasticity watch": Case(PlasticityWatch, lambda seed: PlasticityWatch(patience=4), _watch, (0, 5, 11), 40),
+    "plasticity watch": Case(PlasticityMonitor, lambda seed: PlasticityMonitor(patience=4), _watch, (0, 5, 11), 40),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
-    "learner rmsprop, shift": Case(QLearner, _learner(optimiser="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
+    "learner rmsprop, shift": Case(QLearner, _learner(optimizer="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
     "agent, loaded backwards": Case(Backwards, lambda seed: Backwards(seed, "adam"), _live, (44,), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
-    "agent, latest optimum": Case(World, lambda seed: World(seed, "adam", kind="latest"), _live, (44,), 40),
-    "agent, online anchor": Case(
+    "agent, laplace": Case(World, lambda seed: World(seed, "adam", kind="latest"), _live, (44,), 40),
+    "agent, online ewc": Case(
         World, lambda seed: World(seed, "adam", kind="online", step="gradient", fisher="td"), _live, (44,), 40
     ),
     # Snapshots with a window open, in the first window of a game met again, and without one.
@@ -446,7 +429,7 @@ TWINS = [(name, before) for name, case in CASES.items() for before in case.befor
 # Stateful classes whose law has a form of its own, and where it is tested.
 ELSEWHERE = {
     "ContinualAgent": "here, within World",
-    "Departure": "within ContinualAgent, in tests/integration/test_resume.py",
+    "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
     "NoConsolidation": "has no state",
     "NullWriter": "has no state",

@@ -175,10 +175,10 @@ def evaluated(agent: Any, **changes: Any) -> list[GameResult]:
 
 def test_an_evaluation_changes_nothing_of_the_agent() -> None:
     agent, twin = trained(), trained()
-    before = copy.deepcopy([agent.state_dict(), agent.memory.state_dict()])
+    before = copy.deepcopy([agent.state_dict(), agent.replay.state_dict()])
     results = evaluated(agent)
     assert [(r.game, r.task) for r in results] == [("toy_catch", 0), ("toy_avoid", None)]
-    assert_alike([agent.state_dict(), agent.memory.state_dict()], before)
+    assert_alike([agent.state_dict(), agent.replay.state_dict()], before)
     batches = [CatchBatch("toy_catch", 2, 5) for _ in range(2)]
     for each, batch in zip((agent, twin), batches, strict=True):
         now = batch.reset()

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from agent.fast.passes import Passes
-from agent.fisher import LinearTap, exact_softmax_squares
+from agent.fast.network import FastNetwork
+from agent.fisher import exact_softmax_squares
 from agent.networks import Architecture, QNetwork
+from agent.taps import LinearTap
 from experiments.noise import (
     KINDS,
     changed,
@@ -148,7 +149,7 @@ def test_a_network_plays_with_the_noise_and_then_as_before_whatever_happens():
     network = QNetwork(Architecture(((8, 8, 4), (8, 4, 2)), 16), 18, 4, 84, seeded())
     network.add_task()
     pixels = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8, generator=seeded(1))
-    weights, passes = list(network.weights), Passes(network)
+    weights, passes = list(network.weights), FastNetwork(network)
     kept, before = [w.detach().clone() for w in weights], passes.forward(pixels, 0)[0].clone()
     noise = draw(deviations(*whole([torch.ones_like(w) for w in kept]), "uniform", 1.0), 0.05, seeded(2))
     with pytest.raises(KeyboardInterrupt), perturbed(weights, noise):

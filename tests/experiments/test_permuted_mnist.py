@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.steps import ProximalStep
 from experiments.classifier import (
     Classifier,
     Descent,
     Mixture,
     Samples,
-    SteadyPull,
+    SteadyProximalStep,
     Task,
     _drop,
     labelled_log_likelihood,
@@ -178,8 +181,8 @@ def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
         return network.weights
 
     free = learned(lambda weights: NoConsolidation())
-    none = learned(lambda weights: Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=0.0))
-    frozen = learned(lambda weights: Consolidation(SeparateAnchors(), ImplicitPull(), weights, strength=1e9))
+    none = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, strength=0.0))
+    frozen = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, strength=1e9))
     start = Classifier.fresh([20], generator()).weights
     assert all(torch.equal(a, b) for a, b in zip(free, none, strict=True))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(frozen, start, strict=True))
@@ -191,9 +194,9 @@ def test_a_steady_pull_is_the_implicit_one_while_rates_and_anchors_stay(digits):
     strong = [torch.rand(w.shape, generator=generator(1)) * 10 for w in weights]
     strong[0][:5] = 1e37
     twins = {}
-    for pull in (ImplicitPull(), SteadyPull()):
+    for step in (ProximalStep(), SteadyProximalStep()):
         mine = [w.clone() for w in weights]
-        consolidator = Consolidation(SeparateAnchors(), pull, mine, strength=3.0)
+        consolidator = AnchoredConsolidator(EWC(), step, mine, strength=3.0)
         for task, rate in enumerate((0.1, 0.1, 0.02)):
             consolidator.leave(task, mine, lambda task=task: [s * (task + 1) for s in strong])
             consolidator.enter(task + 1)
@@ -203,10 +206,10 @@ def test_a_steady_pull_is_the_implicit_one_while_rates_and_anchors_stay(digits):
                 for w in mine:
                     w += 0.1
                 consolidator.after_step(mine, same)
-        twins[type(pull)] = mine
-    for one, other in zip(twins[ImplicitPull], twins[SteadyPull], strict=True):
+        twins[type(step)] = mine
+    for one, other in zip(twins[ProximalStep], twins[SteadyProximalStep], strict=True):
         assert torch.equal(one, other)
-    assert not torch.allclose(twins[SteadyPull][0], weights[0])
+    assert not torch.allclose(twins[SteadyProximalStep][0], weights[0])
 
 
 def test_dropping_the_same_units_for_all_samples_is_a_step_of_the_network_without_them(digits):

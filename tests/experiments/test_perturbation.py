@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from agent.fisher import fisher_information
 from configs.run import numpy_generator, torch_generator
 from envs.games import game
 from evaluation.play import GameResult
@@ -170,7 +171,8 @@ def kept_fisher(kept, task):
     """Of the checkpoint's replay."""
     memory, rng = kept.replay(task), numpy_generator(0, "fisher")
     batches = [memory.sample(task, 8, rng) for _ in range(5)]
-    return kept.agent.learner.fisher(batches, task, "policy", torch_generator(0, "actions of the fisher"))
+    learner, actions = kept.agent.learner, torch_generator(0, "actions of the fisher")
+    return fisher_information(learner.network, learner.target, batches, task, "policy", actions)
 
 
 @pytest.mark.parametrize("estimator", ["q", "q_all", "td"])

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidators.consolidation import LatestOptimum, OnlineAnchor, SeparateAnchors
+from agent.consolidators.ewc import EWC
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.online_ewc import OnlineEWC
 from experiments.random_patterns import (
     RULES,
     STRENGTH,
@@ -151,12 +153,12 @@ def test_noises_that_are_limits_hold_within_three_percent_for_a_hundred_synapses
 # -- learning through the consolidators -------------------------------------------------------------------------
 
 
-def learned(memory, keep, n=20, patterns=40):
+def learned(store, keep, n=20, patterns=40):
     """The weights [T + 1, R, n] of a learner, w_0 first, and its patterns x [T, R, n] and y [T, R]."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randint(0, 2, (patterns, 3, n), generator=generator).double().mul(2).sub(1) / n**0.5
     y = torch.randint(0, 2, (patterns, 3), generator=generator).double().mul(2).sub(1)
-    learner = Learner(memory, keep, 3, n)
+    learner = Learner(store, keep, 3, n)
     learner.start()
     weights = [learner.weights]
     for t in range(patterns):
@@ -170,16 +172,16 @@ def exact(one, other):
 
 
 @pytest.mark.parametrize(
-    ("memory", "keep", "rate"),
+    ("store", "keep", "rate"),
     [
-        (OnlineAnchor(0.0), one_task_each, lambda t: 1 / (1 + 1 / 20)),
-        (LatestOptimum(), folded, lambda t: 20 / (20 + t)),
-        (LatestOptimum(), one_task_each, lambda t: 20 / (20 + t)),
-        (OnlineAnchor(1.0), one_task_each, lambda t: 20 / (20 + t)),
+        (OnlineEWC(0.0), one_task_each, lambda t: 1 / (1 + 1 / 20)),
+        (RecursiveLaplace(), folded, lambda t: 20 / (20 + t)),
+        (RecursiveLaplace(), one_task_each, lambda t: 20 / (20 + t)),
+        (OnlineEWC(1.0), one_task_each, lambda t: 20 / (20 + t)),
     ],
 )
-def test_the_consolidators_path_is_the_recursion(memory, keep, rate):
-    weights, x, y = learned(memory, keep)
+def test_the_consolidators_path_is_the_recursion(store, keep, rate):
+    weights, x, y = learned(store, keep)
     w = weights[0]
     for t in range(1, len(weights)):
         w = w + rate(t) * x[t - 1] * (y[t - 1] - (x[t - 1] * w).sum(1))[:, None]
@@ -188,37 +190,37 @@ def test_the_consolidators_path_is_the_recursion(memory, keep, rate):
 
 @pytest.mark.parametrize("keep", [folded, one_task_each])
 def test_separate_anchors_start_from_the_mean_of_all_weights(keep):
-    weights, x, y = learned(SeparateAnchors(), keep)
+    weights, x, y = learned(EWC(), keep)
     for t in range(1, len(weights)):
         start = weights[:t].mean(0)
         exact(weights[t], start + 20 / (20 + t) * x[t - 1] * (y[t - 1] - (x[t - 1] * start).sum(1))[:, None])
 
 
 def test_one_task_each_keeps_a_task_per_pattern_and_folding_keeps_two():
-    for memory, keep, tasks in ((LatestOptimum(), one_task_each, 41), (LatestOptimum(), folded, 2)):
-        learned(memory, keep)
-        assert len(memory.fishers) == tasks
-    memory = SeparateAnchors()
-    learned(memory, folded)
-    assert len(memory.anchors) == 2
+    for store, keep, tasks in ((RecursiveLaplace(), one_task_each, 41), (RecursiveLaplace(), folded, 2)):
+        learned(store, keep)
+        assert len(store.fishers) == tasks
+    store = EWC()
+    learned(store, folded)
+    assert len(store.anchors) == 2
 
 
-@pytest.mark.parametrize("memory", [OnlineAnchor(0.0), LatestOptimum(), SeparateAnchors()])
-def test_a_step_minimises_the_error_and_the_consolidators_own_penalty(memory):
-    learner = Learner(memory, one_task_each, 2, 8)
+@pytest.mark.parametrize("store", [OnlineEWC(0.0), RecursiveLaplace(), EWC()])
+def test_a_step_minimises_the_error_and_the_consolidators_own_penalty(store):
+    learner = Learner(store, one_task_each, 2, 8)
     learner.start()
     generator = torch.Generator().manual_seed(1)
     for _ in range(5):
         x = torch.randint(0, 2, (2, 8), generator=generator).double().mul(2).sub(1) / 8**0.5
         y = torch.tensor([1.0, -1.0], dtype=torch.float64)
-        merged, before = learner.consolidation.merged, learner.weights
+        merged, before = learner.consolidator.merged, learner.weights
         w = minimiser(x, y, merged.mean[0], 0.5 * STRENGTH * merged.precision[0]).requires_grad_()
-        ((y - (x * w).sum(1)).square().sum() + learner.consolidation.penalty([w])).backward()
+        ((y - (x * w).sum(1)).square().sum() + learner.consolidator.penalty([w])).backward()
         exact(w.grad, torch.zeros_like(w))
         w.grad = None
         (y - (x * w).sum(1)).square().sum().backward()
         assert w.grad.abs().max() > 1e-3
-        learner.consolidation.before_step([w])  # adds the penalty's gradient
+        learner.consolidator.before_step([w])  # adds the penalty's gradient
         exact(w.grad, torch.zeros_like(w))
         learner.learn(x, y)
         exact(learner.weights, w.detach())

@@ -171,9 +171,9 @@ def signal_in_evaluation(steps: int, log: Path) -> None:
 
 def signal_in_departure(batch: int, log: Path) -> None:
     """SIGTERM with this minibatch of the first task that is left; every later one of it adds a byte to `log`."""
-    from agent.departure import Departure
+    from agent.task_change import TaskChange
 
-    batches, taken = Departure.batches, 0
+    batches, taken = TaskChange.batches, 0
 
     def sampling(self: Any, use: int, count: int, sample: Any, stopped: Any) -> Any:
         def counted(rng: Any) -> Any:
@@ -188,7 +188,7 @@ def signal_in_departure(batch: int, log: Path) -> None:
 
         return batches(self, use, count, counted, stopped)
 
-    Departure.batches = sampling  # type: ignore[method-assign]
+    TaskChange.batches = sampling  # type: ignore[method-assign]
 
 
 def signal_in(module: str, function: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -65,7 +66,7 @@ def play(
     left an anchor. `source` may wrap the agent's source of tasks; `watch` is called before every step."""
     stream, memory = build_stream(config), build_memory(config)
     agent = build_agent(config, memory, label or (lambda: stream.label))
-    agent.tasks = source(agent.tasks)
+    agent.task_source = source(agent.task_source)
     stream.start()
     trace, left = [], []
     for step in range(3 * VISIT - 20):
@@ -83,7 +84,7 @@ def play(
 
 
 class Alternating:
-    """A source that takes every other step from `since` on for another task, and settles it as that."""
+    """A source that takes every other step from `since` on for another task, and assigns it to that."""
 
     def __init__(self, tasks: TaskSource, since: int) -> None:
         self.inner, self.since, self.step = tasks, since, 0
@@ -125,10 +126,11 @@ def test_a_source_that_alternates_measures_no_fisher_and_touches_no_anchor(games
     """Two honest visits leave an anchor each; from the middle of the third on the source flips at every step."""
     since = 2 * VISIT + 10
     kept: list[Any] = []
+    steps = itertools.count()
 
     def remember(agent: ContinualAgent) -> None:
-        if agent.time == since + 2:  # after the first departure of the third visit, which was long enough
-            kept.append(copy.deepcopy(agent.consolidation.state_dict()["segments"]))
+        if next(steps) == since + 2:  # after the first departure of the third visit, which was long enough
+            kept.append(copy.deepcopy(agent.consolidator.state_dict()["segments"]))
 
     config = config_of(games, "true_labels", strength=1e4, **SHIPPED)
     config = replace(config, consolidation=replace(config.consolidation, min_visit_frames=10 * 4 * B))
@@ -136,7 +138,7 @@ def test_a_source_that_alternates_measures_no_fisher_and_touches_no_anchor(games
     assert len(left) == 3 and max(left) <= since + 1
     assert len({task for _, task, _ in trace[-2:]}) == 2 and agent.short_visits >= 25
     assert sum(len(updates) for *_, updates in trace[since + 2 :]) > 10  # it goes on learning meanwhile
-    assert_alike(agent.consolidation.state_dict()["segments"], kept[0])
+    assert_alike(agent.consolidator.state_dict()["segments"], kept[0])
 
 
 @pytest.mark.parametrize("games", GAMES.values(), ids=GAMES)

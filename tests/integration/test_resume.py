@@ -78,7 +78,7 @@ def test_the_uninterrupted_run_is_worth_comparing_with(uninterrupted: Path) -> N
     frames, parts = checkpoint(uninterrupted)
     assert frames == 2400 and parts["stream"]["visit"] >= 2
     assert parts["agent"]["updates"] > 100 and len(parts["agent"]["task_frames"]) == 2
-    assert parts["agent"]["learner"]["optimiser"]["state"]
+    assert parts["agent"]["learner"]["optimizer"]["state"]
     assert parts["consolidation"]["memory"]["departures"] == {0: 1, 1: 1}
     assert parts["consolidation"]["segments"].keys() == {"task000-000001", "task001-000001"}
     assert [row["frames"] for row in evaluations(uninterrupted)][::2] == ["600", "1200", "1800", "2400"]
@@ -91,7 +91,7 @@ def test_the_undecided_window_is_one(toy_config: Path, tmp_path: Path) -> None:
     """Where a test above stops, rows wait for their task."""
     hook = partial(signal_at, SWITCH + 16, signal.SIGTERM)
     assert launch("--config", toy_config, "--run_dir", tmp_path / "run", hook=hook).code == 75
-    assert len(checkpoint(tmp_path / "run")[1]["agent"]["pending"]["rows"]) == 2
+    assert len(checkpoint(tmp_path / "run")[1]["memory"]["pending"]["rows"]) == 2
 
 
 def test_another_seed_is_another_run(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_a_stop_while_a_task_is_left_does_not_wait_for_it(
     frames, parts = checkpoint(run, ("agent",))
     assert SWITCH <= frames < SWITCH + 100
     if batch < 10:  # else it was the last one that was wanted
-        assert parts["agent"]["task"] == 0 and parts["agent"]["departure"]["closed"] == (batch >= 5)
+        assert parts["agent"]["task"] == 0 and parts["agent"]["change"]["pruned"] == (batch >= 5)
     if batch == 6:  # it may also end there, with a task that was found and not begun
         short = Path(shutil.copytree(run, tmp_path / "short"))
         assert launch("--resume", short, "--frames", frames).code == 0

@@ -6,21 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from envs.timestep import TimeStep
 from replay.transition import Transition
-
-
-@dataclass
-class Step:
-    """A time step as the replay reads it."""
-
-    observation: np.ndarray
-    reward: np.ndarray
-    discount: np.ndarray
-    first: np.ndarray
-
-    @property
-    def interrupted(self) -> np.ndarray:
-        return self.first & (self.discount > 0)
 
 
 @dataclass
@@ -39,16 +26,16 @@ class Stream:
     lives: float = 0.1
     cuts: float = 0.1
     tag: int = 0
-    now: Step = field(init=False)
+    now: TimeStep = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.count = 0
         zero = np.zeros(self.batch, np.float32)
         stacks = np.stack([self._reset() for _ in range(self.batch)])
-        self.now = Step(stacks, zero, zero + 1, np.ones(self.batch, np.bool_))
+        self.now = TimeStep(stacks, zero, zero + 1, np.ones(self.batch, np.bool_))
 
-    def step(self) -> tuple[Step, np.ndarray, Step]:
+    def step(self) -> tuple[TimeStep, np.ndarray, TimeStep]:
         """now, action, following; `now` moves on."""
         action = self.rng.integers(0, 18, self.batch)
         first, discount = np.zeros(self.batch, np.bool_), np.ones(self.batch, np.float32)
@@ -61,7 +48,7 @@ class Stream:
             old = self.now.observation[b]
             observation[b] = self._reset() if first[b] else np.concatenate([old[1:], self._frame()[None]])
         reward = self.rng.integers(-3, 4, self.batch).astype(np.float32)
-        before, self.now = self.now, Step(observation, reward, discount, first)
+        before, self.now = self.now, TimeStep(observation, reward, discount, first)
         return before, action, self.now
 
     def _frame(self) -> np.ndarray:
@@ -88,10 +75,10 @@ class Twin:
 
     def __init__(self, capacity: int, n_step: int, gamma: float) -> None:
         self.capacity, self.n_step, self.gamma = capacity, n_step, gamma
-        self.rows: list[tuple[int, Step, np.ndarray, Step]] = []
+        self.rows: list[tuple[int, TimeStep, np.ndarray, TimeStep]] = []
 
-    def add(self, time: int, now: Step, action: np.ndarray, following: Step) -> None:
-        copy = Step(now.observation.copy(), now.reward, now.discount, now.first)
+    def add(self, time: int, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
+        copy = TimeStep(now.observation.copy(), now.reward, now.discount, now.first)
         self.rows.append((time, copy, action.copy(), following))
         self.rows = self.rows[-(self.capacity // len(action)) :]
 

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.timestep import TimeStep
 from replay.buffer import FrameRing
 from replay.mirror import FrameMirror
-from tests.replay.streams import Step, Stream, Twin, equal, keys
+from tests.replay.streams import Stream, Twin, equal, keys
 
 GAMMA = 0.5
 
@@ -129,7 +130,7 @@ def test_open_windows_wait_for_their_end() -> None:
         fill([ring], stream, 1, time=rows)
         assert ring.count_sampleable() == valid
     now, action, _ = stream.step()
-    over = Step(now.observation, np.ones(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.bool_))
+    over = TimeStep(now.observation, np.ones(2, np.float32), np.zeros(2, np.float32), np.ones(2, np.bool_))
     ring.add(6, now, action, over)  # a terminal closes all of them
     assert ring.count_sampleable() == len(ring) == 12
 
@@ -214,7 +215,7 @@ def test_the_streams_buffers_may_be_reused() -> None:
     stream = Stream(0, 2)
     for time in range(20):
         now, action, following = stream.step()
-        mine = Step(*(array.copy() for array in (now.observation, now.reward, now.discount, now.first)))
+        mine = TimeStep(*(array.copy() for array in (now.observation, now.reward, now.discount, now.first)))
         ring.add(time, mine, action, following)
         twin.add(time, now, action, following)
         mine.observation[:] = 99

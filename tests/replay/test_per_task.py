@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from replay.buffer import FrameRing
 from replay.per_task import PerTaskReplay
-from tests.replay.streams import Stream, Twin, keys
+from tests.replay.streams import Stream, Twin, equal, keys
 
 
 def ring() -> FrameRing:
@@ -71,3 +73,40 @@ def test_mistakes_are_told_in_a_sentence() -> None:
     assert memory.size(3) == 0 and memory.nbytes == 0
     with pytest.raises(ValueError, match="task 3"):
         memory.sample(3, 1, np.random.default_rng(0))
+
+
+# -- steps in doubt ----------------------------------------------------------------------------------------------
+
+
+def test_steps_wait_until_they_are_assigned_and_land_in_order_with_their_own_time() -> None:
+    """As if each had been added at once: a row's time is that of its step, whenever it is assigned."""
+    memory, expected, stream = PerTaskReplay(ring, 10**7), PerTaskReplay(ring, 10**7), Stream(0, 2, fill="noise")
+    tasks = [0, 0, 1, 1, 1, 0, 0, 1, 1, 0] * 4
+    given, size = 0, 0
+    for time, batch in enumerate([0, 0, 3, 0, 1, 2, 0, 0, 0, 4] * 4):
+        row = stream.step()
+        memory.defer(*row)
+        expected.add(tasks[time], time, *row)
+        for task in tasks[given : given + batch]:
+            memory.assign(task)
+        given, size = given + batch, size + 2 * batch
+        assert memory.pending == time + 1 - given
+        assert sum(memory.size(task) for task in (0, 1)) == size
+    for task in (0, 1):
+        rngs = np.random.default_rng(1), np.random.default_rng(1)
+        assert equal(memory.sample(task, 300, rngs[0]), expected.sample(task, 300, rngs[1]))
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0, 2.5])
+def test_rewards_are_clipped_for_learning_only_where_asked(clip: float) -> None:
+    clipped, stream, twin = PerTaskReplay(ring, 10**7, clip), Stream(3, 2, cuts=0.0), Twin(2000, 3, 0.9)
+    for time in range(60):
+        now, action, following = stream.step()
+        clipped.defer(now, action, following)
+        clipped.assign(5)
+        raw = following.reward
+        bounded = np.array([min(max(r, -clip), clip) for r in raw], np.float32) if clip else raw
+        twin.add(time, now, action, replace(following, reward=bounded))
+        assert np.abs(raw).max() <= 3 and following.reward is raw  # the step itself is as it was
+    found = keys(clipped.sample(5, 800, np.random.default_rng(0)))
+    assert set(found) <= set(twin.valid()) and len(set(found)) > 60

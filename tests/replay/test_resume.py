@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from replay.buffer import FrameRing
 from replay.per_task import PerTaskReplay
+from tests.conformance.alike import assert_alike
 from tests.replay.streams import Stream, equal
 
 
@@ -118,3 +119,23 @@ def test_the_memory_of_all_tasks_is_resumed() -> None:
         assert equal(a.sample(task, 4, rngs[0]), b.sample(task, 4, rngs[1]))
         assert a.nbytes == b.nbytes and a.size(task) == b.size(task)
     assert same(a.state_dict(), b.state_dict())
+
+
+def test_steps_that_wait_for_their_task_are_resumed() -> None:
+    make = lambda: PerTaskReplay(lambda: FrameRing(60, 2, 0.9, 4), 10**7, reward_clip=1.0)  # noqa: E731
+    a, b, stream = make(), make(), Stream(0, 2, fill="noise")
+    for time in range(40):
+        a.defer(*stream.step())
+        if time not in (20, 37, 38, 39):
+            a.assign(time // 10 % 2)
+    b.defer(*stream.step())  # is gone
+    b.load_state_dict(through_a_file(a.state_dict()))
+    assert a.pending == b.pending == 4
+    for _ in range(20):
+        row = stream.step()
+        for each in (a, b):
+            each.defer(*row)
+            each.assign(0)
+    rngs = np.random.default_rng(1), np.random.default_rng(1)
+    assert equal(a.sample(0, 50, rngs[0]), b.sample(0, 50, rngs[1]))
+    assert_alike(a.state_dict(), b.state_dict())

@@ -13,8 +13,10 @@ from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings, predict, update
+from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, pictures
-from taskid.source import SingleTask, TaskSource, TrueLabels
+from taskid.single import SingleTask
+from taskid.source import TaskSource
 from tests.conformance.alike import assert_alike, difference
 from tests.envs.helpers import random_actions
 
@@ -70,9 +72,9 @@ def chaos(seed: int, steps: int, count: int, games: int = 4) -> list[Shown]:
     return script[:steps]
 
 
-def settled_tasks(source: TaskSource, steps: Iterable[TimeStep]) -> list[int]:
-    """The tasks of all settled steps, in order."""
-    return [task for now in steps for task in source.infer(now).settled]
+def assigned_tasks(source: TaskSource, steps: Iterable[TimeStep]) -> list[int]:
+    """The tasks of all assigned steps, in order."""
+    return [task for now in steps for task in source.infer(now).assigned]
 
 
 # -- the chain -------------------------------------------------------------------------------------------------
@@ -159,8 +161,8 @@ def test_the_posterior_is_normalised_at_every_step(settings: ForgetMeNotSettings
 def test_each_game_becomes_one_context_and_is_found_again() -> None:
     source, order = ForgetMeNot(DEFAULT), [0, 1, 2, 0, 3, 1, 1, 3, 2, 0]
     script = [shown for game in order for shown in visit(game, 9)]
-    assert settled_tasks(source, world(script)) == [shown.game for shown in script]  # numbered as they appear
-    assert source.tasks == 4 and source.posterior == pytest.approx(1, abs=1e-6)
+    assert assigned_tasks(source, world(script)) == [shown.game for shown in script]  # numbered as they appear
+    assert source.num_tasks == 4 and source.posterior == pytest.approx(1, abs=1e-6)
 
 
 def test_games_are_found_also_where_emulators_begin_episodes_on_their_own() -> None:
@@ -170,18 +172,18 @@ def test_games_are_found_also_where_emulators_begin_episodes_on_their_own() -> N
     assert len(begun) > 20
     for game in (0, 1, 0):
         script = visit(game, 6) + [Shown(game, first) for first in begun]
-        assert settled_tasks(source, world(script, game)) == [game] * len(script)
+        assert assigned_tasks(source, world(script, game)) == [game] * len(script)
 
 
 @pytest.mark.parametrize("first", [(False,) * 4, (True, True, False, True)])
 def test_without_a_common_beginning_the_task_never_changes(first: tuple[bool, ...]) -> None:
     source = ForgetMeNot(DEFAULT)
-    settled_tasks(source, world(visit(0, 10)))
+    assigned_tasks(source, world(visit(0, 10)))
     before = source.models.state_dict()
     for now in world([Shown(1, first)] * 20):  # another picture altogether
         answer = source.infer(now)
-        assert (answer.task, answer.settled) == (0, (0,))
-    assert source.tasks == 1
+        assert (answer.task, answer.assigned) == (0, (0,))
+    assert source.num_tasks == 1
     assert_alike(source.models.state_dict(), before)
 
 
@@ -189,7 +191,7 @@ def test_without_a_common_beginning_the_task_never_changes(first: tuple[bool, ..
 def test_fewer_emulators_take_longer_windows(count: int, length: int) -> None:
     source = ForgetMeNot(DEFAULT)
     for expected, game in enumerate((0, 1)):
-        sizes = [len(source.infer(now).settled) for now in world(visit(game, length + 3, count))]
+        sizes = [len(source.infer(now).assigned) for now in world(visit(game, length + 3, count))]
         assert sizes == [0] * (length - 1) + [length, 1, 1, 1]
         assert source.models.seen[expected] == length * count
 
@@ -205,21 +207,21 @@ def test_the_papers_model_finds_games_that_look_different_and_is_told_of_no_begi
     script = visit(0, 13, 2, begins=False)  # the first window has nothing before its first observation
     script += [shown for game in order for shown in visit(game, 32, 2, begins=False)]
     answers = [source.infer(now) for now in world(script)]
-    sizes = [len(answer.settled) for answer in answers]
+    sizes = [len(answer.assigned) for answer in answers]
     assert [t for t, size in enumerate(sizes) if size] == list(range(12, len(script), 16))
     assert [size for size in sizes if size] == [13] + [16] * 12
-    assert [task for answer in answers for task in answer.settled] == [shown.game for shown in script]
-    assert source.tasks == 3
+    assert [task for answer in answers for task in answer.assigned] == [shown.game for shown in script]
+    assert source.num_tasks == 3
     assert source.models.seen.tolist() == [4 * 2 * n for n in (7, 4, 2)]  # windows of four observations
 
 
 def test_a_window_leaves_all_contexts_but_one_as_they_were() -> None:
     source = ForgetMeNot(replace(DEFAULT, memory=0.0))
-    settled_tasks(source, world([shown for game in (0, 1, 2) for shown in visit(game, 6)]))
+    assigned_tasks(source, world([shown for game in (0, 1, 2) for shown in visit(game, 6)]))
     for game in (1, 0, 3, 2):
         before = source.models.counts.copy()
         steps = list(world(visit(game, 4), seed=10 + game))
-        assert settled_tasks(source, steps) == [game] * 4
+        assert assigned_tasks(source, steps) == [game] * 4
         others = [k for k in range(before.shape[1]) if k != game]
         assert_alike(source.models.counts[:, others], before[:, others])
         seen = Window(DEFAULT.levels)
@@ -231,9 +233,9 @@ def test_a_window_leaves_all_contexts_but_one_as_they_were() -> None:
 
 def test_in_an_undecided_window_no_context_changes() -> None:
     source = ForgetMeNot(DEFAULT)
-    settled_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
+    assigned_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
     before = source.models.state_dict()
-    assert settled_tasks(source, world(visit(2, 3))) == []
+    assert assigned_tasks(source, world(visit(2, 3))) == []
     assert_alike(source.models.state_dict(), before)
 
 
@@ -241,20 +243,20 @@ def test_when_no_context_may_be_added_the_one_that_explains_best_is_taken() -> N
     source = ForgetMeNot(replace(DEFAULT, max_contexts=3))
     order, expected = [0, 2, 5, 2.5, 0.5, 5.5, 5, 0], [0, 1, 2, 1, 0, 2, 2, 0]
     script = [visit(game, 5) for game in order]
-    tasks = settled_tasks(source, world(shown for each in script for shown in each))
+    tasks = assigned_tasks(source, world(shown for each in script for shown in each))
     assert tasks == [task for task in expected for _ in range(5)]
-    assert source.tasks == source.models.count == 3
+    assert source.num_tasks == source.models.count == 3
     unbounded = ForgetMeNot(replace(DEFAULT, max_contexts=0))
-    settled_tasks(unbounded, world(shown for each in script for shown in each))
-    assert unbounded.tasks > 3  # so the bound did decide
+    assigned_tasks(unbounded, world(shown for each in script for shown in each))
+    assert unbounded.num_tasks > 3  # so the bound did decide
 
 
-# -- what is settled when --------------------------------------------------------------------------------------
+# -- what is assigned when --------------------------------------------------------------------------------------
 
 ENDLESS = replace(DEFAULT, memory=0.0)
 SHORT = replace(ENDLESS, window=1, window_pictures=0)
 SPARSE = replace(ENDLESS, period=3, window=2, window_pictures=0)
-SETTLED = [
+ASSIGNED = [
     *[(settings, count) for settings in (ENDLESS, SHORT, SPARSE) for count in (1, 3)],
     (PAPER, 2),
     (replace(PAPER, levels=16, period=1, window=3), 1),
@@ -278,68 +280,83 @@ def windows(script: Sequence[Shown], settings: ForgetMeNotSettings) -> list[tupl
     return found
 
 
-@pytest.mark.parametrize(("settings", "count"), SETTLED)
-def test_every_step_is_settled_once_in_order_with_its_windows_task(settings: ForgetMeNotSettings, count: int) -> None:
+@pytest.mark.parametrize(("settings", "count"), ASSIGNED)
+def test_every_step_is_assigned_once_in_order_with_its_windows_task(settings: ForgetMeNotSettings, count: int) -> None:
     script = chaos(count, 120, count)
     source = ForgetMeNot(settings)
-    settled: list[int] = []
+    assigned: list[int] = []
     when: list[int] = []
     before = source.models.seen.copy()
     decided: list[int] = []  # the context that grew, once per window
     for t, now in enumerate(world(script)):
         answer = source.infer(now)
-        settled += answer.settled
-        when += [t] * len(answer.settled)
-        assert len(settled) + source.waiting == t + 1
-        assert answer.task == source.task < source.tasks
+        assigned += answer.assigned
+        when += [t] * len(answer.assigned)
+        assert len(assigned) + source.waiting == t + 1
+        assert answer.task == source.task < source.num_tasks
         seen = source.models.seen.copy()
         grew = np.flatnonzero(seen - np.pad(before, (0, len(seen) - len(before))))
         assert len(grew) <= 1
         decided += [int(k) for k in grew]
         before = seen
-        if answer.settled:
-            assert answer.settled[-1] == answer.task
-    expected = list(range(len(script)))  # a step outside all windows is settled at once
+        if answer.assigned:
+            assert answer.assigned[-1] == answer.task
+    expected = list(range(len(script)))  # a step outside all windows is assigned at once
     spans = windows(script, settings)
     for begin, end in spans:
         cut_short = settings.at_starts and end > begin and all(script[end].first)
         last = end - 1 if cut_short else end
         expected[begin : last + 1] = [end] * (last + 1 - begin)
-        assert len(set(settled[begin : last + 1])) == 1
+        assert len(set(assigned[begin : last + 1])) == 1
     assert len(spans) > 4 and when == expected[: len(when)]
-    assert decided == [settled[begin] for begin, _ in spans]
+    assert decided == [assigned[begin] for begin, _ in spans]
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
+def test_without_holding_back_every_step_is_assigned_at_once_to_the_task_acted_in(
+    settings: ForgetMeNotSettings,
+) -> None:
+    script = chaos(7, 90, 3)
+    holding, source = ForgetMeNot(settings), ForgetMeNot(replace(settings, hold_back=False))
+    acted = []
+    for now in world(script):
+        answer = source.infer(now)
+        acted.append(holding.infer(now).task)
+        assert (answer.task, answer.assigned) == (acted[-1], (acted[-1],))
+    assert len(set(acted)) > 2
+    assert_alike(source.state_dict(), holding.state_dict())
 
 
 @pytest.mark.parametrize("source", [TrueLabels(lambda: "pong"), SingleTask()], ids=["true labels", "single"])
-def test_sources_without_doubt_settle_every_step_at_once(source: TaskSource) -> None:
+def test_sources_without_doubt_assign_every_step_at_once(source: TaskSource) -> None:
     for now in world(chaos(0, 30, 2)):
         answer = source.infer(now)
-        assert (answer.task, answer.settled) == (0, (0,))
+        assert (answer.task, answer.assigned) == (0, (0,))
 
 
 def test_before_the_first_beginning_everything_is_task_zero() -> None:
     source = ForgetMeNot(DEFAULT)
-    assert settled_tasks(source, world(visit(3, 5, begins=False))) == [0] * 5
-    assert (source.tasks, source.models.count) == (1, 0)
-    assert settled_tasks(source, world(visit(3, 5))) == [0] * 5
-    assert (source.tasks, source.models.count) == (1, 1)
+    assert assigned_tasks(source, world(visit(3, 5, begins=False))) == [0] * 5
+    assert (source.num_tasks, source.models.count) == (1, 0)
+    assert assigned_tasks(source, world(visit(3, 5))) == [0] * 5
+    assert (source.num_tasks, source.models.count) == (1, 1)
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
 @pytest.mark.parametrize("waiting", [0, 3])
 def test_a_restart_keeps_the_contexts_and_drops_the_open_window(settings: ForgetMeNotSettings, waiting: int) -> None:
     source = ForgetMeNot(settings)
-    settled_tasks(source, world(visit(0, 13, begins=settings.at_starts) + visit(1, 16)))
-    settled_tasks(source, world(visit(2, waiting)))
+    assigned_tasks(source, world(visit(0, 13, begins=settings.at_starts) + visit(1, 16)))
+    assigned_tasks(source, world(visit(2, waiting)))
     assert source.waiting == waiting
     before = source.models.state_dict()
     source.restart()
     assert_alike(source.models.state_dict(), before)
     assert source.waiting == source.filter.observations == source.filter.window.pictures == 0
-    settled = settled_tasks(source, world([*visit(1, 32), *visit(3, 32), *visit(0, 32)]))
-    assert len(settled) + source.waiting == 96
+    assigned = assigned_tasks(source, world([*visit(1, 32), *visit(3, 32), *visit(0, 32)]))
+    assert len(assigned) + source.waiting == 96
     if settings is DEFAULT:
-        assert settled == [1] * 32 + [2] * 32 + [0] * 32
+        assert assigned == [1] * 32 + [2] * 32 + [0] * 32
 
 
 # -- recognition -----------------------------------------------------------------------------------------------
@@ -352,8 +369,8 @@ def test_games_are_recognised_from_the_first_step_and_nothing_is_learned(
 ) -> None:
     source = ForgetMeNot(settings)
     begin = visit(0, 13, begins=settings.at_starts)
-    settled_tasks(source, world(begin + [shown for game in (1, 2) for shown in visit(game, 16)], noisy=noisy))
-    settled_tasks(source, world(visit(1, 2), 5, noisy))  # a window is open
+    assigned_tasks(source, world(begin + [shown for game in (1, 2) for shown in visit(game, 16)], noisy=noisy))
+    assigned_tasks(source, world(visit(1, 2), 5, noisy))  # a window is open
     before, task = source.state_dict(), source.task
     for game, expected in ((0, 0), (1, 1), (2, 2), (3, None), (4, None), (1, 1)):
         recogniser = source.recogniser("the name does not matter")
@@ -362,13 +379,13 @@ def test_games_are_recognised_from_the_first_step_and_nothing_is_learned(
             assert 0 <= recogniser.posterior <= 1
         assert recogniser.posterior == pytest.approx(1, abs=1e-6)
     assert_alike(source.state_dict(), before)
-    assert source.task == task and source.tasks == 3
+    assert source.task == task and source.num_tasks == 3
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
 def test_beforehand_all_contexts_and_the_unknown_are_equally_probable(settings: ForgetMeNotSettings) -> None:
     source = ForgetMeNot(settings)
-    settled_tasks(source, world([*visit(0, 13, begins=settings.at_starts), *visit(1, 16)]))
+    assigned_tasks(source, world([*visit(0, 13, begins=settings.at_starts), *visit(1, 16)]))
     recogniser, window = source.recogniser(""), Window(settings.levels)
     expected, observed = np.log([1 / 3] * 3), source.filter.observed
     for t, now in enumerate(world(visit(0.5, 9))):
@@ -398,7 +415,7 @@ def test_before_anything_was_met_nothing_is_recognised(settings: ForgetMeNotSett
 
 def test_a_recogniser_looks_again_where_all_emulators_begin() -> None:
     source = ForgetMeNot(DEFAULT)
-    settled_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
+    assigned_tasks(source, world([*visit(0, 6), *visit(1, 6)]))
     recogniser = source.recogniser("")
     answers = [recogniser.identify(now) for now in world([*visit(0, 6), *visit(1, 6, begins=False), *visit(1, 6)])]
     assert answers == [0] * 12 + [1] * 6
@@ -420,7 +437,7 @@ def test_what_sees_the_same_says_the_same_whatever_the_order_of_the_emulators(se
     assert_alike(a.state_dict(), b.state_dict())
     assert_alike(a.state_dict(), shuffled.state_dict())
     other = ForgetMeNot(settings)
-    settled_tasks(other, world(chaos(5, 60, 3), seed=1))
+    assigned_tasks(other, world(chaos(5, 60, 3), seed=1))
     assert difference(a.state_dict(), other.state_dict())
 
 
@@ -445,20 +462,20 @@ def played(games: Sequence[str], count: int, steps: int, seed: int) -> Iterator[
 def test_atari_games_are_told_apart_and_found_again(count: int, window: int) -> None:
     source, order = ForgetMeNot(DEFAULT), (*GAMES, *sorted(GAMES))
     shown: list[int] = []
-    settled: list[int] = []
+    assigned: list[int] = []
     for t, (game, now) in enumerate(played(order, count, STEPS, seed=count)):
         answer = source.infer(now)
         shown.append(GAMES.index(game))
-        settled += answer.settled
+        assigned += answer.assigned
         if t % STEPS >= window - 1:
             assert answer.task == shown[-1], f"step {t % STEPS} of {game}"
-    assert source.tasks == len(GAMES) and settled == shown
+    assert source.num_tasks == len(GAMES) and assigned == shown
 
 
 @pytest.mark.parametrize("game", ["boxing", "road_runner"])
 def test_a_mirrored_game_was_never_met(game: str) -> None:
     source, window = ForgetMeNot(DEFAULT), 6  # steps of two emulators
-    assert set(settled_tasks(source, (now for _, now in played([game], 2, window, seed=1)))) == {0}
+    assert set(assigned_tasks(source, (now for _, now in played([game], 2, window, seed=1)))) == {0}
     told, mirrored = source.recogniser(game), source.recogniser(game)
     mirrors = []
     for t, (_, now) in enumerate(played([game], 2, 12, seed=2)):
@@ -467,4 +484,4 @@ def test_a_mirrored_game_was_never_met(game: str) -> None:
         assert answers[0] == 0
         if t >= window - 1:  # Road Runner begins on a screen with hardly a left and a right
             assert answers[1] is None
-    assert settled_tasks(source, mirrors) == [1] * len(mirrors)
+    assert assigned_tasks(source, mirrors) == [1] * len(mirrors)

@@ -5,7 +5,7 @@ parameters are converted once and used by every pass until they change, states a
 network together, feature maps lie in the layout that convolutions like, and no graph is built. That layout is channels
 last, but for the pixels and the first convolution, which are fastest as they are; only the backward pass of the first
 convolution prefers channels last in float32 (measured in both number types, all networks). In float32 on a CPU,
-convolutions whose stride is their kernel's side are products with patches (see `agent.fast.patches`).
+convolutions whose stride is their kernel's side are products with patches (see `agent.fast.unfold`).
 
 Axes: N observations, S stacked frames, H x W pixels, A actions, U units (feature maps or neurons) of a layer,
 P patches of a map with K values each.
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agent.fast.patches import joined, patches
+from agent.fast.unfold import fold, unfold
 from agent.networks import PIXEL_MAX, QNetwork
 
 _AT_ONCE = 8  # observations whose patches are multiplied at a time: they and their products stay in the cache
@@ -50,7 +50,7 @@ class Gradients:
     gains: list[Tensor]
 
 
-class Passes:
+class FastNetwork:
     """Forward and backward passes of one network, on converted copies of its parameters.
 
     A copy is made anew when a parameter was changed in place or another task is asked for, and always in the same
@@ -80,7 +80,7 @@ class Passes:
 
     def prepared(self, observation: Tensor) -> Tensor:
         """Pixels [N, S, H, W] in the order in which the first layer takes them."""
-        return patches(observation, self.network.strides[0]) if 0 in self._patched else observation
+        return unfold(observation, self.network.strides[0]) if 0 in self._patched else observation
 
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
@@ -89,17 +89,17 @@ class Passes:
         self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
         x = self.prepared(observation) if observation.dim() == 4 else observation
-        seen = Activations([], [])
+        activations = Activations([], [])
         for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             if layer >= len(strides):
                 x = x.flatten(1)
             elif layer in self._patched and layer > 0:
-                x = patches(x, strides[layer])
+                x = unfold(x, strides[layer])
             x = x if layer in self._patched else x.to(weight.dtype)
-            seen.inputs.append(x)
+            activations.inputs.append(x)
             if layer >= len(strides):
-                seen.products.append(functional.linear(x, weight, bias))
-                x = seen.products[-1] * self._gains[layer]
+                activations.products.append(functional.linear(x, weight, bias))
+                x = activations.products[-1] * self._gains[layer]
             elif layer in self._patched:
                 side, product = math.isqrt(x.shape[1]), weight.new_empty(*x.shape[:2], len(weight))
                 for part, result in zip(x.split(_AT_ONCE), product.split(_AT_ONCE), strict=True):
@@ -111,22 +111,22 @@ class Passes:
                 x = x.relu_()
             if layer == 0:
                 x = x.contiguous(memory_format=torch.channels_last)
-        return x, seen
+        return x, activations
 
     @torch.no_grad()
-    def backward(self, seen: Activations, slope: Tensor, task: int) -> Gradients:
-        """Gradients from those of the values, float32 [N, A]; `seen` is of this task and of these parameters."""
+    def backward(self, activations: Activations, q_gradient: Tensor, task: int) -> Gradients:
+        """Gradients from those of the values, float32 [N, A]; `activations` is of this task and of these parameters."""
         self.convert(task)
         strides, own = self.network.strides, self.network.of_task(task)
         found = Gradients([], [], [])
-        x = slope
+        x = q_gradient
         for layer in reversed(range(len(self._weights))):
-            weight, before = self._weights[layer], seen.inputs[layer]
+            weight, before = self._weights[layer], activations.inputs[layer]
             if layer + 1 < len(self._weights):
-                after = seen.inputs[layer + 1]
+                after = activations.inputs[layer + 1]
                 x = torch.ops.aten.threshold_backward(x.to(after.dtype), after, 0)  # through the ReLU
             if layer >= len(strides):
-                product = seen.products[layer - len(strides)]
+                product = activations.products[layer - len(strides)]
                 found.gains.append((x * product).sum(0, dtype=torch.float32))
                 x = x.to(weight.dtype) * self._gains[layer]
                 found.biases.append(x.sum(0, dtype=torch.float32))
@@ -151,7 +151,7 @@ class Passes:
         units, patched = len(weight), layer in self._patched
         side = math.isqrt(before.shape[1]) if patched else (before.shape[-1] - weight.shape[-1]) // stride + 1
         if layer + 1 in self._patched:
-            x = joined(x, units, side, side)
+            x = fold(x, units, side, side)
         x = x.reshape(len(x), units, side, side)
         if patched:
             slopes, rows = x.permute(0, 2, 3, 1).flatten(0, 2), _rows(weight)

@@ -1,4 +1,4 @@
-"""The optimisers against their equations, number by number, and the implicit step on a penalty."""
+"""The optimizers against their equations, number by number, and the implicit step on a penalty."""
 
 import math
 import shutil
@@ -6,9 +6,9 @@ import shutil
 import pytest
 import torch
 
-from agent.consolidators.consolidation import GradientPull, ImplicitPull
-from agent.fast import optimisers
-from agent.fast.optimisers import CentredRMSProp, make_optimiser
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.fast import optimizers
+from agent.fast.optimizers import CentredRMSProp, make_optimizer
 from agent.gaussian import DiagonalGaussian
 
 
@@ -20,12 +20,12 @@ def test_equals_the_equation_written_out_number_by_number():
     ]
     slow = [p.detach().double().flatten().tolist() for p in parameters]
     averages = [[(0.0, 0.0)] * len(values) for values in slow]
-    optimiser = CentredRMSProp(parameters, lr=0.00025, decay=0.95, epsilon=0.01)
+    optimizer = CentredRMSProp(parameters, lr=0.00025, decay=0.95, epsilon=0.01)
     for _ in range(50):
         gradients = [torch.randn(p.shape, generator=generator) * 3 for p in parameters]
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g
-        optimiser.step()
+        optimizer.step()
         for k, gradient in enumerate(gradients):
             for i, g in enumerate(gradient.double().flatten().tolist()):
                 mean, square = averages[k][i]
@@ -40,32 +40,32 @@ def test_equals_the_equation_written_out_number_by_number():
 
 def test_a_constant_gradient_moves_by_the_maximal_learning_rate():
     p = torch.nn.Parameter(torch.zeros(1))
-    optimiser = CentredRMSProp([p], lr=0.00025, decay=0.95, epsilon=0.01)
+    optimizer = CentredRMSProp([p], lr=0.00025, decay=0.95, epsilon=0.01)
     for _ in range(2000):
         p.grad = torch.ones(1)
         before = p.item()
-        optimiser.step()
+        optimizer.step()
     assert before - p.item() == pytest.approx(0.0025, rel=1e-3)  # the paper's "max. learning rate"
 
 
 @pytest.mark.parametrize("name", ["rmsprop", "adam"])
 def test_parameters_without_gradient_are_left_alone(name):
     still, moving = torch.nn.Parameter(torch.ones(5)), torch.nn.Parameter(torch.ones(5))
-    optimiser = make_optimiser(name, [still, moving], learning_rate=0.1, epsilon=0.01, decay=0.95)
+    optimizer = make_optimizer(name, [still, moving], learning_rate=0.1, epsilon=0.01, decay=0.95)
     still.grad = moving.grad = torch.ones(5)
-    optimiser.step()
+    optimizer.step()
     after_first = still.detach().clone()
     still.grad = None
     for _ in range(10):
         moving.grad = torch.ones(5)
-        optimiser.step()
+        optimizer.step()
     assert torch.equal(still.detach(), after_first)
     assert not torch.equal(moving.detach(), after_first)
 
 
 def test_unknown_name_is_refused():
     with pytest.raises(ValueError, match="rmsprop or adam"):
-        make_optimiser("sgd", [torch.zeros(1)], learning_rate=0.1, epsilon=0.1, decay=0.9)
+        make_optimizer("sgd", [torch.zeros(1)], learning_rate=0.1, epsilon=0.1, decay=0.9)
 
 
 # -- in chunks, and towards an anchor ----------------------------------------------------------------------------
@@ -93,17 +93,17 @@ def random_anchor(seed=2, shapes=SHAPES):
 
 
 def make(name, params, learning_rate=0.003):
-    return make_optimiser(name, params, learning_rate=learning_rate, epsilon=0.01, decay=0.95)
+    return make_optimizer(name, params, learning_rate=learning_rate, epsilon=0.01, decay=0.95)
 
 
-def go(optimiser, params, all_gradients, anchor=None, strength=0.0):
+def go(optimizer, params, all_gradients, anchor=None, strength=0.0):
     for step in all_gradients:
         for p, g in zip(params, step, strict=True):
             p.grad = g.clone()
         if anchor is None:
-            optimiser.step()
+            optimizer.step()
         else:
-            optimiser.step_towards(anchor, strength)
+            optimizer.step_towards(anchor, strength)
 
 
 def straightforward(name, params, all_gradients, anchor, strength, lr=0.003, epsilon=0.01):
@@ -132,7 +132,7 @@ def straightforward(name, params, all_gradients, anchor, strength, lr=0.003, eps
 @pytest.mark.parametrize("strength", [None, 0.4, 400.0])
 @pytest.mark.parametrize("chunk", [1, 4, 35, 1 << 18])
 def test_equals_the_straightforward_step_in_chunks_of_any_size(name, strength, chunk, monkeypatch):
-    monkeypatch.setattr(optimisers, "_CACHED", chunk)
+    monkeypatch.setattr(optimizers, "_CACHED", chunk)
     params, steps = parameters(), gradients(12)
     anchor = None if strength is None else random_anchor()
     expected = straightforward(name, params, steps, anchor, strength)
@@ -158,15 +158,15 @@ def test_only_the_first_group_is_pulled(name):
     params, own = parameters(), parameters(5, ((5,), (3,)))
     twin = parameters(5, ((5,), (3,)))
     steps = gradients(10, shapes=(*SHAPES, (5,), (3,)))
-    optimiser = make(name, params)
-    optimiser.add_param_group({"params": own})
-    go(optimiser, [*params, *own], steps, random_anchor(), 1e6)
+    optimizer = make(name, params)
+    optimizer.add_param_group({"params": own})
+    go(optimizer, [*params, *own], steps, random_anchor(), 1e6)
     go(make(name, twin), twin, [step[len(SHAPES) :] for step in steps])
     assert all(torch.equal(p, q) for p, q in zip(own, twin, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_anchor_leaves_no_trace_in_the_optimisers_averages(name):
+def test_the_anchor_leaves_no_trace_in_the_optimizers_averages(name):
     plain, pulled = parameters(), parameters()
     a, b = make(name, plain), make(name, pulled)
     go(a, plain, gradients(5))
@@ -180,11 +180,11 @@ def test_the_anchor_leaves_no_trace_in_the_optimisers_averages(name):
 def test_weights_without_a_gradient_are_not_pulled_either(name):
     params, anchor = parameters(), random_anchor()
     before = params[1].detach().clone()
-    optimiser = make(name, params)
+    optimizer = make(name, params)
     for p, g in zip(params, gradients(1)[0], strict=True):
         p.grad = g
     params[1].grad = None
-    optimiser.step_towards(anchor, 400.0)
+    optimizer.step_towards(anchor, 400.0)
     assert torch.equal(params[1], before)
     assert not torch.equal(params[2], parameters()[2])  # the next layer is pulled to its own mean
     expected = straightforward(name, parameters(), gradients(1), anchor, 400.0)
@@ -239,34 +239,34 @@ def test_a_weak_pull_is_felt_in_full(name):
 
 def test_in_the_gradients_form_a_stiff_weight_never_settles():
     """The contrast: rmsprop divides by the penalty's own size and goes on jumping over the mean. (At a fixed rate it
-    diverges: tests/agent/test_consolidation.py.)"""
+    diverges: tests/agent/consolidators/test_steps.py.)"""
     ends, anchor = {}, DiagonalGaussian((torch.zeros(1),), (torch.full((1,), 1e9),))
-    for pull in (GradientPull(), ImplicitPull()):
+    for step in (PenaltyGradient(), ProximalStep()):
         weight, path = torch.nn.Parameter(torch.ones(1)), []
-        optimiser = make("rmsprop", [weight])
+        optimizer = make("rmsprop", [weight])
         for _ in range(1500):
             weight.grad = torch.zeros(1)
-            pull.before_step([weight], anchor, 1.0)
-            pull.step(optimiser, anchor, 1.0)
+            step.before_step([weight], anchor, 1.0)
+            step.step(optimizer, anchor, 1.0)
             path.append(weight.item())
-        ends[type(pull)] = path[-50:]
-    late = ends[GradientPull]
+        ends[type(step)] = path[-50:]
+    late = ends[PenaltyGradient]
     assert max(abs(x) for x in late) > 1e-4 and min(late) < 0 < max(late)
-    assert all(abs(x) < 1e-30 for x in ends[ImplicitPull])
+    assert all(abs(x) < 1e-30 for x in ends[ProximalStep])
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("stiffness", [1e-6, 1e-2, 1.0, 1e3, 1e9])
 def test_the_fixed_point_is_where_both_gradients_cancel(name, stiffness):
-    """For the loss (a / 2) (w - b)^2 at (a b + lambda P mu) / (a + lambda P), whatever the optimiser's averages."""
+    """For the loss (a / 2) (w - b)^2 at (a b + lambda P mu) / (a + lambda P), whatever the optimizer's averages."""
     a, b, mu, strength = 3.0, 2.0, -1.0, 10.0
     expected = (a * b + stiffness * mu) / (a + stiffness)
     weight = torch.nn.Parameter(torch.tensor([expected], dtype=torch.float64))
     anchor = DiagonalGaussian((torch.full_like(weight, mu),), (torch.full_like(weight, stiffness / strength),))
-    optimiser = make(name, [weight])
+    optimizer = make(name, [weight])
     for _ in range(20):
         weight.grad = a * (weight.detach() - b)
-        optimiser.step_towards(anchor, strength)
+        optimizer.step_towards(anchor, strength)
         assert weight.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -276,13 +276,13 @@ def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
     a, b, mu = 3.0, 2.0, -1.0
     expected = (a * b + stiffness * mu) / (a + stiffness)
     anchor = DiagonalGaussian((torch.tensor([mu]),), (torch.tensor([stiffness]),))
-    for pull in (GradientPull(), ImplicitPull()):
+    for step in (PenaltyGradient(), ProximalStep()):
         weight = torch.nn.Parameter(torch.zeros(1))
-        optimiser = make(name, [weight], learning_rate=0.01)
+        optimizer = make(name, [weight], learning_rate=0.01)
         for _ in range(1200):
             weight.grad = a * (weight.detach() - b)
-            pull.before_step([weight], anchor, 1.0)
-            pull.step(optimiser, anchor, 1.0)
+            step.before_step([weight], anchor, 1.0)
+            step.step(optimizer, anchor, 1.0)
         assert weight.item() == pytest.approx(expected, abs=2e-3)
 
 
@@ -292,10 +292,10 @@ def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
 @pytest.mark.parametrize("strength", [None, 2.0])
 def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_copied(strength, monkeypatch):
     """Bit for bit as from its value in `.grad`, in chunks, beside a parameter of the usual kind, and for one step."""
-    monkeypatch.setattr(optimisers, "_CACHED", 7)
+    monkeypatch.setattr(optimizers, "_CACHED", 7)
     usual, other = parameters(), parameters()
     settings = {"learning_rate": 0.01, "epsilon": 0.01, "decay": 0.9}
-    a, b = (make_optimiser("rmsprop", each, **settings) for each in (usual, other))
+    a, b = (make_optimizer("rmsprop", each, **settings) for each in (usual, other))
     anchor, copy = random_anchor(), torch.empty(SHAPES[0], dtype=torch.bfloat16)
     for rounds in gradients(5):
         halved = rounds[0].bfloat16()
@@ -303,8 +303,8 @@ def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_co
             p.grad, q.grad = g, g.clone()
         usual[0].grad, other[0].grad = halved.float(), None
         b.half[other[0]] = halved, copy
-        for optimiser in (a, b):
-            optimiser.step() if strength is None else optimiser.step_towards(anchor, strength)
+        for optimizer in (a, b):
+            optimizer.step() if strength is None else optimizer.step_towards(anchor, strength)
         for p, q in zip(usual, other, strict=True):
             assert torch.equal(p, q)
         assert torch.equal(copy, other[0].detach().bfloat16())
@@ -323,8 +323,8 @@ def test_the_compiled_step_is_the_plain_one():
     shapes = ((400, 401), (7,))
     plain, fast = parameters(shapes=shapes), parameters(shapes=shapes)
     settings = {"learning_rate": 0.01, "epsilon": 0.01, "decay": 0.9}
-    optimisers_ = [
-        make_optimiser("rmsprop", each, **settings, compiled=compiled)
+    optimizers_ = [
+        make_optimizer("rmsprop", each, **settings, compiled=compiled)
         for each, compiled in ((plain, False), (fast, True))
     ]
     anchor = DiagonalGaussian.of([torch.ones(400, 401), torch.ones(7)], [torch.rand(400, 401), torch.rand(7)])
@@ -332,19 +332,19 @@ def test_the_compiled_step_is_the_plain_one():
     for step in range(12):
         version = fast[0]._version
         gradients = [torch.randn(shape, generator=generator) for shape in shapes]
-        for each, optimiser in zip((plain, fast), optimisers_, strict=True):
+        for each, optimizer in zip((plain, fast), optimizers_, strict=True):
             for p, g in zip(each, gradients, strict=True):
                 p.grad = g.clone()
-            optimiser.step_towards(anchor, 3.0) if step % 3 == 2 else optimiser.step()
+            optimizer.step_towards(anchor, 3.0) if step % 3 == 2 else optimizer.step()
         assert fast[0]._version > version
         for a, b in zip(fast, plain, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
     half = gradients[0].bfloat16(), torch.empty(400, 401, dtype=torch.bfloat16)
-    for each, optimiser in zip((plain, fast), optimisers_, strict=True):
+    for each, optimizer in zip((plain, fast), optimizers_, strict=True):
         each[0].grad, each[1].grad = half[0].float(), None
         if each is fast:
-            each[0].grad, optimiser.half[each[0]] = None, half
-        optimiser.step_towards(anchor, 3.0)
+            each[0].grad, optimizer.half[each[0]] = None, half
+        optimizer.step_towards(anchor, 3.0)
     torch.testing.assert_close(fast[0], plain[0], rtol=1e-5, atol=1e-6)
     assert torch.equal(half[1], fast[0].detach().bfloat16())
     assert not torch.equal(plain[0], parameters(shapes=shapes)[0])

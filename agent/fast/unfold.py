@@ -13,10 +13,10 @@ from torch import Tensor
 _WORD = 4  # bytes
 
 
-def patches(x: Tensor, side: int) -> Tensor:
+def unfold(x: Tensor, side: int) -> Tensor:
     """[N, C, H, W] -> [N, P, side * side * C] of the same type; a copy."""
     if x.dtype == torch.uint8 and x.shape[1] == _WORD:
-        words = patches(_packed(x), side)
+        words = unfold(_packed(x), side)
         return words.view(torch.uint8)
     n, rows, columns = len(x), x.shape[2] // side, x.shape[3] // side
     cut = x[:, :, : rows * side, : columns * side].unflatten(2, (rows, side)).unflatten(4, (columns, side))
@@ -26,8 +26,8 @@ def patches(x: Tensor, side: int) -> Tensor:
     return found.flatten(1, 2).flatten(2)
 
 
-def joined(found: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """What `patches` cut, [N, P, side * side * C] -> [N, C, H, W] in the channels-last layout; 0 outside patches."""
+def fold(found: Tensor, channels: int, height: int, width: int) -> Tensor:
+    """What `unfold` cut, [N, P, side * side * C] -> [N, C, H, W] in the channels-last layout; 0 outside patches."""
     n, _, values = found.shape
     side = round((values // channels) ** 0.5)
     rows, columns = height // side, width // side

@@ -15,7 +15,7 @@ from torch import Tensor
 _WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimisers make their state
 
 
-class Recorder:
+class CudaGraphs:
     """Calls a function as it is at first and from a recording afterwards, one for every key.
 
     `function` takes tensors of the same shapes at every call and returns one tensor; all else that it touches must

@@ -1,4 +1,4 @@
-"""Optimisers: the original DQN's centred RMSProp, and Adam.
+"""Optimizers: the original DQN's centred RMSProp, and Adam.
 
 Both are quoted at one loss scale, the sum over the minibatch, as the paper's constants are.
 """
@@ -57,7 +57,7 @@ class CentredRMSProp(torch.optim.Optimizer):
 
     def step_towards(self, anchor: Anchor, strength: float) -> None:
         """`step`, and an implicit step on (strength / 2) sum P (w - mu)^2 for the first group's weights: see
-        `agent.consolidators.consolidation.ImplicitPull`, with eta = lr / root."""
+        `agent.consolidators.steps.ProximalStep`, with eta = lr / root."""
         self._step(anchor, strength)
 
     @torch.no_grad()
@@ -190,7 +190,7 @@ class Adam(torch.optim.Adam):
                 _pull(weight, root, centre, stiffness, strength * group["lr"])
 
 
-def make_optimiser(
+def make_optimizer(
     name: str, params: Iterable[Tensor], *, learning_rate: float, epsilon: float, decay: float, compiled: bool = False
 ) -> CentredRMSProp | Adam:
     """`rmsprop` (decay and compiled used) or `adam` (torch's fused; these unused), over `params`."""
@@ -200,4 +200,4 @@ def make_optimiser(
         params = list(params)
         recordable = params[0].device.type == "cuda"
         return Adam(params, lr=learning_rate, eps=epsilon, fused=True, capturable=recordable)
-    raise ValueError(f"unknown optimiser {name!r}: choose rmsprop or adam")
+    raise ValueError(f"unknown optimizer {name!r}: choose rmsprop or adam")

@@ -1,40 +1,37 @@
 """Updates recorded as CUDA graphs against the same updates, kernel by kernel. Needs a GPU."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from agent.consolidators.consolidation import Consolidation, ImplicitPull, NoConsolidation, SeparateAnchors
-from agent.dqn import QLearner
-from tests.agent.test_dqn import make_batch
-from tests.agent.test_networks import make
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.steps import ProximalStep
+from agent.fast.update import FastUpdate
+from tests.agent.learners import OPTIMIZERS, make_batch, make_learner, make_network
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def make_learner(recorded, optimiser):
-    network = make().to("cuda")
-    settings = {"learning_rate": 1e-3, "optimiser_epsilon": 0.01, "decay": 0.95, "max_gradient_norm": 10.0}
-    learner = QLearner(
-        network,
-        optimiser=optimiser,
-        shift_pixels=0,
-        generator=torch.Generator().manual_seed(0),
-        recorded=recorded,
-        **settings,
-    )
-    learner.add_task()
-    learner.add_task()
-    return learner
-
-
 @pytest.mark.parametrize("anchored", [False, True])
-@pytest.mark.parametrize("optimiser", ["rmsprop", "adam"])
-def test_recorded_updates_are_the_plain_ones(optimiser, anchored):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_recorded_updates_are_the_plain_ones(optimizer, anchored):
     """Through two tasks in turns, with acting, syncs of the target and another merge of the anchors in between."""
-    learners = [make_learner(recorded, optimiser) for recorded in (False, True)]
+    learners = [
+        make_learner(
+            make_network().to("cuda"),
+            optimizer,
+            epsilon=0.01,
+            max_gradient_norm=10.0,
+            make_update=partial(FastUpdate, cuda_graphs=recorded),
+        )
+        for recorded in (False, True)
+    ]
     kinds = [NoConsolidation(), NoConsolidation()]
     if anchored:
-        kinds = [Consolidation(SeparateAnchors(), ImplicitPull(), each.weights, strength=10.0) for each in learners]
+        kinds = [AnchoredConsolidator(EWC(), ProximalStep(), each.weights, strength=10.0) for each in learners]
     for update in range(40):
         task = (update // 5) % 2
         for learner, kind in zip(learners, kinds, strict=True):

@@ -1,9 +1,9 @@
-"""Passes written out against the network's own forward pass and autograd."""
+"""FastNetwork written out against the network's own forward pass and autograd."""
 
 import pytest
 import torch
 
-from agent.fast.passes import Passes
+from agent.fast.network import FastNetwork
 from tests.agent.test_networks import make, observations, randomise_tasks
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # relative, of the whole tensor
@@ -30,7 +30,7 @@ def test_values_and_gradients_are_those_of_autograd(size, dtype):
     expected = network(x, 1)
     expected[:18].backward(slope)
 
-    passes = Passes(network)
+    passes = FastNetwork(network)
     values, seen = passes.forward(x, 1)
     found = passes.backward(seen.first(18), slope, 1)
     tolerance = TOLERANCE[dtype]
@@ -54,7 +54,7 @@ def test_a_gain_of_zero_has_a_gradient():
         for gain in network.tasks[0].gains:
             gain[0] = 0.0
     network(observations(3), 0).sum().backward()
-    passes = Passes(network)
+    passes = FastNetwork(network)
     _, seen = passes.forward(observations(3), 0)
     found = passes.backward(seen, torch.ones(3, 18), 0)
     for gradient, gain in zip(found.gains, network.tasks[0].gains, strict=True):
@@ -64,7 +64,7 @@ def test_a_gain_of_zero_has_a_gradient():
 @pytest.mark.parametrize("change", ["weight", "bias", "gain", "loaded", "optimiser"])
 def test_a_change_of_any_parameter_is_noticed(change):
     network = network_of("small", torch.float32)
-    passes, x = Passes(network), observations(2)
+    passes, x = FastNetwork(network), observations(2)
     before, _ = passes.forward(x, 1)
     with torch.no_grad():
         if change == "weight":
@@ -85,7 +85,7 @@ def test_a_change_of_any_parameter_is_noticed(change):
 
 def test_tasks_take_turns_and_one_never_met_has_no_bias_and_unit_gain():
     network = network_of("small", torch.float32)
-    passes, x = Passes(network), observations(2)
+    passes, x = FastNetwork(network), observations(2)
     for task in (0, 1, None, 1, 0, None):
         torch.testing.assert_close(passes.forward(x, task)[0], network(x, task).detach(), rtol=1e-4, atol=1e-5)
 
@@ -106,7 +106,7 @@ def test_with_gates_values_and_gradients_are_those_of_autograd(size, dtype):
         for own in network.tasks:
             for bias in own.biases:
                 bias += 0.1
-    passes, x = Passes(network), observations(6)
+    passes, x = FastNetwork(network), observations(6)
     slope = torch.randn(4, 18, generator=torch.Generator().manual_seed(4))
     for task in (1, 2, None, 1):
         expected = network(x, task)
@@ -131,7 +131,7 @@ def test_with_gates_values_and_gradients_are_those_of_autograd(size, dtype):
 def test_a_gate_that_closes_is_noticed():
     network = make("small", gated=0.25)
     network.add_task()
-    passes, x = Passes(network), observations(4)
+    passes, x = FastNetwork(network), observations(4)
     before, _ = passes.forward(x, 0)
     with torch.no_grad():
         for gain in network.tasks[0].gains[:-1]:

@@ -1,7 +1,7 @@
 """Leaving a task for the next: what is measured of it can take minutes, and can be given up and done again.
 
 Until it is done nothing else has changed, and its draws follow from one seed. So an agent that was asked to stop keeps
-the departure in its state, and after a resume measures again what it would have measured.
+the change in its state, and after a resume measures again what it would have measured.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Stopped = Callable[[], bool]
 
 
 class Abandoned(Exception):
-    """A departure was given up, for `act` to be called again."""
+    """Leaving a task was given up, for `act` to be called again."""
 
 
 def never() -> bool:
@@ -28,21 +28,21 @@ def never() -> bool:
 
 
 @dataclass
-class Departure:
+class TaskChange:
     """A change of task under way.
 
-    task     the task that begins
-    settled  the tasks of the steps that were settled with it (see `taskid.source.Inference`)
-    seed     of what is drawn to measure the task that is left; None: it leaves nothing
-    closed   whether its silent units are closed already
-    reports  of the updates before it
+    task      the task that begins
+    assigned  the tasks of the steps that were assigned with it (see `taskid.source.Inference`)
+    seed      of what is drawn to measure the task that is left; None: it leaves nothing
+    reports   of the updates before it
+    pruned    whether the inactive units of the task that is left are gated off already
     """
 
     task: int
-    settled: tuple[int, ...]
+    assigned: tuple[int, ...]
     seed: int | None
     reports: list[dict[str, Tensor]]
-    closed: bool = False
+    pruned: bool = False
 
     def batches(
         self, use: int, count: int, sample: Callable[[np.random.Generator], Transition], stopped: Stopped
@@ -60,6 +60,6 @@ class Departure:
         return {**asdict(self), "reports": [dict(report) for report in self.reports]}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Departure:
+    def from_state(cls, state: Mapping[str, Any]) -> TaskChange:
         """What `state_dict` was taken from."""
         return cls(**state)

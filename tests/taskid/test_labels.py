@@ -1,6 +1,7 @@
-"""Where task numbers come from."""
+"""Tasks as the true labels tell them."""
 
-from taskid.source import Inference, SingleTask, TrueLabels
+from taskid.labels import TrueLabels
+from taskid.source import Inference
 
 
 def test_games_are_numbered_in_order_of_appearance() -> None:
@@ -11,7 +12,7 @@ def test_games_are_numbered_in_order_of_appearance() -> None:
         shown.append(name)
         answers.append(tasks.infer(None))  # type: ignore[arg-type]
     assert answers == [Inference(task, (task,)) for task in (0, 0, 1, 2, 0, 1)]  # without any doubt
-    assert tasks.tasks == 3 and tasks.posterior == 1
+    assert tasks.num_tasks == 3 and tasks.posterior == 1
 
 
 def test_recognising_creates_no_task() -> None:
@@ -20,7 +21,7 @@ def test_recognising_creates_no_task() -> None:
     before = tasks.state_dict()
     assert tasks.recogniser("pong").identify(None) is None  # type: ignore[arg-type]
     assert tasks.recogniser("krull").identify(None) == 0  # type: ignore[arg-type]
-    assert tasks.tasks == 1 and tasks.state_dict() == before
+    assert tasks.num_tasks == 1 and tasks.state_dict() == before
 
 
 def test_the_state_is_a_copy() -> None:
@@ -31,10 +32,3 @@ def test_the_state_is_a_copy() -> None:
     shown.append("pong")
     tasks.infer(None)  # type: ignore[arg-type]
     assert state == {"numbers": {"krull": 0}}
-
-
-def test_everything_is_one_task() -> None:
-    tasks = SingleTask()
-    assert tasks.tasks == 1 and tasks.infer(None) == Inference(0, (0,))  # type: ignore[arg-type]
-    assert tasks.recogniser("anything").identify(None) == 0  # type: ignore[arg-type]
-    assert tasks.state_dict() == {}

@@ -1,0 +1,129 @@
+"""The learner: online and target network, optimizer, and the update that moves them.
+
+Axes: N transitions of a minibatch, A actions, S stacked frames, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agent.augmentation import random_shift
+from agent.consolidators.roles import Consolidator, Optimizer
+from agent.dqn import METRICS, Update
+from agent.networks import QNetwork
+from replay.transition import Transition
+
+
+class QLearner:
+    """Online and target network, optimizer, and the update that moves them.
+
+    The loss is *summed* over the minibatch: every constant (learning rate, epsilon of the optimizer, bound on the
+    gradients' norm, strength of the consolidation) is quoted at that scale.
+
+    network, target   of the same shapes; the target is a copy that follows every `target_frames` frames of learning
+    optimizer         of the network's shared weights; a task's own parameters are added to it as the task is met
+    update            one step of both
+    shift_pixels      replayed observations are shifted at random by up to so many pixels, drawn from `generator`
+    """
+
+    def __init__(
+        self,
+        network: QNetwork,
+        target: QNetwork,
+        optimizer: Optimizer,
+        update: Update,
+        *,
+        target_frames: int,
+        shift_pixels: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.network = network
+        self.target = target
+        self.optimizer = optimizer
+        self.update = update
+        self.target_frames = target_frames
+        self.shift_pixels = shift_pixels
+        self.generator = generator
+        self.learned_frames = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.network.weights[0].device
+
+    @property
+    def num_tasks(self) -> int:
+        """How many tasks have parameters."""
+        return len(self.network.tasks)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The shared weights, layer by layer: all that consolidation is about."""
+        return list(self.network.weights)
+
+    def add_task(self) -> None:
+        """Create one more task's biases and gains, in both networks and in the optimizer."""
+        created = self.network.add_task()
+        behind = self.target.add_task().requires_grad_(False)
+        behind.load_state_dict(created.state_dict())  # the same gates, however far behind the target is
+        self.optimizer.add_param_group({"params": list(created.parameters())})
+
+    def q_values(self, observation: Tensor, task: int | None) -> Tensor:
+        """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
+        return self.update.q_values(observation.to(self.device, non_blocking=True), task)
+
+    def learn(self, batch: Transition, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
+        """One update of the shared weights and of the task's biases and gains; METRICS as 0-d tensors."""
+        batch = batch.to(self.device)
+        now, following = (
+            random_shift(each, self.shift_pixels, self.generator)
+            for each in (batch.observation, batch.next_observation)
+        )
+        batch = Transition(now, batch.action, batch.reward, batch.discount, following)
+        return dict(zip(METRICS, self.update(batch, task, consolidator), strict=True))
+
+    def count_frames(self, frames: int) -> None:
+        """So many frames more were learned; the target follows where a multiple of its period was passed."""
+        before = self.learned_frames // self.target_frames
+        self.learned_frames += frames
+        if self.learned_frames // self.target_frames > before:
+            self.sync_target()
+
+    @torch.no_grad()
+    def sync_target(self) -> None:
+        """Copy the online network into the target network."""
+        for kept, latest in zip(self.target.parameters(), self.network.parameters(), strict=True):
+            kept.copy_(latest)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimizer, generator and the target's timer; copies, so that learning on does not change them."""
+        return {
+            "tasks": self.num_tasks,
+            "network": copy.deepcopy(self.network.state_dict()),
+            "target": copy.deepcopy(self.target.state_dict()),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "generator": self.generator.get_state(),
+            "learned_frames": self.learned_frames,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, creating tasks as needed."""
+        while self.num_tasks < state["tasks"]:
+            self.add_task()
+        self.network.load_state_dict(state["network"])
+        self.target.load_state_dict(state["target"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.learned_frames = state["learned_frames"]
+
+    def load_weights(self, network: Mapping[str, Any], tasks: int) -> None:
+        """Begin from another run's online network; the optimizer starts afresh."""
+        while self.num_tasks < tasks:
+            self.add_task()
+        self.network.load_state_dict(network)
+        self.sync_target()
