@@ -19,7 +19,8 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +67,13 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
     caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
     if any(row["agent"] in numbers.PAPER for row in rows):
         caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
-    figure = figures.draw_totals(rows, len(games))
-    yield "All games together", write_picture(out, "figure_3b", rows, figure, caption)
+    draw = partial(figures.draw_totals, rows, len(games))
+    yield "All games together", write_picture(out, "figure_3b", rows, draw, caption)
 
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     write_rows(out / "figure_3a_schedule.csv", schedule)
-    figure = figures.draw_scores(schedule, rows, games)
-    yield "Game by game over time", write_picture(out, "figure_3a", rows, figure, _schedule_caption(material))
+    draw = partial(figures.draw_scores, schedule, rows, games)
+    yield "Game by game over time", write_picture(out, "figure_3a", rows, draw, _schedule_caption(material))
 
     times: Counter[str] = Counter()
     for audit in audits:
@@ -85,8 +86,8 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
         "Dotted: random play; dashed: a human tester."
     )
     if rows:
-        figure = figures.draw_own_play(rows, games, material.random.tolist(), material.human.tolist())
-        yield "Beside single-game runs", write_picture(out, "figure_4", rows, figure, caption)
+        draw = partial(figures.draw_own_play, rows, games, material.random.tolist(), material.human.tolist())
+        yield "Beside single-game runs", write_picture(out, "figure_4", rows, draw, caption)
     else:
         yield "Beside single-game runs", html.note("No game was evaluated after it had been played.")
 
@@ -117,7 +118,7 @@ def _perturbations(audit: Path, out: Path, times: Counter[str]) -> tuple[str, st
     name = file_name(game)
     times[name] += 1
     name = name if times[name] == 1 else f"{name}_{times[name]}"
-    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, figure, caption)
+    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, lambda: figure, caption)
 
 
 def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
@@ -136,7 +137,8 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
     ):
         rows = logs.metric_rows(material, list(metrics))
         if rows:
-            yield heading, write_picture(out, name, rows, figures.draw_metrics(rows, metrics, agents), caption)
+            draw = partial(figures.draw_metrics, rows, metrics, agents)
+            yield heading, write_picture(out, name, rows, draw, caption)
         else:
             yield heading, html.note(nothing)
     rows = logs.overlap_rows(material)
@@ -149,8 +151,8 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
             logged = max((row["seeds"] for row in rows if row["agent"] == agent.name), default=len(agent.runs))
             if logged < len(agent.runs):
                 caption += f" {agent.name}: of {logged} of {len(agent.runs)} seeds, the others did not log it by game."
-        figure = figures.draw_overlaps(rows, material.games)
-        yield "Fisher overlap between games", write_picture(out, "fisher_overlap", rows, figure, caption)
+        draw = partial(figures.draw_overlaps, rows, material.games)
+        yield "Fisher overlap between games", write_picture(out, "fisher_overlap", rows, draw, caption)
     else:
         yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
 
@@ -216,13 +218,18 @@ def _unused(material: Material) -> str:
     return html.note(f"Not used, because the others do not play their game: {names}.") if names else ""
 
 
-def write_picture(out: Path, name: str, rows: Sequence[Row], figure: Figure, caption: str) -> str:
-    """Write a figure's three files; returns it as HTML."""
+def write_picture(out: Path, name: str, rows: Sequence[Row], draw: Callable[[], Figure], caption: str) -> str:
+    """Write a figure's three files; returns it as HTML, or a sentence where it cannot be drawn, such as numbers of no
+    common scale."""
     write_rows(out / f"{name}.csv", rows)
-    figure.savefig(out / f"{name}.png", dpi=150)
     svg = io.BytesIO()
-    with matplotlib.rc_context(_SVG):
-        figure.savefig(svg, format="svg", metadata=_NOTHING_SAID)
+    try:
+        figure = draw()
+        figure.savefig(out / f"{name}.png", dpi=150)
+        with matplotlib.rc_context(_SVG):
+            figure.savefig(svg, format="svg", metadata=_NOTHING_SAID)
+    except (ValueError, ArithmeticError, MemoryError) as error:
+        return html.note(f"This cannot be drawn ({error}); the numbers are in {name}.csv.")
     (out / f"{name}.svg").write_bytes(svg.getvalue())
     return html.picture(html.Picture(name, svg.getvalue(), caption))
 

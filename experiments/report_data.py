@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 
+from configs.checks import ConfigError
+from configs.files import read_mapping
 from configs.schema import Config
 from configs.settings import flat
 from evaluation.table import read_evaluations
@@ -24,6 +26,11 @@ Series = tuple[np.ndarray, np.ndarray]
 """Frames, int64 [N], and values, float64 [N]; without the moments at which there was none."""
 
 _KEPT_METRICS = ("consolidation/", "learning/", "inference/", "task/count")
+
+
+_ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, csv.Error)
+"""What a file that is not what its name says makes its reader raise."""
+Content = TypeVar("Content")
 
 
 class ReportError(Exception):
@@ -79,16 +86,22 @@ def read_run(path: Path) -> Run:
     for needed in (run.config, run.tasks):
         if not needed.is_file():
             raise ReportError(f"{path} holds no run: it has no {needed.name}")
-    try:
-        return _read(path, run)
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, csv.Error, yaml.YAMLError) as error:
-        raise ReportError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _read(path: Path, run: RunDirectory) -> Run:
-    rows = read_evaluations(run.evaluations) if run.evaluations.is_file() else []
+    rows = _of(run.evaluations, read_evaluations) if run.evaluations.is_file() else []
     if not rows:
         raise ReportError(f"{path} has no evaluations yet")
+    return _of(run.evaluations, lambda _: _read(path, run, rows))
+
+
+def _of(file: Path, read: Callable[[Path], Content]) -> Content:
+    """What a file of a run holds; ReportError names the file if it is not what runs write."""
+    try:
+        return read(file)
+    except _ODD as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ReportError(f"{file} is damaged, or was not written by a run ({said})") from error
+
+
+def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> Run:
     games = tuple(dict.fromkeys(row["game"] for row in rows))
     score = {(row["game"], row["frames"]): float(row["mean"]) for row in rows}
     frames = [at for at in sorted({at for _, at in score}) if all((game, at) in score for game in games)]
@@ -97,21 +110,31 @@ def _read(path: Path, run: RunDirectory) -> Run:
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
     end = max(status.get("frames", 0), frames[-1])
-    played = visits(read_changes(run.tasks), end)
+    played = visits(_of(run.tasks, read_changes), end)
     if not played:
-        raise ValueError(f"{run.tasks.name} is empty")
+        raise ReportError(f"{run.tasks} names no game")
+    confusion = _of(run.confusion, _read_confusion) if run.confusion.is_file() else {}
+    for file, named in ((run.tasks, [game for game, _, _ in played]), (run.confusion, list(confusion))):
+        if strange := [game for game in named if game not in games]:
+            raise ReportError(f"{file} names {strange[0]}, which the run never evaluated")
+    try:
+        settings = {**flat(asdict(Config())), **flat(read_mapping(run.config, "frames: 560_000"))}
+    except ConfigError as error:
+        raise ReportError(str(error)) from None
+    if type(settings["seed"]) is not int:
+        raise ReportError(f"{run.config}: seed: must be a whole number, is {settings['seed']}")
     random, human = np.array([reference[game] for game in games], np.float64).T
     return Run(
         path=path,
-        settings={**flat(asdict(Config())), **flat(yaml.safe_load(run.config.read_text()))},
+        settings=settings,
         games=games,
         frames=np.array(frames, np.int64),
         scores=np.array([[score[game, at] for at in frames] for game in games], np.float64),
         random=random,
         human=human,
         visits=tuple((games.index(game), start, stop) for game, start, stop in played),
-        metrics=_read_metrics(run.metrics),
-        confusion=_read_confusion(run.confusion),
+        metrics=_of(run.metrics, _read_metrics) if run.metrics.is_file() else {},
+        confusion=confusion,
         status=status,
     )
 
@@ -119,13 +142,12 @@ def _read(path: Path, run: RunDirectory) -> Run:
 def _read_metrics(path: Path) -> dict[str, Series]:
     """The numbers of metrics.jsonl that a report shows. The last line of a run under way may be incomplete."""
     points: dict[str, list[tuple[int, float]]] = {}
-    if path.is_file():
-        with open(path) as file:
-            for text in file:
-                line = json.loads(text) if text.endswith("\n") else {}
-                for name, value in line.items():
-                    if name.startswith(_KEPT_METRICS) and isinstance(value, int | float):
-                        points.setdefault(name, []).append((line["frame"], value))
+    with open(path) as file:
+        for text in file:
+            line = json.loads(text) if text.endswith("\n") else {}
+            for name, value in line.items():
+                if name.startswith(_KEPT_METRICS) and isinstance(value, int | float):
+                    points.setdefault(name, []).append((line["frame"], value))
     return {
         name: (np.array([at for at, _ in its], np.int64), np.array([value for _, value in its], np.float64))
         for name, its in points.items()
@@ -133,8 +155,6 @@ def _read_metrics(path: Path) -> dict[str, Series]:
 
 
 def _read_confusion(path: Path) -> dict[str, dict[int, int]]:
-    if not path.is_file():
-        return {}
     with open(path, newline="") as file:
         return {
             row["game"]: {

@@ -5,6 +5,7 @@ Narrow enough for a telephone. What a colour says, a line's style or a label say
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -144,7 +145,7 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], age
             panel.plot(x, [row["mean"] for row in points], **style, label=words(name))
             band = [row["least"] for row in points], [row["most"] for row in points]
             panel.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0)
-        if logarithmic and any(row["mean"] > 0 for row in its):
+        if logarithmic and any(0 < row["mean"] < math.inf for row in its):
             panel.set_yscale("log")
         panel.set_title(title, loc="left", fontsize=8)
         panel.set_xlim(0, 1.01 * max(row["frames"] for row in rows) / scale)

@@ -53,7 +53,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
     missing = _missing(every, done)
     report.write_rows(out / "summary.csv", rows)
     profile = profile_rows(tables)
-    picture = report.write_picture(out, "profile", profile, draw_profile(profile), _CAPTION)
+    picture = report.write_picture(out, "profile", profile, lambda: draw_profile(profile), _CAPTION)
     sections = [
         ("In single numbers", _summary(rows) + html.note(" ".join([_WORDS, *missing]))),
         ("Performance profiles", picture),

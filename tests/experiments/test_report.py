@@ -511,7 +511,7 @@ def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
         (["{}/nowhere"], "no directory"),
         (["{}"], "config.yaml"),
         (["{}/early-1"], "no evaluations yet"),
-        (["{}/broken-1"], "cannot be read"),
+        (["{}/broken-1"], "is damaged, or was not written by a run"),
         (["{}/ewc-1", "{}/others-1"], "games are mixed"),
         (["{}/ewc-1", "{}/ewc-1"], "the same run"),
         (["{}/ewc-1", "--single", "{}/told-1"], "plays 2 games"),
@@ -543,5 +543,5 @@ def test_what_the_parser_refuses_is_one_line_too(arguments, capsys):
 
 def test_an_empty_list_of_changes_is_told(runs):
     (runs["ewc-1"] / "tasks.csv").write_text("frames,game,task,posterior\n")
-    with pytest.raises(ReportError, match=r"tasks\.csv is empty"):
+    with pytest.raises(ReportError, match=r"tasks\.csv names no game"):
         read_run(runs["ewc-1"])

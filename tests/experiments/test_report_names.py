@@ -105,5 +105,5 @@ def test_a_legend_of_twenty_agents_leaves_the_panel_its_room(tmp_path: Path) -> 
     (legend,), (panel,) = figure.legends, figure.axes
     assert len(legend.get_texts()) == 20 and panel.get_window_extent().y1 <= legend.get_window_extent().y0
     assert panel.get_window_extent().height > 3.0 * figure.dpi
-    write_picture(tmp_path, "totals", rows, figure, "words")
+    write_picture(tmp_path, "totals", rows, lambda: figure, "words")
     assert (tmp_path / "totals.png").is_file()
