@@ -23,6 +23,7 @@ from tracking.command import empty_option
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
+_LONGEST = 500  # characters of a complaint that quotes a value
 _OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sweep's file has and a preset has not
 
 
@@ -51,7 +52,8 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
     try:
         options = parser.parse_args(arguments)
     except (ArgumentError, TypeError, ValueError, OverflowError, yaml.YAMLError) as error:
-        raise ConfigError(_one_sentence(str(error), parser)) from None
+        said = _one_sentence(str(error), parser)
+        raise ConfigError(said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ...") from None
     for name, value in options.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"{name} is empty; give it a value, or leave it out")

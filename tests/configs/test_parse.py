@@ -188,6 +188,11 @@ def test_a_value_that_no_memory_holds_is_refused(name: str, value: str) -> None:
     assert len(complaint(*given)) < 400
 
 
+def test_a_long_value_is_quoted_in_part(tmp_path: Path) -> None:
+    for told in (complaint("--frames", 5000 * "x"), complaint_about(tmp_path, {"replay": {"compress": 5000 * "x"}})):
+        assert len(told) < 600 and told.endswith("xxx ...")
+
+
 def test_a_run_of_too_many_visits_is_refused_without_listing_them() -> None:
     assert complaint("--frames", "1000000000000", "--stream.visit_frames", "48") == (
         "frames: 1,000,000,000,000 frames are 20,833,333,334 visits, each with a snapshot of its own; at most 10,000 "
