@@ -43,9 +43,15 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
         if status.get("total_frames") != frames:  # it was resumed by hand with other --frames
             done.remove(trial)
             yield f"left out: {trial.name} ended after {status.get('total_frames'):,} frames, not after {frames:,}"
+    runs: dict[str, Run] = {}
+    for trial in list(done):
+        try:
+            runs[trial.name] = read_run(place(directory, trial.name).run.path)
+        except ReportError as error:
+            done.remove(trial)
+            yield f"left out: {error}"
     if not done:
-        raise ReportError(f"no run in {directory} is finished yet")
-    runs = {trial.name: read_run(place(directory, trial.name).run.path) for trial in done}
+        raise ReportError(f"no run in {directory} is finished yet, and whole")
     out = directory / "report"
     out.mkdir(exist_ok=True)
     tables = score_tables(sweep, done, runs)

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.sweep_report import _missing, agent_name, profile_rows, score_tables, summary_rows
-from experiments.sweeps import Sweep, Trial
+from experiments.report_data import ReportError
+from experiments.sweep_node import place
+from experiments.sweep_report import _missing, agent_name, profile_rows, score_tables, summary_rows, write_report
+from experiments.sweeps import Sweep, Trial, trials
 from tests.experiments.test_report import GAMES, make_run, read_run
+from tracking.run_directory import RunDirectory
 
 NAN = float("nan")
 TABLES = {
@@ -75,3 +78,22 @@ def test_scores_lie_in_the_row_of_their_seed_and_the_column_of_their_game(tmp_pa
     # Of toy_avoid, played last, two evaluations count, of toy_catch three; seed 3 is not done.
     np.testing.assert_allclose(tables["ewc_inferred"][name], [[NAN, NAN], [0.7, 0.3]])
     np.testing.assert_allclose(tables["ewc_inferred, n_step 3"][name], [[NAN, NAN], [0.3, 0.0]])
+
+
+def test_a_damaged_run_is_left_out_by_name_and_the_others_are_told(tmp_path: Path) -> None:
+    sweep = Sweep("some", "configs/three_games.yaml", agents=("ewc_inferred",), seeds=(0, 1))
+    for trial in trials(sweep):
+        path = place(tmp_path, trial.name).run.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_run(path, trial.seed, [[1, 2, 3, 4], [2, 4, 6, 8]])
+        RunDirectory(path).write_status("finished", 200, trial.config().frames)
+    damaged, whole = (place(tmp_path, trial.name).run for trial in trials(sweep))
+    damaged.metrics.write_text("{\n")
+    said = list(write_report(sweep, tmp_path))
+    assert said[0].startswith(f"left out: {damaged.metrics} is damaged")
+    assert (tmp_path / "report" / "sweep.html").is_file() and "1 of 2 runs" in (
+        tmp_path / "report" / "sweep.html"
+    ).read_text()
+    whole.evaluations.write_text("")
+    with pytest.raises(ReportError, match="no run"):
+        list(write_report(sweep, tmp_path))
