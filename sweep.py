@@ -51,7 +51,7 @@ from experiments.sweep_status import (
 )
 from experiments.sweeps import Sweep, Trial, as_yaml, frozen, read_sweep, trials
 from tracking import command
-from tracking.files import write_text
+from tracking.files import quoted, write_text
 from tracking.numbers import real
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
@@ -132,11 +132,11 @@ def _own(directory: Path, sweep: Sweep) -> Iterator[Sweep]:
         if not file.is_file():
             write_text(base, text)
         elif trials(read_sweep(file)) != trials(own):
-            raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {directory}")
+            raise SweepError(f"{directory} holds another sweep: choose another --dir, or --resume {quoted(directory)}")
         elif frozen(base) != text:
             raise SweepError(
                 f"{sweep.config} has changed since the sweep in {directory} began: choose another --dir, or go on with "
-                f"the configuration that it began with, --resume {directory}"
+                f"the configuration that it began with, --resume {quoted(directory)}"
             )
         write_text(file, as_yaml(replace(own, config=base.name)))  # what a run takes and its retries may have changed
         yield own
@@ -184,7 +184,7 @@ def _run(sweep: Sweep, directory: Path, address: str | None, speed: Speed) -> in
     for name in failed:
         print(f"{name}: failed, see {place(directory, name).log}", file=sys.stderr)
     if STOPPED in codes.values():
-        print(f"stopped; go on with: python sweep.py --resume {directory}")
+        print(f"stopped; go on with: python sweep.py --resume {quoted(directory)}")
         return STOPPED
     if any(code == FINISHED for code in codes.values()):
         try:

@@ -48,7 +48,7 @@ from evaluation.play import Abandoned, GameResult, clipped_total
 from taskid.score import InferenceScore
 from tracking import command, dashboard, hparams
 from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, Stateful
-from tracking.files import write_text
+from tracking.files import quoted, write_text
 from tracking.metrics import MetricWindow, PhaseTimer
 from tracking.progress import Progress
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED, RunDirectory, RunDirectoryError, run_of
@@ -187,7 +187,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                 checkpoints.wait()
             if stopping:
                 run.write_status("stopped", stream.frames, config.frames, stop.reason)
-                progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {run.path}")
+                progress.event(f"stopped at {stream.frames:,} frames; go on with: --resume {quoted(run.path)}")
                 return STOPPED
             if last:
                 break
@@ -423,7 +423,7 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:  # a second Ctrl-C, or any request while there was nothing to save
             run.write_status("stopped", run.frames, config.frames, f"{stop.reason}, at once")
             print(
-                f"stopped at once; what came after the last checkpoint is done again by: --resume {run.path}",
+                f"stopped at once; what came after the last checkpoint is done again by: --resume {quoted(run.path)}",
                 file=sys.stderr,
             )
             return STOPPED
@@ -457,7 +457,7 @@ def _failure(error: BaseException, run: RunDirectory, config: Config) -> str | N
         return f"{told}; {begin_anew(run)}"
     kept = Checkpoints(run.checkpoints).available()
     resume = (
-        f"the last good checkpoint is at {kept[-1]:,} frames (--resume {run.path})"
+        f"the last good checkpoint is at {kept[-1]:,} frames (--resume {quoted(run.path)})"
         if kept
         else "no checkpoint was written yet"
     )

@@ -13,6 +13,7 @@ from configs.checks import ConfigError
 from configs.files import read_mapping
 from configs.schema import Config
 from configs.settings import MAY_CHANGE, OF_THE_DEVICE, flat
+from tracking.files import quoted
 from tracking.manifest import CheckpointError, DamageError, available, read_manifest
 from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
 from tracking.snapshots import kept_snapshots, newest_intact
@@ -73,7 +74,7 @@ def progress(run: RunDirectory) -> int:
 def begin_anew(run: RunDirectory) -> str:
     """The advice for a run that cannot go on."""
     kept = newest_intact(run.snapshots, warn=lambda line: None)
-    return f"begin a new run{f' with its weights, --init_from {kept}' if kept else ''}"
+    return f"begin a new run{f' with its weights, --init_from {quoted(kept)}' if kept else ''}"
 
 
 def after_divergence(run: RunDirectory, config: Config) -> str:

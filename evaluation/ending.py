@@ -11,7 +11,7 @@ from configs.run import build_schedule
 from configs.schema import Config
 from evaluation.figure import write_report
 from evaluation.story import fates, read_records
-from tracking.files import write_text
+from tracking.files import quoted, write_text
 from tracking.run_directory import RunDirectory
 
 
@@ -51,5 +51,5 @@ def final_report(run: RunDirectory, config: Config, confusion: str | None = None
     except Exception as error:
         yield (
             f"warning: the report could not be written ({type(error).__name__}: {error}); the run itself is complete, "
-            f"and the report is written again by: --resume {run.path}"
+            f"and the report is written again by: --resume {quoted(run.path)}"
         )

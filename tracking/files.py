@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,11 @@ def existing_part(path: Path) -> Path:
     while not existing.exists():
         existing = existing.parent
     return existing
+
+
+def quoted(path: Path | str) -> str:
+    """The path as it is typed in a shell, for commands that are advised."""
+    return shlex.quote(str(path))
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tracking.files import set_aside, write_text
+from tracking.files import quoted, set_aside, write_text
 from tracking.versions import versions
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 (EX_TEMPFAIL): stopped, --resume goes on
@@ -186,7 +186,7 @@ class RunDirectory:
             entry.name not in ("lock", self.origin.name) and not entry.name.startswith(".tmp-")
             for entry in self.path.iterdir()
         ):
-            advice = f"go on with --resume {self.path}, or choose" if self.config.is_file() else "choose"
+            advice = f"go on with --resume {quoted(self.path)}, or choose" if self.config.is_file() else "choose"
             held = "a run" if self.config.is_file() else "something"
             raise RunDirectoryError(f"there is already {held} in {self.path}: {advice} another directory")
 
