@@ -9,7 +9,6 @@ time is the median. `read_us` is the time to read the merged precision and mean 
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from agent.consolidators.steps import ProximalStep
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
-from configs.machine import keep_freed_memory
+from configs.machine import default_threads, keep_freed_memory
 from configs.ranges import argument
 from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
@@ -42,7 +41,7 @@ def main() -> int:
     parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
     parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
-    parser.add_argument("--threads", type=argument("threads"), default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=argument("threads"), default=default_threads())
     parser.add_argument("--rounds", type=whole(1, 10**6), default=30)
     parser.add_argument("--samples", type=whole(1, 10**7), default=3200, help="samples of the Fisher (default: 3,200)")
     parser.add_argument("--json", action="store_true")

@@ -8,7 +8,7 @@ All learn the same game at the same samples per step in minibatches of 32. Ours 
 until it is in steady state before its clock starts. Ours runs between the two others, and the order is turned round
 every time, so that what is compared are always neighbouring turns. --seconds is measured per contestant and divided
 among its turns. --precision is of ours; the others compute in float32. GPUs are hidden from all, and all use as many
-threads as they do by default: restrict the cores with taskset, not with OMP_NUM_THREADS.
+threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS is not heeded.
 
 --agent plain knows one task and has no consolidation, as the others; continual infers its task and is held by the
 anchors of ten others. It is then compared with our plain agent as well (`single`).
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(options: argparse.Namespace, sb3: Path, sb3_versions: dict[str, str] | None) -> dict[str, Any]:
     """Take all turns; the report. `sb3_versions` None: without stable-baselines3."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before anything counts devices, here and in every turn
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # ours would not heed them, the others would
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # the cores alone decide, for all alike
         os.environ.pop(name, None)
     seconds = options.seconds / options.pairs
     config = _in_fresh_process(resolve, our_config(options, options.agent))

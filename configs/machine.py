@@ -23,6 +23,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names in glibc's malloc.h
 _LARGEST = 32 << 20  # bytes; the most that glibc accepts for the latter
 
 
+def default_threads() -> int:
+    """How many threads compute where nobody says: OMP_NUM_THREADS, by which batch systems and users hand out cores, but
+    no more than there are cores for this process; as many as those without it."""
+    cores = len(os.sched_getaffinity(0))
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of a list, the outermost level
+    return min(int(told), cores) if told.isdecimal() and int(told) > 0 else cores
+
+
 def has_native_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (elsewhere torch emulates it, very slowly)."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

@@ -28,7 +28,7 @@ from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.learner import QLearner
 from agent.networks import ARCHITECTURES, QNetwork
-from configs.machine import fastest_optimiser_code, fastest_precision, keep_freed_memory, use_cuda
+from configs.machine import default_threads, fastest_optimiser_code, fastest_precision, keep_freed_memory, use_cuda
 from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
@@ -63,7 +63,7 @@ def resolve(config: Config) -> Config:
     inference's settings are spelt out as well.
     """
     cores = len(os.sched_getaffinity(0))
-    threads = config.threads or cores
+    threads = config.threads or default_threads()
     # A core on which the learner computes is not free: its threads would wait for the one that was interrupted.
     free = cores - (threads if config.device == "cpu" else 1)
     emulator_threads = config.emulators.threads or min(config.emulators.count, max(1, free))

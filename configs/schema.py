@@ -256,8 +256,9 @@ class LogConfig:
     """Frames between points in TensorBoard and metrics.jsonl."""
     image_period: int = number(1_000_000, 0, 10**12)
     """Frames between pictures of the game on screen; 0: none."""
-    checkpoint_period: int = number(1_000_000, 4, 10**12)
-    """Frames between checkpoints; a stop writes one in any case."""
+    checkpoint_period: int = number(200_000, 4, 10**12)
+    """Frames between checkpoints, the most that a power cut costs; a stop writes one in any case. They are written
+    beside training: one of a run of ten games costs it a second or two (benchmarks/results.md)."""
     checkpoints_kept: int = number(2, 2, 1000)
     """Checkpoints kept, at least 2."""
 
@@ -276,7 +277,7 @@ class Config:
     """With device cuda: use deterministic algorithms only, so that a resume is bit-exact on the same kind of GPU (on
     the CPU it always is)."""
     threads: int = number(0, 0, 1024)
-    """Threads that compute; 0: one per core."""
+    """Threads that compute; 0: OMP_NUM_THREADS if that is set, but no more than there are cores, else one per core."""
     tasks: Literal["inferred", "true_labels", "single"] = "true_labels"
     """Where task numbers come from. inferred: from what is on screen, see inference; true_labels: the games'
     names; single: everything is one task (plain DQN)."""

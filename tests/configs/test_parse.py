@@ -26,7 +26,7 @@ from configs.launch import flat, read_options, train_parser
 from configs.parse import dump, load
 from configs.ranges import problems, ranges
 from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
-from configs.schema import Config, ConsolidationConfig, InferenceConfig
+from configs.schema import Config, ConsolidationConfig, InferenceConfig, LearnerConfig
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from tracking.numbers import Range
 
@@ -373,6 +373,23 @@ def test_help_gives_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (*field_types(), "config", "run_dir", "resume", "init_from", "dry_run"):
         assert f"--{name} " in text, f"--help does not mention {name}"
     assert "PAPER" in text and "[frames]" in text and "default: 50000" in text
+
+
+@pytest.mark.parametrize(
+    ("told", "threads"),
+    [(None, 4), ("", 4), ("1", 1), ("3", 3), ("2,8", 2), ("64", 4), ("0", 4), ("-1", 4), ("many", 4)],
+)
+def test_threads_that_nobody_names_are_those_of_openmp(
+    monkeypatch: pytest.MonkeyPatch, told: str | None, threads: int
+) -> None:
+    """Of four cores; what is named counts more, and a resume keeps what its run had."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    decided = LearnerConfig(network="small", precision="float32", optimiser_code="eager")
+    assert resolve(Config(learner=decided)).threads == threads
+    assert resolve(Config(learner=decided, threads=2)).threads == 2
 
 
 def test_resolve_decides_threads_precision_and_code_and_spells_out_the_inference_once() -> None:
