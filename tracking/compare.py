@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from tracking import command
-from tracking.checkpoints import CheckpointError, Checkpoints, load_file
+from tracking.checkpoints import Checkpoints, load_file
+from tracking.manifest import CheckpointError, DamageError, verify
 from tracking.run_directory import BAD_INPUT, RunDirectory
 
 _FILE_SIZES = ("writers", "scores")  # parts that hold the lengths of files with clock readings in them
@@ -31,22 +32,35 @@ def tree_hash(tree: object) -> str:
 
 
 def run_hashes(run: RunDirectory) -> dict[str, str]:
-    """A hash for each thing that a run computed; `CheckpointError` if it has no checkpoint."""
+    """A hash for each thing that a run computed; `CheckpointError` names what it lacks or what is damaged."""
     checkpoints = Checkpoints(run.checkpoints).available()
     if not checkpoints:
         raise CheckpointError(f"there is no checkpoint in {run.path}")
     directory = run.checkpoints / f"{checkpoints[-1]:012d}"
+    try:
+        files = verify(directory)["files"]
+    except DamageError as damage:
+        raise CheckpointError(f"the checkpoint {directory} is damaged ({damage})") from None
     hashes = {"frames": str(checkpoints[-1])}
-    for file in sorted(directory.glob("*.pt")):
-        if file.name.split(".")[0] not in _FILE_SIZES:
-            hashes[f"checkpoint/{file.stem}"] = tree_hash(load_file(file))
-    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    numbers = [{k: v for k, v in line.items() if not k.startswith("time/") and k != "config"} for line in lines]
-    hashes["metrics"] = tree_hash(numbers)
+    for name in sorted(files):
+        if name.split(".")[0] not in _FILE_SIZES:
+            hashes[f"checkpoint/{name.removesuffix('.pt')}"] = tree_hash(load_file(directory / name))
+    hashes["metrics"] = tree_hash(_numbers(run.metrics))
     for file in (run.evaluations, run.tasks, run.confusion):
         if file.is_file():
             hashes[file.stem] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes
+
+
+def _numbers(metrics: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without clock readings."""
+    if not metrics.is_file():
+        raise CheckpointError(f"there is no file {metrics}")
+    try:
+        lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+        return [{k: v for k, v in line.items() if not k.startswith("time/") and k != "config"} for line in lines]
+    except (ValueError, AttributeError, RecursionError):
+        raise CheckpointError(f"{metrics} is damaged, or was not written by a run") from None
 
 
 def _feed(digest: Any, tree: object) -> None:
@@ -73,7 +87,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         one, other = (run_hashes(RunDirectory(path)) for path in (options.run_a, options.run_b))
-    except (CheckpointError, FileNotFoundError) as error:
+    except CheckpointError as error:
         print(f"compare: {error}", file=sys.stderr)
         return BAD_INPUT
     different = [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
