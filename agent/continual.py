@@ -20,6 +20,7 @@ from agent.consolidators.roles import Consolidator
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
+from agent.minibatches import Minibatches, Plan
 from agent.task_change import Stopped, TaskChange, never
 from envs.timestep import TimeStep
 from replay.roles import Replay
@@ -39,12 +40,14 @@ class Updates:
                         holds nothing that can be sampled
     rehearsal           share of updates that replay another task instead, the others in turn: an upper bound to what
                         can be remembered, at the same amount of learning
+    sample_ahead        a thread draws what is learned next while the emulators and the learner work: the same bits
     """
 
     batch_size: int
     samples_per_step: float
     min_history_frames: int
     rehearsal: float = 0.0
+    sample_ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class ContinualAgent:
         self.when = updates
         self.departure = departure
         self.generators = generators
+        self.minibatches = Minibatches(replay, learner, updates.batch_size, generators.replay, updates.sample_ahead)
         self.frames_per_step = frames_per_step
         self.task = -1
         self.assigned: tuple[int, ...] = ()  # the tasks of the oldest steps in doubt, as of the last `act`
@@ -166,18 +170,18 @@ class ContinualAgent:
             if task == self.task and self._learned(task):
                 self.sample_debt += len(action) * self.when.samples_per_step
                 self.frame_debt += self.frames_per_step
+        self.minibatches.begin(self._plan())
 
     def learn(self) -> list[dict[str, Tensor]]:
         """Learn what is due; the metrics of each update, and of a departure if there was one. On an accelerator, where
         keeping them costs as much as an update, those of the last update only."""
-        size = self.when.batch_size
-        due = int(self.sample_debt // size) if self.frame_debt and self._learned(self.task) else 0
-        self.sample_debt -= due * size
-        metrics = []
-        for task, count in self._replayed(due):
-            samples = self.replay.sample(task, count * size, self.generators.replay).to(self.learner.device)
-            for batch in samples.split(size):
-                metrics.append(self.learner.learn(batch, task, self.consolidator))
+        plan = self._plan()
+        due = sum(count for _, count in plan)
+        self.sample_debt -= due * self.when.batch_size
+        metrics = [
+            self.learner.learn_prepared(prepared, task, self.consolidator)
+            for task, prepared in self.minibatches.take(plan)
+        ]
         self.reports += metrics if self.learner.device.type == "cpu" else metrics[-1:]
         self.updates += due
         self.learner.count_frames(self.frame_debt)
@@ -185,22 +189,22 @@ class ContinualAgent:
         reports, self.reports = self.reports, []
         return reports
 
-    def _replayed(self, due: int) -> Iterator[tuple[int, int]]:
-        """The tasks of the next `due` updates and how many of each, some at once."""
+    def _plan(self) -> Plan:
+        """The tasks of the updates that are due and how many of each, some at once."""
+        due = int(self.sample_debt // self.when.batch_size) if self.frame_debt and self._learned(self.task) else 0
         share = self.when.rehearsal
         others = [t for t in sorted(self.task_frames) if t != self.task and self._learned(t)]
-        own = 0
+        plan, own = [], 0
         for update in range(self.updates, self.updates + due):
             turn = int(update * share)
             if others and int((update + 1) * share) > turn:
-                yield others[turn % len(others)], 1
+                plan.append((others[turn % len(others)], 1))
             else:
                 own += 1
             if own == _AT_ONCE:
-                yield self.task, own
+                plan.append((self.task, own))
                 own = 0
-        if own:
-            yield self.task, own
+        return [*plan, (self.task, own)] if own else plan
 
     def _learned(self, task: int) -> bool:
         """Whether the task has the frames that learning waits for, and something to learn from."""
@@ -282,6 +286,7 @@ class ContinualAgent:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of the agent but its replay and its consolidator, which have states of their own."""
+        self.minibatches.discard()
         return {
             "tasks": self.task_source.state_dict(),
             "learner": self.learner.state_dict(),
@@ -298,6 +303,7 @@ class ContinualAgent:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
+        self.minibatches.discard()
         self.task_source.load_state_dict(state["tasks"])
         self.learner.load_state_dict(state["learner"])
         self.task, self.task_frames = state["task"], dict(state["task_frames"])

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent.augmentation import random_shift
+from agent.augmentation import random_offsets
 from agent.consolidators.roles import Consolidator, Optimizer
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 
 
 class QLearner:
@@ -42,24 +42,43 @@ class QLearner:
         shift_pixels: int,
         generator: torch.Generator,
     ) -> None:
-        self.network = network
-        self.target = target
-        self.optimizer = optimizer
         self.update = update
+        self._network = network
+        self._target = target
+        self._optimizer = optimizer
         self.target_frames = target_frames
         self.shift_pixels = shift_pixels
         self.generator = generator
         self.learned_frames = 0
 
+    # Whoever looks at these sees them as they are after the latest update.
+
+    @property
+    def network(self) -> QNetwork:
+        """The online network."""
+        self.update.flush()
+        return self._network
+
+    @property
+    def target(self) -> QNetwork:
+        """The target network."""
+        return self._target
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer."""
+        self.update.flush()
+        return self._optimizer
+
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.network.weights[0].device
+        return self._network.weights[0].device
 
     @property
     def num_tasks(self) -> int:
         """How many tasks have parameters."""
-        return len(self.network.tasks)
+        return len(self._network.tasks)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -77,15 +96,18 @@ class QLearner:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
         return self.update.q_values(observation.to(self.device, non_blocking=True), task)
 
-    def learn(self, batch: Transition, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
+    def learn(self, batch: Transition | FrameBatch, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
         """One update of the shared weights and of the task's biases and gains; METRICS as 0-d tensors."""
-        batch = batch.to(self.device)
-        now, following = (
-            random_shift(each, self.shift_pixels, self.generator)
-            for each in (batch.observation, batch.next_observation)
-        )
-        batch = Transition(now, batch.action, batch.reward, batch.discount, following)
-        return dict(zip(METRICS, self.update(batch, task, consolidator), strict=True))
+        return self.learn_prepared(self.prepare(batch), task, consolidator)
+
+    def prepare(self, batch: Transition | FrameBatch) -> Any:
+        """The part of `learn` that draws from the generator and needs no weights; may run in another thread, as long as
+        the order of calls stays."""
+        return self.update.prepare(batch, random_offsets(len(batch), self.shift_pixels, self.generator))
+
+    def learn_prepared(self, prepared: Any, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
+        """The rest of `learn`."""
+        return dict(zip(METRICS, self.update(prepared, task, consolidator), strict=True))
 
     def count_frames(self, frames: int) -> None:
         """So many frames more were learned; the target follows where a multiple of its period was passed."""

@@ -84,11 +84,13 @@ class QNetwork(nn.Module):
         self.gate_seed = gate_seed
         self.compute_dtype = compute_dtype
         self.strides = [stride for _, _, stride in architecture.convolutions]
+        self.sides: list[int] = []  # of the maps that they make
         shapes: list[tuple[int, ...]] = []
         channels, pixels = stack, side
         for maps, kernel, stride in architecture.convolutions:
             shapes.append((maps, channels, kernel, kernel))
             channels, pixels = maps, (pixels - kernel) // stride + 1
+            self.sides.append(pixels)
         shapes.append((architecture.hidden, channels * pixels * pixels))
         shapes.append((actions, architecture.hidden))
         self.weights = nn.ParameterList([nn.Parameter(_uniform(shape, generator)) for shape in shapes])

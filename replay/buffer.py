@@ -18,7 +18,7 @@ from envs.timestep import TimeStep
 from replay.frames import FrameBlock
 from replay.mirror import FrameMirror
 from replay.rows import BLACK, RowTable
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 from replay.windows import Windows, n_step_windows
 
 _ROUNDS = 8  # of rejection, before the valid pairs are enumerated
@@ -133,7 +133,19 @@ class FrameRing:
             self._drop()
 
     def sample(self, size: int, rng: np.random.Generator) -> Transition:
-        """`size` transitions, independent and uniform over all that can be sampled (with replacement).
+        """`size` transitions, independent and uniform over all that can be sampled (with replacement); as
+        `sample_frames`, or from the mirror."""
+        pairs, windows = self._draw(size, rng)
+        if self._mirror and not self._mirror.full:
+            return self._mirrored(pairs, windows)
+        return self._gather(pairs, windows).stacked()
+
+    def sample_frames(self, size: int, rng: np.random.Generator) -> FrameBatch:
+        """The transitions that `sample` draws, with observations as frames in host memory."""
+        return self._gather(*self._draw(size, rng))
+
+    def _draw(self, size: int, rng: np.random.Generator) -> tuple[np.ndarray, Windows]:
+        """Where the windows of `size` transitions start, int64 [size] = row * B + emulator, and the windows.
 
         Which ones depends on `rng` and on the rows only, not on block_rows or compress. ValueError if there
         is none yet.
@@ -155,7 +167,7 @@ class FrameRing:
             pairs = np.concatenate([pairs[good], rng.choice(everything, size - len(good))])
             windows, good = self._windows(pairs), np.arange(size)
         good = good[:size]
-        return self._gather(pairs[good], Windows(*(values[good] for values in windows)))
+        return pairs[good], Windows(*(values[good] for values in windows))
 
     def can_sample(self) -> bool:
         """Whether `sample` finds anything. What it finds can be sampled until it is evicted, so that rows are looked
@@ -295,33 +307,39 @@ class FrameRing:
         chunks = [np.arange(i, min(i + _CHUNK, high)) for i in range(low, high, _CHUNK)]
         return np.concatenate([np.zeros(0, np.int64), *(c[self._windows(c).valid] for c in chunks)])
 
-    def _gather(self, pairs: np.ndarray, windows: Windows) -> Transition:
-        """One pass over the frames of both ends of the windows; each is unpacked once."""
+    def _stacks(self, pairs: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Blocks int64 [2 N] and numbers of frames in them int64 [2 N, S], of the windows' first states, then of the
+        states they bootstrap from."""
         start, emulator = np.divmod(pairs, self._rows.batch)
         end = start + np.where(windows.discount != 0, windows.length, 0)
         row = np.concatenate([start, end])
         numbers = self._rows.stacks(row, np.concatenate([emulator, emulator]), self._shape[1])
-        stacks = self._pixels(row // self._block_rows, numbers).view(2, len(pairs), *self._shape[1:])
-        action = self._rows.action[start % self._rows.slots, emulator].astype(np.int64)
-        return Transition(
-            observation=stacks[0],
-            action=torch.from_numpy(action),
-            reward=torch.from_numpy(windows.reward),
-            discount=torch.from_numpy(windows.discount),
-            next_observation=stacks[1],
-        )
+        return row // self._block_rows, numbers
 
-    def _pixels(self, block: np.ndarray, numbers: np.ndarray) -> torch.Tensor:
-        """uint8, N S frames one after the other: those with `numbers` [N, S] in the blocks [N]."""
-        if self._mirror and not self._mirror.full:
-            return self._mirror.gather(np.repeat(block, numbers.shape[1]), numbers.ravel())
-        addresses = np.where(numbers == BLACK, BLACK, (block << _BLOCK)[:, None] + numbers)
-        unpacked: dict[int, bytes | memoryview] = {BLACK: bytes(self._previous[0, 0].nbytes)}
-        frames = []
-        for address in addresses.ravel().tolist():
-            frame = unpacked.get(address)
-            if frame is None:
-                frame = self._blocks[address >> _BLOCK].read(address & ((1 << _BLOCK) - 1))
-                unpacked[address] = frame
-            frames.append(frame)
-        return torch.frombuffer(bytearray().join(frames), dtype=torch.uint8)
+    def _outcomes(self, pairs: np.ndarray, windows: Windows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Actions, rewards and discounts of the windows."""
+        start, emulator = np.divmod(pairs, self._rows.batch)
+        action = self._rows.action[start % self._rows.slots, emulator].astype(np.int64)
+        return torch.from_numpy(action), torch.from_numpy(windows.reward), torch.from_numpy(windows.discount)
+
+    def _mirrored(self, pairs: np.ndarray, windows: Windows) -> Transition:
+        """From the frames on the accelerator."""
+        assert self._mirror is not None
+        blocks, numbers = self._stacks(pairs, windows)
+        pixels = self._mirror.gather(np.repeat(blocks, numbers.shape[1]), numbers.ravel())
+        now, following = pixels.view(2, len(pairs), *self._shape[1:])
+        return Transition(now, *self._outcomes(pairs, windows), following)
+
+    def _gather(self, pairs: np.ndarray, windows: Windows) -> FrameBatch:
+        """One pass over the frames of both ends of the windows; each is unpacked once."""
+        blocks, numbers = self._stacks(pairs, windows)
+        addresses = np.where(numbers == BLACK, BLACK, (blocks << _BLOCK)[:, None] + numbers)
+        unique, places = np.unique(addresses, return_inverse=True)
+        mask, black = (1 << _BLOCK) - 1, bytes(self._previous[0, 0].nbytes)
+        unpacked = [
+            black if address == BLACK else self._blocks[address >> _BLOCK].read(address & mask)
+            for address in unique.tolist()
+        ]
+        frames = np.frombuffer(bytearray().join(unpacked), np.uint8).reshape(-1, *self._shape[2:])
+        now, following = places.reshape(2, len(pairs), -1)
+        return FrameBatch(frames, now, following, *self._outcomes(pairs, windows))

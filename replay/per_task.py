@@ -11,7 +11,7 @@ import numpy as np
 from envs.timestep import TimeStep
 from replay.buffer import FrameRing
 from replay.pending import PendingRows, Row
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 
 
 class PerTaskReplay:
@@ -84,6 +84,12 @@ class PerTaskReplay:
         if task not in self._buffers:
             raise ValueError(f"The replay has never seen task {task}.")
         return self._buffers[task].sample(size, rng)
+
+    def sample_frames(self, task: int, size: int, rng: np.random.Generator) -> FrameBatch:
+        """The same transitions, as in `FrameRing.sample_frames`."""
+        if task not in self._buffers:
+            raise ValueError(f"The replay has never seen task {task}.")
+        return self._buffers[task].sample_frames(size, rng)
 
     def state_dict(self) -> dict[str, Any]:
         """The rings' snapshots by task; all immutable blocks are under `segments`, each named after its task

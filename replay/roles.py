@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from envs.timestep import TimeStep
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 
 
 class Replay(Protocol):
@@ -25,6 +25,9 @@ class Replay(Protocol):
 
     def can_sample(self, task: int) -> bool:
         """Whether `sample` finds anything."""
+
+    def sample_frames(self, task: int, size: int, rng: np.random.Generator) -> FrameBatch:
+        """The transitions that `sample` would draw, as frames in host memory."""
 
     def size(self, task: int) -> int:
         """Transitions held of `task`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 
 
@@ -47,3 +48,35 @@ def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if tensor.device.type == device.type:
         return tensor
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """A minibatch before its observations are stacked: F different frames, and which of them each is made of.
+
+    frames: uint8 [F, H, W]. now, following: int64 [N, S], the frames of `observation` and `next_observation`. The rest
+    as in `Transition`.
+    """
+
+    frames: np.ndarray
+    now: np.ndarray
+    following: np.ndarray
+    action: torch.Tensor
+    reward: torch.Tensor
+    discount: torch.Tensor
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.action)
+
+    def split(self, size: int) -> Iterator[FrameBatch]:
+        """Minibatches of `size` rows, one after the other; views that share the frames."""
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            columns = (getattr(self, name)[part] for name in ("now", "following", "action", "reward", "discount"))
+            yield FrameBatch(self.frames, *columns)
+
+    def stacked(self) -> Transition:
+        """The same minibatch with its observations."""
+        now, following = (torch.from_numpy(self.frames[stacks]) for stacks in (self.now, self.following))
+        return Transition(now, self.action, self.reward, self.discount, following)

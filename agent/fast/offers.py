@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
+
 from agent.consolidators.roles import Optimizer
 from agent.dqn import PlainUpdate, Update
 from agent.fast.optimizers import Adam, CentredRMSProp
+from agent.fast.packed import is_patchwise
+from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
 
@@ -12,7 +16,10 @@ from agent.networks import QNetwork
 def fastest_update(
     network: QNetwork, target: QNetwork, optimizer: Optimizer, max_gradient_norm: float, cuda_graphs: bool = False
 ) -> Update:
-    """`FastUpdate` for the project's own network and optimizers, else the plain one, which learns with any."""
-    if type(network) is QNetwork and isinstance(optimizer, CentredRMSProp | Adam):
-        return FastUpdate(network, target, optimizer, max_gradient_norm, cuda_graphs)
-    return PlainUpdate(network, target, optimizer, max_gradient_norm)
+    """`PackedUpdate` or `FastUpdate` for the project's own network and optimizers, else the plain one, for any."""
+    if type(network) is not QNetwork or not isinstance(optimizer, CentredRMSProp | Adam):
+        return PlainUpdate(network, target, optimizer, max_gradient_norm)
+    on_cpu = network.weights[0].device.type == "cpu"
+    if on_cpu and network.compute_dtype == torch.float32 and isinstance(optimizer, Adam) and is_patchwise(network):
+        return PackedUpdate(network, target, optimizer, max_gradient_norm)
+    return FastUpdate(network, target, optimizer, max_gradient_norm, cuda_graphs)

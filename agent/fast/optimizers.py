@@ -106,7 +106,7 @@ def _rmsprop(
     root = torch.addcmul(square, mean, mean, value=-1.0).add_(epsilon).sqrt_()
     weight.addcdiv_(gradient, root, value=-rate)
     if anchor:
-        _pull(weight, root, anchor[0], anchor[1], strength * rate)
+        pull(weight, root, anchor[0], anchor[1], strength * rate)
 
 
 def _rmsprop_and_copy(
@@ -135,7 +135,7 @@ def _rmsprop_of_all(
     torch._foreach_sqrt_(roots)
     torch._foreach_addcdiv_(weights, gradients, roots, value=-rate)
     for weight, root, mean, precision in zip(weights, roots, *anchor, strict=True) if anchor else ():
-        _pull(weight, root, mean, precision, strength * rate)
+        pull(weight, root, mean, precision, strength * rate)
 
 
 @functools.cache
@@ -145,7 +145,7 @@ def in_one_loop(function: Callable[..., None]) -> Callable[..., None]:
     return torch.compile(function, dynamic=True)
 
 
-def _pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
+def pull(weight: Tensor, root: Tensor, mean: Tensor, precision: Tensor, strength: float) -> None:
     """weight towards mean by strength P / (root + strength P), however little that is; overwrites root."""
     stiffness = precision * strength
     weight.lerp_(mean, stiffness.div_(root.add_(stiffness)))
@@ -187,7 +187,7 @@ class Adam(torch.optim.Adam):
             for weight, square, centre, stiffness in _cut([p.detach(), state["exp_avg_sq"], mean, precision]):
                 # The root of 0 takes ten times as long on some processors; so little is lost when epsilon is added.
                 root = (square / correction).clamp_(min=(2.0**-30 * group["eps"]) ** 2).sqrt_().add_(group["eps"])
-                _pull(weight, root, centre, stiffness, strength * group["lr"])
+                pull(weight, root, centre, stiffness, strength * group["lr"])
 
 
 def make_optimizer(

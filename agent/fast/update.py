@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from agent.augmentation import Offsets, augmented
 from agent.consolidators.roles import Consolidator
 from agent.dqn import clip_norm, double_q_target, measured
 from agent.fast.cuda_graphs import CudaGraphs
 from agent.fast.network import FastNetwork, Gradients
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.networks import QNetwork
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 
 
 class FastUpdate:
@@ -46,10 +47,14 @@ class FastUpdate:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
         return self._online.forward(observation, task)[0]
 
-    def __call__(self, batch: Transition, task: int, consolidator: Consolidator) -> Tensor:
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets) -> Transition:
+        """The minibatch with shifted observations, where the network is."""
+        return augmented(batch, offsets, self.network.weights[0].device)
+
+    def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
         """Learn from one minibatch; float32 [5] in the order of METRICS."""
-        states = self._together(batch.observation, batch.next_observation)
-        inputs = states, batch.action, batch.reward, batch.discount
+        states = self._together(prepared.observation, prepared.next_observation)
+        inputs = states, prepared.action, prepared.reward, prepared.discount
         self._target.convert(task)
         if self._graphs is None:
             return self._update(*inputs, task, consolidator)
@@ -57,6 +62,9 @@ class FastUpdate:
         # A recording changes parameters without telling them so.
         torch.autograd.graph.increment_version([*self.network.weights, *self.network.tasks[task].parameters()])
         return numbers
+
+    def flush(self) -> None:
+        """Nothing is kept elsewhere."""
 
     @torch.no_grad()
     def _update(

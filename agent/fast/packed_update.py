@@ -1,0 +1,254 @@
+"""Adam on one task's packed network: all that an update touches lies in a few pieces of memory.
+
+On a CPU in float32, for networks whose convolutions do not overlap. It computes what `agent.dqn.PlainUpdate` does, but
+that weights which the task does not use stand still: neither old averages nor the penalty move them.
+
+Axes: N transitions of a minibatch, S stacked frames, P patches of K pixels, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agent.augmentation import Offsets
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.roles import Consolidator
+from agent.dqn import double_q_target, measured
+from agent.fast.kernels import cut_patches_of
+from agent.fast.optimizers import Adam, pull
+from agent.fast.packed import Pack
+from agent.fast.patchwise import PatchwiseNetwork
+from agent.networks import QNetwork
+from replay.transition import FrameBatch, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A minibatch as patches: pixels float32 [2 N P, K], of the observations and then of the next ones."""
+
+    pixels: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+
+
+class PackedUpdate:
+    """The update of one task at a time, packed anew when another task or another network is to be learned.
+
+    Its consolidator must be one of those that `serves` knows.
+    """
+
+    def __init__(self, network: QNetwork, target: QNetwork, optimizer: Adam, max_gradient_norm: float) -> None:
+        self.network = network
+        self.target = target
+        self.optimizer = optimizer
+        self.max_gradient_norm = max_gradient_norm
+        self._cut = cut_patches_of(network.strides[0])
+        self._learned: PackedTask | None = None
+        self._acted: PackedTask | None = None  # of another task than the one that is learned
+        self._free: list[Tensor] = []  # memory for pixels, to be used again
+
+    @staticmethod
+    def serves(consolidator: Consolidator) -> bool:
+        """Whether its penalty can be packed."""
+        return isinstance(consolidator, AnchoredConsolidator | NoConsolidation)
+
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets) -> Prepared:
+        """Both ends of the minibatch, shifted, as patches; touches nothing that an update touches."""
+        ends = _frames(batch)
+        stride, depth = self.network.strides[0], ends[0][1].shape[1]
+        patches = (ends[0][0].shape[1] // stride) * (ends[0][0].shape[2] // stride)
+        pixels = self._room((2 * len(batch), patches, depth * stride * stride))
+        for part, (frames, stacks), moved in zip(pixels.chunk(2), ends, offsets, strict=True):
+            self._cut(frames, stacks, moved.numpy(), part.numpy())
+        return Prepared(pixels.flatten(0, 1), batch.action, batch.reward, batch.discount)
+
+    @torch.no_grad()
+    def __call__(self, prepared: Prepared, task: int, consolidator: Consolidator) -> Tensor:
+        """Learn from one minibatch; float32 [5] in the order of METRICS."""
+        n, here = len(prepared.action), len(prepared.pixels) // 2
+        packed = self._task_to_learn(task, 2 * n)
+        values = packed.online.forward(prepared.pixels)
+        next_target = packed.behind.forward(prepared.pixels[here:])
+        goal = double_q_target(prepared.reward, prepared.discount, values[n:], next_target)
+        action = prepared.action[:, None]
+        chosen = values[:n].gather(1, action).squeeze(1)
+        error = chosen - goal
+        q_gradient = torch.zeros_like(values[:n]).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
+        packed.online.backward(prepared.pixels[:here], q_gradient, packed.gradient, packed.pack)
+        norm = packed.step(consolidator, self.optimizer.param_groups[0], self.max_gradient_norm)
+        self._free.append(prepared.pixels)
+        return measured(error, values[:n], chosen, norm)
+
+    @torch.no_grad()
+    def q_values(self, observation: Tensor, task: int | None) -> Tensor:
+        """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
+        packed = self._learned
+        if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
+            self.flush()
+            packed = self._acted
+            if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
+                packed = self._acted = PackedTask(self.network, self.target, None, task, len(observation))
+        n, depth, stride = len(observation), observation.shape[1], self.network.strides[0]
+        frames = observation.flatten(0, 1).numpy()
+        stacks = torch.arange(n * depth).view(n, depth).numpy()
+        patches = (frames.shape[1] // stride) * (frames.shape[2] // stride)
+        pixels = torch.empty(n, patches, depth * stride * stride)
+        self._cut(frames, stacks, torch.zeros(n, 2, dtype=torch.int64).numpy(), pixels.numpy())
+        return packed.online.forward(pixels.flatten(0, 1)).clone()
+
+    def flush(self) -> None:
+        """Write what was learned back into the network and the optimizer."""
+        if self._learned is not None:
+            self._learned.write_back()
+
+    def _task_to_learn(self, task: int, count: int) -> PackedTask:
+        packed = self._learned
+        if packed is None or packed.task != task or packed.outdated() or packed.count < count:
+            self.flush()
+            packed = self._learned = PackedTask(self.network, self.target, self.optimizer, task, count)
+        packed.follow_target()
+        return packed
+
+    def _room(self, shape: tuple[int, int, int]) -> Tensor:
+        """Memory of an earlier minibatch, if it has this shape: what is new to a process is slow."""
+        while self._free:
+            found = self._free.pop()
+            if found.numel() == shape[0] * shape[1] * shape[2]:
+                return found.view(shape)
+        return torch.empty(shape)
+
+
+class PackedTask:
+    """A task's part of the networks, of Adam's averages and of the merged anchor, for up to `count` observations.
+
+    Without an optimizer nothing can be learned.
+    """
+
+    def __init__(
+        self, network: QNetwork, target: QNetwork, optimizer: Adam | None, task: int | None, count: int
+    ) -> None:
+        self.network, self.target, self.optimizer, self.task, self.count = network, target, optimizer, task, count
+        self.pack = Pack.of(network, task)
+        sides = network.sides
+        self.online = PatchwiseNetwork(self.pack, self.pack.flat, sides, network.strides, count)
+        self.online.renew()
+        self._own = network.of_task(task)
+        self._read = _versions(self._parameters)
+        self._changed = False
+        if optimizer is None:
+            return
+        self._behind = torch.empty_like(self.pack.flat)
+        self.behind = PatchwiseNetwork(self.pack, self._behind, sides, network.strides, count)
+        self._target_read = -1
+        self.gradient, self._mean, self._square = (torch.zeros_like(self.pack.flat) for _ in range(3))
+        self._steps = [0.0, 0.0]  # of the shared weights and of the task's own parameters
+        self._read_averages(optimizer)
+        self._anchor_read: tuple[int, int] | None = None
+        self._centre, self._precision = (torch.zeros(self.pack.shared) for _ in range(2))
+
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [*self.network.weights, *self._own.biases, *self._own.gains]
+
+    def outdated(self) -> bool:
+        """Whether something else has changed the network since it was read or written."""
+        return self._read != _versions(self._parameters)
+
+    def follow_target(self) -> None:
+        """Read the target network, if it was changed."""
+        own = self.target.of_task(self.task)
+        version = _versions([*self.target.weights, *own.biases, *own.gains])
+        if version != self._target_read:
+            self.pack.gather(self._behind, self.target.weights, own.biases, own.gains)
+            self.behind.renew()
+            self._target_read = version
+
+    @torch.no_grad()
+    def step(self, consolidator: Consolidator, group: dict[str, Any], max_gradient_norm: float) -> Tensor:
+        """One step of Adam from `gradient`, bounded, the penalty included; returns the norm before the bound."""
+        flat, gradient, shared = self.pack.flat, self.gradient, self.pack.shared
+        held = isinstance(consolidator, AnchoredConsolidator)
+        strength = consolidator.strength if isinstance(consolidator, AnchoredConsolidator) else 0.0
+        if isinstance(consolidator, AnchoredConsolidator):
+            self._read_anchor(consolidator)
+            if consolidator.adds_to_gradients:
+                gradient[:shared].addcmul_(flat[:shared] - self._centre, self._precision, value=strength)
+        norm = torch.linalg.vector_norm(gradient)
+        scale = max_gradient_norm / (norm + 1e-6)
+        if scale < 1:
+            gradient.mul_(scale)
+        beta1, beta2 = group["betas"]
+        self._mean.lerp_(gradient, 1 - beta1)
+        self._square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        for number, part in enumerate((slice(0, shared), slice(shared, None))):
+            self._steps[number] += 1
+            correction1, correction2 = (1 - beta ** self._steps[number] for beta in (beta1, beta2))
+            root = (self._square[part] / correction2).sqrt_().add_(group["eps"])
+            flat[part].addcdiv_(self._mean[part], root, value=-group["lr"] / correction1)
+            if number == 0 and held and not consolidator.adds_to_gradients:
+                pull(flat[part], root, self._centre, self._precision, strength * group["lr"])
+        self.online.renew()
+        self._changed = True
+        return norm
+
+    def _read_anchor(self, consolidator: AnchoredConsolidator) -> None:
+        merged = consolidator.merged
+        version = id(merged), _versions([*merged.mean, *merged.precision])
+        if version != self._anchor_read:
+            self.pack.gather_weights(self._centre, merged.mean)
+            self.pack.gather_weights(self._precision, merged.precision)
+            self._anchor_read = version
+
+    def _read_averages(self, optimizer: Adam) -> None:
+        for name, flat in (("exp_avg", self._mean), ("exp_avg_sq", self._square)):
+            states = [(p, optimizer.state.get(p)) for p in self._parameters]
+            wholes = [state[name] if state else torch.zeros_like(p) for p, state in states]
+            self.pack.gather(flat, *_by_kind(wholes, len(self.network.weights)))
+        for number, first in enumerate((self.network.weights[0], self._own.biases[0])):
+            state = optimizer.state.get(first)
+            self._steps[number] = float(state["step"]) if state else 0.0
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        """Scatter what was learned since it was read."""
+        if not self._changed:
+            return
+        assert self.optimizer is not None and not self.outdated(), "the network was changed behind a packed task"
+        layers = len(self.network.weights)
+        self.pack.scatter(self.pack.flat, *_by_kind([p.detach() for p in self._parameters], layers))
+        for i, p in enumerate(self._parameters):
+            state = self.optimizer.state[p]
+            if not state:
+                state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+            state["step"].fill_(self._steps[0 if i < layers else 1])
+        for name, flat in (("exp_avg", self._mean), ("exp_avg_sq", self._square)):
+            wholes = [self.optimizer.state[p][name] for p in self._parameters]
+            self.pack.scatter(flat, *_by_kind(wholes, layers))
+        torch.autograd.graph.increment_version(self._parameters)
+        self._read, self._changed = _versions(self._parameters), False
+
+
+def _by_kind(tensors: Sequence[Tensor], layers: int) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+    """Those of weights, of biases and of gains."""
+    return tensors[:layers], tensors[layers : 2 * layers], tensors[2 * layers :]
+
+
+def _versions(tensors: Iterable[Tensor]) -> int:
+    """A number that grows with every change of any of them in place."""
+    return sum(t._version for t in tensors)
+
+
+def _frames(batch: Transition | FrameBatch) -> list[tuple[Any, Any]]:
+    """(frames uint8 [F, H, W], stacks int64 [N, S]) of both ends of a minibatch."""
+    if isinstance(batch, FrameBatch):
+        return [(batch.frames, batch.now), (batch.frames, batch.following)]
+    n, depth = batch.observation.shape[:2]
+    stacks = torch.arange(n * depth).view(n, depth).numpy()
+    return [(x.flatten(0, 1).numpy(), stacks) for x in (batch.observation, batch.next_observation)]

@@ -1,0 +1,125 @@
+"""Forward and backward passes of a packed network as products with patches, always in the same memory.
+
+What is new to a process is slow, so every intermediate result has a place of its own, kept for the next minibatch.
+
+Axes: N observations, U units of a layer, K inputs of a unit, P positions of a map, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from agent.fast.packed import Pack
+from agent.networks import PIXEL_MAX
+
+
+class PatchwiseNetwork:
+    """The passes of one pack for up to `count` observations.
+
+    sides, strides: of the maps that the convolutions make, and of their patches, for instance (16, 3) and (5, 5).
+    """
+
+    def __init__(self, pack: Pack, flat: Tensor, sides: Sequence[int], strides: Sequence[int], count: int) -> None:
+        self.weights, self.biases, self.gains = pack.weights(flat), pack.biases(flat), pack.gains(flat)
+        self.sides, self.strides = list(sides), list(strides)
+        convolutions = len(strides)
+        self._kernels = [torch.empty_like(w) for w in self.weights[:convolutions]]  # times gain
+        self._offsets = [torch.empty_like(b) for b in self.biases[:convolutions]]
+        self._patches = [torch.empty(0)] + [
+            torch.empty(count * sides[layer] ** 2, self.weights[layer].shape[1]) for layer in range(1, convolutions)
+        ]
+        self._maps = [torch.empty(count * sides[layer] ** 2, len(self.weights[layer])) for layer in range(convolutions)]
+        self._products = [torch.empty(count, len(w)) for w in self.weights[convolutions:]]
+        self._hidden = [torch.empty(count, len(w)) for w in self.weights[convolutions:]]
+        self._spread = [torch.zeros(0)] + [
+            torch.zeros(count, sides[layer - 1], sides[layer - 1], len(self.weights[layer - 1]))
+            for layer in range(1, convolutions)
+        ]
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """To be called when the parameters have changed: convolutions have their gains and the scale of the pixels
+        folded in, (W x + b) g = (g W) x + g b."""
+        for layer, (kernel, offset) in enumerate(zip(self._kernels, self._offsets, strict=True)):
+            gain = self.gains[layer]
+            torch.mul(self.weights[layer], gain[:, None], out=kernel)
+            torch.mul(self.biases[layer], gain, out=offset)
+        self._kernels[0].div_(PIXEL_MAX)
+
+    @torch.no_grad()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [N * P, K] patches of pixels, 0 to 255 -> values float32 [N, A], a view that the next call
+        overwrites."""
+        x, n = pixels, len(pixels) // self.sides[0] ** 2
+        for layer, side in enumerate(self.sides):
+            if layer > 0:
+                x = self._cut(x, layer, n)
+            out = self._maps[layer][: n * side * side]
+            torch.addmm(self._offsets[layer], x, self._kernels[layer].T, out=out).relu_()
+            x = out
+        x = x.view(n, -1)
+        last = len(self._products) - 1
+        for i, (product, hidden) in enumerate(zip(self._products, self._hidden, strict=True)):
+            layer = len(self.sides) + i
+            torch.addmm(self.biases[layer], x, self.weights[layer].T, out=product[:n])
+            x = torch.mul(product[:n], self.gains[layer], out=hidden[:n])
+            if i < last:
+                x.relu_()
+        return x
+
+    @torch.no_grad()
+    def backward(self, pixels: Tensor, q_gradient: Tensor, gradient: Tensor, pack: Pack) -> None:
+        """Gradients of all parameters into `gradient`, laid out as `pack.flat`, from those of the values, [N, A], of
+        the first N observations of the last forward pass; `pixels` are theirs."""
+        n, convolutions = len(q_gradient), len(self.sides)
+        weights, biases, gains = pack.weights(gradient), pack.biases(gradient), pack.gains(gradient)
+        x = q_gradient
+        for i in reversed(range(len(self._products))):
+            layer = convolutions + i
+            if i < len(self._products) - 1:
+                x = torch.ops.aten.threshold_backward(x, self._hidden[i][:n], 0)
+            torch.sum(x * self._products[i][:n], 0, out=gains[layer])
+            x = x * self.gains[layer]
+            torch.sum(x, 0, out=biases[layer])
+            before = self._hidden[i - 1][:n] if i else self._maps[-1][: n * self.sides[-1] ** 2].view(n, -1)
+            torch.mm(x.T, before, out=weights[layer])
+            x = x @ self.weights[layer]
+        for layer in reversed(range(convolutions)):
+            positions = n * self.sides[layer] ** 2
+            activations = self._maps[layer][:positions]
+            x = torch.ops.aten.threshold_backward(x.view(activations.shape), activations, 0)
+            before = self._patches[layer][:positions] if layer else pixels[:positions]
+            kernels, offsets = x.T @ before, x.sum(0)
+            if layer == 0:
+                kernels.div_(PIXEL_MAX)
+            gain, bias = self.gains[layer], self.biases[layer]
+            torch.mul(kernels, gain[:, None], out=weights[layer])
+            torch.mul(offsets, gain, out=biases[layer])
+            torch.sum(kernels.mul_(self.weights[layer]), 1, out=gains[layer])
+            gains[layer].addcmul_(bias, offsets)
+            if layer:
+                x = self._join(x @ self._kernels[layer], layer, n)
+
+    def _cut(self, x: Tensor, layer: int, n: int) -> Tensor:
+        """A map [N * P, U] into the patches of the next layer."""
+        found = self._patches[layer][: n * self.sides[layer] ** 2]
+        self._windows(x.view(n, self.sides[layer - 1], self.sides[layer - 1], -1), layer, found, n, cut=True)
+        return found
+
+    def _join(self, patches: Tensor, layer: int, n: int) -> Tensor:
+        """The inverse of `_cut`, 0 where no patch lies."""
+        whole = self._spread[layer][:n]
+        self._windows(whole, layer, patches, n, cut=False)
+        return whole
+
+    def _windows(self, whole: Tensor, layer: int, patches: Tensor, n: int, cut: bool) -> None:
+        side, stride = self.sides[layer], self.strides[layer]
+        inside = whole[:, : side * stride, : side * stride].unflatten(1, (side, stride)).unflatten(3, (side, stride))
+        flat = patches.view(n, side, side, stride, stride, -1)
+        if cut:
+            flat.copy_(inside.permute(0, 1, 3, 2, 4, 5))
+        else:
+            inside.permute(0, 1, 3, 2, 4, 5).copy_(flat)

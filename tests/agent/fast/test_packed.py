@@ -1,0 +1,212 @@
+"""A packed network against the whole one, its update against autograd, and what it must leave alone."""
+
+import copy
+
+import pytest
+import torch
+
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.dqn import METRICS, PlainUpdate
+from agent.fast.offers import fastest_update
+from agent.fast.optimizers import make_optimizer
+from agent.fast.packed import Pack
+from agent.fast.packed_update import PackedUpdate
+from agent.fisher import joined_weights
+from agent.learner import QLearner
+from agent.networks import Architecture, QNetwork
+from replay.transition import FrameBatch, Transition
+from tests.conformance.alike import assert_alike, through_a_file
+
+TINY = Architecture(((8, 3, 3), (12, 2, 2)), 10)  # 21 x 21 pixels -> 7 x 7 -> 3 x 3, with a rest at the border
+SIDE, STACK, ACTIONS = 21, 3, 5
+
+
+def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2):
+    network = QNetwork(TINY, ACTIONS, STACK, SIDE, torch.Generator().manual_seed(seed), torch.float32, gated, 7)
+    target = copy.deepcopy(network).requires_grad_(False)
+    optimizer = make_optimizer("adam", network.weights.parameters(), learning_rate=1e-3, epsilon=1e-3, decay=0.9)
+    rule = update(network, target, optimizer, 2.0)
+    generator = torch.Generator().manual_seed(1)
+    learner = QLearner(network, target, optimizer, rule, target_frames=100, shift_pixels=shift, generator=generator)
+    for _ in range(tasks):
+        learner.add_task()
+    return learner
+
+
+def make_batch(seed, count=6):
+    g = torch.Generator().manual_seed(seed)
+
+    def pictures():
+        return torch.randint(256, (count, STACK, SIDE, SIDE), generator=g, dtype=torch.uint8)
+
+    return Transition(
+        observation=pictures(),
+        action=torch.randint(ACTIONS, (count,), generator=g),
+        reward=torch.randn(count, generator=g),
+        discount=torch.where(torch.rand(count, generator=g) < 0.3, 0.0, 0.97),
+        next_observation=pictures(),
+    )
+
+
+def anchored(learner, step, strength=5.0):
+    g = torch.Generator().manual_seed(3)
+    kind = AnchoredConsolidator(EWC(), step, learner.weights, strength)
+    moved = [w.detach() + 0.1 * torch.randn(w.shape, generator=g) for w in learner.weights]
+    kind.leave(9, moved, lambda: [torch.rand(w.shape, generator=g) for w in learner.weights])
+    kind.enter(0)
+    return kind
+
+
+def none(learner):
+    return NoConsolidation()
+
+
+KINDS = {
+    "none": none,
+    "proximal": lambda learner: anchored(learner, ProximalStep()),
+    "gradient": lambda learner: anchored(learner, PenaltyGradient(), 0.5),
+}
+
+
+def used_by(network, task):
+    return joined_weights([w.shape for w in network.weights], network.active_units(task))
+
+
+# -- the pack --------------------------------------------------------------------------------------------------
+
+
+def test_scatter_undoes_gather_and_touches_nothing_else():
+    learner = make_learner()
+    network, own = learner.network, learner.network.of_task(1)
+    pack = Pack.of(network, 1)
+    before = [p.detach().clone() for p in network.parameters()]
+    whole = [[torch.full_like(p, 3.0) for p in group] for group in (network.weights, own.biases, own.gains)]
+    pack.scatter(pack.flat, *whole)
+    units = network.active_units(1)
+    for filled, weight, uses in zip(whole[0], network.weights, used_by(network, 1), strict=True):
+        assert torch.equal(filled[uses], weight.detach()[uses]) and (filled[~uses] == 3.0).all()
+    for filled, parameters in ((whole[1], own.biases), (whole[2], own.gains)):
+        for each, parameter, open_units in zip(filled[:-1], list(parameters)[:-1], units, strict=False):
+            assert torch.equal(each[open_units], parameter.detach()[open_units])
+            assert (each[~open_units] == 3.0).all()
+    assert pack.shared == sum(int(uses.sum()) for uses in used_by(network, 1))
+    assert_alike([p.detach() for p in network.parameters()], before)
+
+
+@pytest.mark.parametrize("gated", [0.0, 0.5])
+@pytest.mark.parametrize("task", [0, 2, None])
+def test_values_are_those_of_the_network(gated, task):
+    learner = make_learner(gated=gated)
+    with torch.no_grad():
+        for parameter in learner.network.tasks.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape) * (parameter != 0)
+    observation = make_batch(4).observation
+    expected = learner.network(observation, task).detach()
+    torch.testing.assert_close(learner.q_values(observation, task), expected, rtol=1e-4, atol=1e-5)
+
+
+# -- the update ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gated", [0.0, 0.5])
+def test_learning_one_task_is_what_autograd_learns(kind, gated):
+    plain, packed = make_learner(PlainUpdate, gated), make_learner(PackedUpdate, gated)
+    kinds = [KINDS[kind](learner) for learner in (plain, packed)]
+    for seed in range(8):
+        found = [learner.learn(make_batch(seed), 1, k) for learner, k in zip((plain, packed), kinds, strict=True)]
+        for name in METRICS:
+            assert found[1][name].item() == pytest.approx(found[0][name].item(), rel=2e-3, abs=1e-4), name
+        if seed == 4:
+            plain.sync_target()
+            packed.sync_target()
+    for a, b in zip(plain.network.tasks.parameters(), packed.network.tasks.parameters(), strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-3, atol=2e-5)
+    for a, b, uses in zip(plain.weights, packed.weights, used_by(plain.network, 1), strict=True):
+        torch.testing.assert_close(b[uses], a[uses], rtol=1e-3, atol=2e-5)
+        for name in ("exp_avg", "exp_avg_sq"):
+            one, other = plain.optimizer.state[a][name], packed.optimizer.state[b][name]
+            torch.testing.assert_close(other[uses], one[uses], rtol=2e-3, atol=1e-5)
+        assert packed.optimizer.state[b]["step"] == plain.optimizer.state[a]["step"] == 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_task_does_not_use_stands_still_with_its_averages(kind):
+    learner = make_learner()
+    consolidator = KINDS[kind](learner)
+    for seed in range(3):
+        learner.learn(make_batch(seed), 0, consolidator)
+    uses = used_by(learner.network, 1)
+    weights = [w.detach().clone() for w in learner.weights]
+    averages = [learner.optimizer.state[w]["exp_avg"].clone() for w in learner.weights]
+    others = copy.deepcopy([learner.network.tasks[t].state_dict() for t in (0, 2)])
+    for seed in range(3):
+        learner.learn(make_batch(seed), 1, consolidator)
+    assert_alike([learner.network.tasks[t].state_dict() for t in (0, 2)], others)
+    for w, before, average, used in zip(learner.weights, weights, averages, uses, strict=True):
+        assert torch.equal(w.detach()[~used], before[~used]) and not torch.equal(w.detach(), before)
+        assert torch.equal(learner.optimizer.state[w]["exp_avg"][~used], average[~used])
+
+
+def test_whoever_looks_sees_the_latest_and_whoever_changes_is_obeyed():
+    learner, kind = make_learner(), NoConsolidation()
+    observation = make_batch(50).observation
+    for seed in range(3):
+        learner.learn(make_batch(seed), 1, kind)
+        torch.testing.assert_close(
+            learner.q_values(observation, 1), learner.network(observation, 1).detach(), rtol=1e-4, atol=1e-5
+        )
+        with torch.no_grad():
+            learner.network.tasks[1].biases[-1].add_(1.0)
+        torch.testing.assert_close(
+            learner.q_values(observation, 1), learner.network(observation, 1).detach(), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_looking_changes_no_bit():
+    looked_at, left_alone, kind = make_learner(), make_learner(), NoConsolidation()
+    for seed in range(6):
+        for learner in (looked_at, left_alone):
+            learner.learn(make_batch(seed), seed // 2 % 2, kind)
+        looked_at.state_dict()
+        looked_at.q_values(make_batch(60).observation, 2)
+    assert_alike(looked_at.state_dict(), left_alone.state_dict())
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_stop_changes_no_bit(before):
+    whole, kind = make_learner(), NoConsolidation()
+    for seed in range(before):
+        whole.learn(make_batch(seed), 1, kind)
+    resumed = make_learner(seed=5)
+    resumed.learn(make_batch(40), 0, kind)  # is forgotten
+    resumed.load_state_dict(through_a_file(whole.state_dict()))
+    for seed in range(before, before + 4):
+        task = seed // 2 % 3
+        assert_alike(whole.learn(make_batch(seed), task, kind), resumed.learn(make_batch(seed), task, kind))
+    assert_alike(whole.state_dict(), resumed.state_dict())
+
+
+def test_frames_and_stacked_observations_are_learned_alike():
+    a, b, batch = make_learner(), make_learner(), make_batch(3)
+    frames = torch.cat([batch.observation, batch.next_observation]).flatten(0, 1).numpy()
+    stacks = torch.arange(len(frames)).view(2, 6, STACK).numpy()
+    as_frames = FrameBatch(frames, stacks[0], stacks[1], batch.action, batch.reward, batch.discount)
+    assert_alike(a.learn(batch, 0, NoConsolidation()), b.learn(as_frames, 0, NoConsolidation()))
+    assert_alike(a.state_dict(), b.state_dict())
+    stacked = as_frames.stacked()
+    assert torch.equal(stacked.observation, batch.observation)
+    assert torch.equal(stacked.next_observation, batch.next_observation)
+
+
+def test_it_is_offered_where_it_serves():
+    learner = make_learner()
+    network, target, adam = learner.network, learner.target, learner.optimizer
+    rmsprop = make_optimizer("rmsprop", network.weights.parameters(), learning_rate=1, epsilon=1, decay=0.9)
+    overlapping = QNetwork(Architecture(((8, 4, 3),), 10), 5, 3, 21, torch.Generator())
+    assert isinstance(fastest_update(network, target, adam, 1.0), PackedUpdate)
+    assert not isinstance(fastest_update(network, target, rmsprop, 1.0), PackedUpdate)
+    assert not isinstance(fastest_update(overlapping, overlapping, adam, 1.0), PackedUpdate)
