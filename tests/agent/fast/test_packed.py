@@ -55,7 +55,8 @@ def anchored(learner, step, strength=5.0):
     g = torch.Generator().manual_seed(3)
     kind = AnchoredConsolidator(EWC(), step, learner.weights, strength)
     moved = [w.detach() + 0.1 * torch.randn(w.shape, generator=g) for w in learner.weights]
-    kind.leave(9, moved, lambda: [torch.rand(w.shape, generator=g) for w in learner.weights])
+    uses = used_by(learner.network, 1)  # what else is held, only the plain update moves and counts in the norm
+    kind.leave(9, moved, lambda: [torch.rand(w.shape, generator=g) * used for w, used in zip(moved, uses, strict=True)])
     kind.enter(0)
     return kind
 
