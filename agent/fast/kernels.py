@@ -25,9 +25,9 @@ def plain_cut_patches(
     stacks: NDArray[np.int64],
     offsets: NDArray[np.int64],
     stride: int,
-    out: NDArray[np.float32],
+    out: NDArray[np.uint8],
 ) -> None:
-    """Stack, shift, cut and convert: out float32 [N, P, stride * S * stride] from frames uint8 [F, H, W].
+    """Stack, shift and cut: out uint8 [N, P, stride * S * stride] from frames uint8 [F, H, W].
 
     stacks int64 [N, S]: the numbers of each observation's frames. offsets int64 [N, 2]: where its pixels are taken
     from, so many rows below and columns to the right; beyond the border its pixels are repeated. A patch lies in memory

@@ -15,6 +15,8 @@ from torch import Tensor
 from agent.fast.packed import Pack
 from agent.networks import PIXEL_MAX
 
+_AT_ONCE = 1024  # patches of pixels that are converted and multiplied at a time: they stay in the cache
+
 
 class PatchwiseNetwork:
     """The passes of one pack for up to `count` observations.
@@ -28,6 +30,7 @@ class PatchwiseNetwork:
         convolutions = len(strides)
         self._kernels = [torch.empty_like(w) for w in self.weights[:convolutions]]  # times gain
         self._offsets = [torch.empty_like(b) for b in self.biases[:convolutions]]
+        self._pixels = torch.empty(_AT_ONCE, self.weights[0].shape[1])
         self._patches = [torch.empty(0)] + [
             torch.empty(count * sides[layer] ** 2, self.weights[layer].shape[1]) for layer in range(1, convolutions)
         ]
@@ -51,15 +54,14 @@ class PatchwiseNetwork:
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [N * P, K] patches of pixels, 0 to 255 -> values float32 [N, A], a view that the next call
-        overwrites."""
-        x, n = pixels, len(pixels) // self.sides[0] ** 2
-        for layer, side in enumerate(self.sides):
-            if layer > 0:
-                x = self._cut(x, layer, n)
-            out = self._maps[layer][: n * side * side]
-            torch.addmm(self._offsets[layer], x, self._kernels[layer].T, out=out).relu_()
-            x = out
+        """uint8 [N * P, K] patches of pixels -> values float32 [N, A], a view that the next call overwrites."""
+        n = len(pixels) // self.sides[0] ** 2
+        x = self._maps[0][: len(pixels)]
+        for part, out in zip(pixels.split(_AT_ONCE), x.split(_AT_ONCE), strict=True):
+            torch.addmm(self._offsets[0], self._floats(part), self._kernels[0].T, out=out).relu_()
+        for layer, side in enumerate(self.sides[1:], 1):
+            patches, x = self._cut(x, layer, n), self._maps[layer][: n * side * side]
+            torch.addmm(self._offsets[layer], patches, self._kernels[layer].T, out=x).relu_()
         x = x.view(n, -1)
         last = len(self._products) - 1
         for i, (product, hidden) in enumerate(zip(self._products, self._hidden, strict=True)):
@@ -91,10 +93,8 @@ class PatchwiseNetwork:
             positions = n * self.sides[layer] ** 2
             activations = self._maps[layer][:positions]
             x = torch.ops.aten.threshold_backward(x.view(activations.shape), activations, 0)
-            before = self._patches[layer][:positions] if layer else pixels[:positions]
-            kernels, offsets = x.T @ before, x.sum(0)
-            if layer == 0:
-                kernels.div_(PIXEL_MAX)
+            kernels = x.T @ self._patches[layer][:positions] if layer else self._pixel_kernels(x, pixels)
+            offsets = x.sum(0)
             gain, bias = self.gains[layer], self.biases[layer]
             torch.mul(kernels, gain[:, None], out=weights[layer])
             torch.mul(offsets, gain, out=biases[layer])
@@ -102,6 +102,17 @@ class PatchwiseNetwork:
             gains[layer].addcmul_(bias, offsets)
             if layer:
                 x = self._join(x @ self._kernels[layer], layer, n)
+
+    def _floats(self, pixels: Tensor) -> Tensor:
+        """At most _AT_ONCE patches as float32; overwritten by the next call."""
+        return self._pixels[: len(pixels)].copy_(pixels)
+
+    def _pixel_kernels(self, x: Tensor, pixels: Tensor) -> Tensor:
+        """The gradient of the first layer's kernels, from those of its map [N * P, U]."""
+        found = torch.zeros_like(self._kernels[0])
+        for part, gradient in zip(pixels.split(_AT_ONCE), x.split(_AT_ONCE), strict=True):
+            found.addmm_(gradient.T, self._floats(part))
+        return found.div_(PIXEL_MAX)
 
     def _cut(self, x: Tensor, layer: int, n: int) -> Tensor:
         """A map [N * P, U] into the patches of the next layer."""
