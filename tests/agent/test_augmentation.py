@@ -3,7 +3,7 @@
 import torch
 
 from agent import augmentation
-from agent.augmentation import random_shift
+from agent.augmentation import random_offsets, shift
 
 
 def observations(count=6, side=12):
@@ -13,7 +13,7 @@ def observations(count=6, side=12):
 
 def test_every_result_is_one_of_the_shifts_with_repeated_edges():
     x = observations()
-    shifted = random_shift(x, 3, torch.Generator().manual_seed(1))
+    shifted = shift(x, random_offsets(len(x), 3, torch.Generator().manual_seed(1))[0])
     rows = torch.arange(12)
     found = set()
     for i in range(len(x)):
@@ -30,19 +30,21 @@ def test_every_result_is_one_of_the_shifts_with_repeated_edges():
 
 def test_all_shifts_occur_equally_often():
     x = observations(1, 6).expand(4900, -1, -1, -1).contiguous()
-    shifted = random_shift(x, 3, torch.Generator().manual_seed(2))
+    shifted = shift(x, random_offsets(len(x), 3, torch.Generator().manual_seed(2))[1])
     kinds, counts = torch.unique(shifted.flatten(1), dim=0, return_counts=True)
     assert len(kinds) == 49
     assert ((counts - 100.0) ** 2 / 100).sum() < 84  # chi-square, 48 degrees of freedom, p = 0.001
 
 
-def test_no_shift_is_the_identity():
-    x = observations()
-    assert random_shift(x, 0, torch.Generator()) is x
+def test_no_shift_is_the_identity_and_draws_nothing():
+    x, generator = observations(), torch.Generator()
+    before = generator.get_state()
+    now, following = random_offsets(len(x), 0, generator)
+    assert shift(x, now) is x and shift(x, following) is x
+    assert torch.equal(generator.get_state(), before)
 
 
 def test_the_gather_for_accelerators_shifts_alike():
     x = observations()
-    offsets = torch.randint(0, 7, (6, 2), generator=torch.Generator().manual_seed(1))
-    gathered = augmentation._gathered(x, offsets - 3)
-    assert torch.equal(gathered, random_shift(x, 3, torch.Generator().manual_seed(1)))
+    offsets, _ = random_offsets(len(x), 3, torch.Generator().manual_seed(1))
+    assert torch.equal(augmentation._gathered(x, offsets), shift(x, offsets))

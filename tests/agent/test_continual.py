@@ -74,6 +74,8 @@ class Memory(PerTaskReplay):
         column = torch.from_numpy(rng.integers(1000, size=size))
         return Transition(column, column, column, column, column)
 
+    sample_frames = sample
+
 
 class Network:
     """Its one weight is the number of updates made; writes down what Fishers are measured."""
@@ -96,6 +98,7 @@ class Learner:
 
     def __init__(self, target_frames):
         self.num_tasks, self.learned, self.syncs = 0, [], 0
+        self.generator = torch.Generator()
         self.target_frames, self.learned_frames = target_frames, 0
         self.network, self.target = Network(), Network()
 
@@ -109,7 +112,10 @@ class Learner:
     def q_values(self, observation, task):
         return torch.zeros(len(observation), 18)
 
-    def learn(self, batch, task, consolidator):
+    def prepare(self, batch):
+        return batch
+
+    def learn_prepared(self, prepared, task, consolidator):
         self.learned.append(task)
         self.weights[0] += 1
         self.consolidator = consolidator
@@ -637,7 +643,7 @@ def test_a_left_tasks_inactive_units_are_pruned_and_the_weights_between_the_othe
     assert any((gain == 0).any() for gain in gains) and (gains[-1] != 0).all()
     seen = plain.replay.sample(0, 60, np.random.default_rng(0)).observation
     was, now = (agent.learner.q_values(seen, 0) for agent in (plain, closing))
-    assert torch.equal(was, now)
+    torch.testing.assert_close(now, was, rtol=1e-5, atol=1e-6)  # pruned units are not even computed
     network, consolidator = closing.learner.network, closing.consolidator
     joined = joined_weights([w.shape for w in network.weights], network.active_units(0))
     assert sorted(consolidator.store.anchors) == [0] and consolidator.active == 1

@@ -12,6 +12,7 @@ from agent.diagnostics import (
     pull_against_loss,
     stiffness,
 )
+from agent.fast.update import FastUpdate
 from agent.gaussian import DiagonalGaussian
 from tests.agent.learners import OPTIMIZERS, make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike
@@ -78,7 +79,7 @@ def test_the_watch_warns_once_after_a_stretch_in_one_task():
 
 
 def test_the_losss_gradients_are_those_of_an_update_and_measuring_changes_nothing():
-    learner, batch = make_learner(make_network(gated=0.5)), make_batch()
+    learner, batch = make_learner(make_network(gated=0.5), make_update=FastUpdate), make_batch()
     learner.learn(make_batch(seed=5), 1, NoConsolidation())  # online and target differ from here on
     before = learner.state_dict()
     gradients, activations = loss_gradients(learner.network, learner.target, batch, 1)
@@ -93,7 +94,7 @@ def test_the_losss_gradients_are_those_of_an_update_and_measuring_changes_nothin
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_curvature_is_the_mean_square_of_the_gradients_so_far(optimizer):
-    learner = make_learner(optimizer=optimizer)
+    learner = make_learner(optimizer=optimizer, make_update=FastUpdate)
     assert curvature(learner.optimizer, learner.weights) is None  # before the first update
     learner.learn(make_batch(), 0, NoConsolidation())
     share = 0.001 if optimizer == "adam" else 0.05  # of the newest

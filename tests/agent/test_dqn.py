@@ -7,6 +7,7 @@ import torch
 
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import PlainUpdate, double_q_target, huber
+from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
 from replay.transition import Transition
@@ -78,7 +79,7 @@ def test_the_gradient_norm_is_bounded(make_update):
     assert clipped.item() == pytest.approx(0.5, rel=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "update"), [(QNetwork, FastUpdate), (Transposed, PlainUpdate)])
+@pytest.mark.parametrize(("kind", "update"), [(QNetwork, PackedUpdate), (Transposed, PlainUpdate)])
 def test_values_converge_to_the_fixed_point_of_a_small_chain(kind, update):
     """Two states: s0 -(r=1)-> s1 -(r=1)-> end, discount 0.5: Q(s1) = 1, Q(s0) = 1.5. With any network: where no fast
     update is offered for it, the plain one is taken."""

@@ -9,7 +9,8 @@ from agent.consolidators.anchored import AnchoredConsolidator
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
 from agent.consolidators.steps import PenaltyGradient, ProximalStep
-from agent.dqn import double_q_target, huber
+from agent.dqn import PlainUpdate, double_q_target, huber
+from agent.fast.update import FastUpdate
 from agent.fisher import fisher_information, joined_weights
 from tests.agent.learners import OPTIMIZERS, consolidate, make_batch, make_learner
 from tests.conformance.alike import assert_alike
@@ -58,8 +59,9 @@ def test_the_target_follows_where_a_multiple_of_its_period_was_passed():
 # -- with consolidation ----------------------------------------------------------------------------------------
 
 
-def test_in_the_gradients_form_an_update_is_that_of_loss_and_separate_penalties():
-    learner, batch = make_learner(), make_batch()
+@pytest.mark.parametrize("update", [PlainUpdate, FastUpdate])
+def test_in_the_gradients_form_an_update_is_that_of_loss_and_separate_penalties(update):
+    learner, batch = make_learner(make_update=update), make_batch()
     consolidator = consolidate(learner, PenaltyGradient(), 3.0)
     values, following = learner.network(batch.observation, 1), batch.next_observation
     with torch.no_grad():
@@ -166,6 +168,7 @@ def test_learning_leaves_closed_gates_and_what_joins_closed_units_as_they_were(o
     gains = [g.detach().clone() for g in network.tasks[2].gains]
     for seed in range(3):
         learner.learn(make_batch(seed=seed), 2, NONE)
+    network = learner.network
     for before, after, uses in zip(weights, network.weights, joined, strict=True):
         assert torch.equal(before[~uses], after[~uses])
         assert not torch.equal(before, after)

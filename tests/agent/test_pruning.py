@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from agent.consolidators.none import NoConsolidation
+from agent.fast.update import FastUpdate
 from agent.fisher import joined_weights
 from agent.pruning import active_fraction, inactive_units, prune
 from tests.agent.learners import OPTIMIZERS, make_batch, make_learner
@@ -33,7 +34,7 @@ def test_inactive_units_are_those_that_no_observation_activates():
 
 
 def test_pruning_changes_no_value_and_frees_the_units_weights():
-    learner = with_inactive_units(make_learner())
+    learner = with_inactive_units(make_learner(make_update=FastUpdate))
     batches = [make_batch(seed=s) for s in range(3)]
     before = [learner.q_values(b.observation, 1) for b in batches]
     others = [learner.q_values(b.observation, 0) for b in batches]

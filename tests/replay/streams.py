@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from envs.timestep import TimeStep
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 
 
 @dataclass
@@ -116,8 +116,9 @@ class Twin:
         return state.tobytes(), action, round(reward, 4), round(discount, 4), end.tobytes()
 
 
-def keys(batch: Transition) -> list[Key]:
+def keys(batch: Transition | FrameBatch) -> list[Key]:
     """A minibatch in the twin's form."""
+    batch = batch.stacked() if isinstance(batch, FrameBatch) else batch
     return [
         (
             batch.observation[i].numpy().tobytes(),
