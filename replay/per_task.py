@@ -51,6 +51,11 @@ class PerTaskReplay:
         return len(self._buffers[task]) if task in self._buffers else 0
 
     @property
+    def time(self) -> int:
+        """Vector steps that were handed over so far."""
+        return self._time
+
+    @property
     def pending(self) -> int:
         """Steps that wait for their task."""
         return len(self._pending)

@@ -225,7 +225,7 @@ def poison(frames: int) -> None:
     observe = ContinualAgent.observe
 
     def observing(self: Any, *given: Any) -> Any:
-        if self.time * self.frames_per_step == frames:
+        if self.replay.time * self.frames_per_step == frames:
             with torch.no_grad():
                 self.learner.network.weights[0][0, 0, 0, 0] = float("nan")
         return observe(self, *given)
