@@ -38,6 +38,7 @@ from experiments.report_numbers import Row
 from tracking import command
 from tracking.files import file_name, write_text
 from tracking.run_directory import BAD_INPUT
+from tracking.shortage import shortage
 
 _SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
 _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
@@ -250,6 +251,8 @@ def main(arguments: list[str] | None = None) -> int:
         material = read_material(options.runs, options.single)
         path = write_report(material, options.out, options.title, options.perturbation)
     except (ReportError, OSError) as error:
+        if shortage(error):
+            raise  # which `command.run` tells
         print(f"experiments.report: {error}", file=sys.stderr)
         return BAD_INPUT
     print(f"written: {path}, and its figures and tables beside it")

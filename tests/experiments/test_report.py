@@ -1,7 +1,9 @@
 """The report on made-up run directories whose every number can be worked out by hand."""
 
 import csv
+import errno
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,12 +14,14 @@ import yaml
 
 from configs.schema import Config
 from evaluation.table import COLUMNS
+from experiments import report
 from experiments import report_figures as figures
 from experiments import report_logs as logs
 from experiments import report_numbers as numbers
 from experiments.report import main
 from experiments.report_agents import differences, read_material
 from experiments.report_data import ReportError, read_run
+from tracking import command
 from tracking.run_directory import RunDirectory
 
 GAMES = ("toy_catch", "toy_avoid")
@@ -545,3 +549,20 @@ def test_an_empty_list_of_changes_is_told(runs):
     (runs["ewc-1"] / "tasks.csv").write_text("frames,game,task,posterior\n")
     with pytest.raises(ReportError, match=r"tasks\.csv names no game"):
         read_run(runs["ewc-1"])
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"), [(errno.ENOSPC, 1, "the disk is full"), (errno.EACCES, 2, "rights")]
+)
+def test_a_page_that_cannot_be_written_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, code: int, told: str
+) -> None:
+    def writing(*_: object) -> Path:
+        raise OSError(number, os.strerror(number), "/there")
+
+    monkeypatch.setattr(report, "read_material", lambda *_: None)
+    monkeypatch.setattr(report, "write_report", writing)
+    with pytest.raises(SystemExit) as end:
+        command.run(lambda: report.main(["run"]))
+    said = capsys.readouterr().err
+    assert end.value.code == code and told in said and "/there" in said and len(said.splitlines()) == 1
