@@ -552,7 +552,7 @@ def test_an_empty_list_of_changes_is_told(runs):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "told"), [(errno.ENOSPC, 1, "the disk is full"), (errno.EACCES, 2, "rights")]
+    ("number", "code", "told"), [(errno.ENOSPC, 1, "the disk is full"), (errno.EACCES, 2, "Permission denied")]
 )
 def test_a_page_that_cannot_be_written_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, code: int, told: str
