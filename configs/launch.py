@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from configs.checks import ConfigError
-from configs.parse import dump, load, make_parser, parse, to_config
+from configs.parse import dump, load, make_parser, naming, parse, to_config
 from configs.resume import Beginning, check, progress
 from configs.run import build_agent, build_memory, build_schedule, resolve
 from configs.schema import Config
@@ -81,10 +82,13 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     own = ["--config", str(run.config)]
     options = parse(parser, [*own, *arguments])
     # What the run was is not checked: an option may say what is right here, as on a machine without its GPU.
-    saved, asked = to_config(parser, parse(parser, own), checked=False), to_config(parser, options, checked=False)
+    with naming(run.config):
+        saved = to_config(parser, parse(parser, own), checked=False)
+    asked = to_config(parser, options, checked=False)
     if (saved.device, asked.device) == ("cuda", "cpu"):
         options = parse(parser, [*own, *ON_CPU, *arguments])
-    asked = to_config(parser, options)
+    with naming(run.config) if asked == saved else nullcontext():  # then nothing else can be wrong
+        asked = to_config(parser, options)
     frames = progress(run)
     if asked.frames < min(frames, saved.frames):
         raise ConfigError(f"frames: the run has come to {frames:,} already, which is more than {asked.frames:,}")

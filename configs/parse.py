@@ -6,6 +6,8 @@ import difflib
 import re
 import sys
 from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from tracking.command import empty_option
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 _LONGEST = 500  # characters of a complaint that quotes a value
+_MISTAKES = (ArgumentError, TypeError, ValueError, OverflowError, yaml.YAMLError)
+"""What jsonargparse raises for a mistake of the user's."""
 _OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sweep's file has and a preset has not
 
 
@@ -46,14 +50,20 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
         raise ConfigError(problem)
     for word in given:
         check_size(word.partition("=")[2] if word.startswith("--") else word, word.partition("=")[0][:40])
-    for here, after in zip(given, [*given[1:], ""], strict=False):
-        if here == "--config" or here.startswith("--config="):
-            _check_preset(Path(here.partition("=")[2] or after))
+    presets = [
+        Path(here.partition("=")[2] or after)
+        for here, after in zip(given, [*given[1:], ""], strict=False)
+        if here == "--config" or here.startswith("--config=")
+    ]
+    for file in presets:
+        _check_preset(file)
     try:
         options = parser.parse_args(arguments)
-    except (ArgumentError, TypeError, ValueError, OverflowError, yaml.YAMLError) as error:
+    except _MISTAKES as error:
         said = _one_sentence(str(error), parser)
-        raise ConfigError(said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ...") from None
+        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
+        file = next((file for file in presets if not _can_be_parsed(file, parser)), None)
+        raise ConfigError(f"{file}: {said}" if file and str(file) not in said else said) from None
     for name, value in options.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"{name} is empty; give it a value, or leave it out")
@@ -62,6 +72,25 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
             "stream.games: order listed plays what stream.visits says; games need order rounds or uniform"
         )
     return options
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """What is found to be wrong within it is in `file`, which the sentence then names."""
+    try:
+        yield
+    except ConfigError as error:
+        said = str(error)
+        raise ConfigError(said if str(file) in said else f"{file}: {said}") from None
+
+
+def _can_be_parsed(file: Path, parser: ArgumentParser) -> bool:
+    """Whether a preset is right by itself, so that a mistake is elsewhere."""
+    try:
+        parser.parse_args(["--config", str(file)])
+    except _MISTAKES:
+        return False
+    return True
 
 
 def _check_preset(file: Path) -> None:
@@ -123,9 +152,10 @@ def _refuse_gaps(options: Namespace, usual: Any, prefix: str = "") -> None:
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """The checked `Config` of a YAML file, with overrides such as `--learner.n_step 3`."""
+    """The checked `Config` of a YAML file, which a ConfigError names, with overrides such as `--learner.n_step 3`."""
     parser = make_parser("load", "")
-    return to_config(parser, parse(parser, ["--config", str(path), *(overrides or [])]))
+    with naming(Path(path)):
+        return to_config(parser, parse(parser, ["--config", str(path), *(overrides or [])]))
 
 
 def dump(config: Config) -> str:

@@ -42,10 +42,10 @@ def complaint(*arguments: str) -> str:
 
 
 def complaint_about(tmp_path: Path, content: Any) -> str:
-    """The same for a YAML file."""
+    """The same for a YAML file, without its name in front."""
     path = tmp_path / "preset.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    return complaint("--config", str(path))
+    return complaint("--config", str(path)).removeprefix(f"{path}: ")
 
 
 def nested(name: str, value: Any) -> Any:
@@ -82,6 +82,19 @@ def test_an_unknown_field_is_told_with_the_nearest_right_name(wrong: str, right:
     for told in (complaint(f"--{wrong}", "3"), complaint_about(tmp_path, nested(wrong, 3))):
         assert told.startswith(f"unknown field {wrong}; did you mean ")
         assert right in told.split("did you mean ")[1]
+
+
+def test_the_file_that_is_wrong_is_named_and_no_other(tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text("frames: 400_000\n")
+    wrong.write_text("learner: {n_step: many}\n")
+    told = complaint("--config", str(right), f"--config={wrong}")
+    assert told.startswith(f"{wrong}: learner.n_step: ") and str(right) not in told
+    told = complaint("--config", str(right), "--learner.n_step", "many")
+    assert told.startswith("learner.n_step: ")
+    wrong.write_text("learner: {n_step: -1}\n")  # a number, and out of its range
+    with pytest.raises(ConfigError, match=f"^{wrong}: learner.n_step: "):
+        load(wrong)
 
 
 def test_an_unknown_field_like_no_other_points_to_the_help() -> None:

@@ -12,6 +12,7 @@ import yaml
 from configs import resume
 from configs.checks import ConfigError
 from configs.launch import open_run, read_options
+from configs.parse import load
 from configs.resume import Beginning
 from configs.schema import Config
 from tests.integration.runs import TOY, write_config
@@ -87,6 +88,21 @@ def test_a_damaged_configuration_is_named(run: RunDirectory, how: str) -> None:
     run.config.write_bytes(bit if how == "one bit" else DAMAGES[how](content))
     said = refusal(run)
     assert str(run.config) in said if how != "one bit" else "learner.learning_rate: " in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("n_step: ", "n_rtep: "), ("kind: ewc", "kind: ewa"), ("seed: ", "seed: x"), ("n_step: ", "n_step: -")],
+)
+def test_a_configuration_with_a_field_or_value_that_there_is_not_is_named(
+    run: RunDirectory, before: str, after: str
+) -> None:
+    content = run.config.read_text()
+    assert before in content
+    run.config.write_text(content.replace(before, after, 1))
+    assert refusal(run).startswith(f"{run.config}: ")
+    with pytest.raises(ConfigError, match=f"^{run.config}: "):
+        load(run.config)
 
 
 @pytest.mark.parametrize(("name", "value"), [("learner.learning_rate", 0.5), ("seed", 4), ("threads", 2)])
