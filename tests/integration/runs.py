@@ -368,8 +368,8 @@ def spoiled_snapshot() -> None:
 
     saves = train._save_snapshot
 
-    def saving(run: Any, parts: Any, label: str) -> None:
-        saves(run, parts, label)
+    def saving(run: Any, parts: Any, *given: Any) -> None:
+        saves(run, parts, *given)
         snapshot_file(run.snapshots, parts.stream.frames).write_bytes(b"no weights")
 
     train._save_snapshot = saving
