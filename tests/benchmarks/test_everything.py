@@ -29,11 +29,13 @@ def test_a_case_measures_phases_beside_their_floors() -> None:
     assert 0 < found["busy"] <= 1.1
 
 
-def test_what_cannot_be_measured_is_one_sentence() -> None:
+def test_what_cannot_be_measured_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="did you mean krull"):
         everything.run(everything.Case("wrong", ("--game", "krul")), 0.3, 2)
-    with pytest.raises(ConfigError, match=r"emulators\.count"):
-        everything.run(everything.Case("wrong", ()), 0.3, 0)
+    with pytest.raises(SystemExit) as ended:
+        everything.main(["--emulators", "0"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and "--emulators: must lie between 1 and 1,024" in said
 
 
 def test_an_updates_operations_counted_by_hand() -> None:
