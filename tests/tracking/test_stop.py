@@ -14,8 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal, sys, time
 from tracking.stop import STOPPING, StopSignal
-if "nohup" in sys.argv:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "nohup" in sys.argv else signal.SIG_DFL)  # however the tests were started
 before = [signal.getsignal(s) for s in STOPPING]
 try:
     with StopSignal() as stop:
