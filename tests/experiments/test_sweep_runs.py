@@ -158,7 +158,7 @@ def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Pa
 def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Path, tmp_path: Path) -> None:
     found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 2, "settings": {"frames": 800}}
     found["retry_seconds"] = 1
-    found["grid"] = {"learner.learning_rate": [0.001, 1e30]}  # which diverges
+    found["grid"] = {"learner.learning_rate": [0.001, 10.0]}  # which diverges
     file, directory = tmp_path / "bad.yaml", tmp_path / "sweep"
     file.write_text(yaml.safe_dump(found))
     code, _, err = finish(start(file, "--dir", directory))

@@ -126,6 +126,7 @@ def _child(arguments: tuple[str, ...], hook: Hook | None, directory: str) -> Non
     import train
     from tracking import command
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # however the tests were started
     if hook is not None:
         hook()
     command.run(lambda: train.main(list(arguments)))
