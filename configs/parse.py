@@ -62,8 +62,8 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
     except _MISTAKES as error:
         said = _one_sentence(str(error), parser)
         said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
-        file = next((file for file in presets if not _can_be_parsed(file, parser)), None)
-        raise ConfigError(f"{file}: {said}" if file and str(file) not in said else said) from None
+        wrong = next((file for file in presets if not _can_be_parsed(file, parser)), None)
+        raise ConfigError(f"{wrong}: {said}" if wrong and str(wrong) not in said else said) from None
     for name, value in options.items():
         if isinstance(value, str) and not value.strip():
             raise ConfigError(f"{name} is empty; give it a value, or leave it out")
