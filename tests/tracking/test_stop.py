@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import signal, sys, time
 from tracking.stop import STOPPING, StopSignal
-signal.signal(signal.SIGHUP, signal.SIG_IGN if "nohup" in sys.argv else signal.SIG_DFL)  # however the tests were started
+# However the tests were started.
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "nohup" in sys.argv else signal.SIG_DFL)
 before = [signal.getsignal(s) for s in STOPPING]
 try:
     with StopSignal() as stop:
