@@ -43,7 +43,9 @@ def main() -> int:
     parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
     parser.add_argument("--threads", type=argument("threads"), default=default_threads())
     parser.add_argument("--rounds", type=whole(1, 10**6), default=30)
-    parser.add_argument("--samples", type=whole(1, 10**7), default=3200, help="samples of the Fisher (default: 3,200)")
+    parser.add_argument(
+        "--samples", type=whole(_BATCH, 10**7), default=3200, help="samples of the Fisher (default: 3,200)"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     report = measure(options.network, options.optimiser, options.threads, options.rounds, options.samples)

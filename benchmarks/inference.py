@@ -34,6 +34,7 @@ from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSetting
 from taskid.report import chosen_games, chosen_inference
 from tracking import command
 from tracking.console import print_json
+from tracking.files import file_name
 from tracking.numbers import whole, whole_list
 
 _RESULTS = Path(__file__).parent / "inference"
@@ -74,6 +75,8 @@ def main() -> int:
         if options.changed:
             chosen_games(options.changed)
         chosen_inference(options.source, options.set)
+        if options.variant and options.variant != file_name(options.variant):
+            raise ValueError(f"--variant: must do as a part of a file's name, is {options.variant!r}")
         if options.set and not options.variant:
             raise ValueError("--set: name its results with --variant")
         for seed in seeds:

@@ -43,6 +43,10 @@ def main() -> int:
     options, overrides = parser.parse_known_args()
     try:
         games = [find_game(name.strip()).name for name in options.games.split(",")]
+        if len(set(games)) < len(games):
+            raise ValueError(f"--games: each game once, is {options.games}")
+        command.check_writable(options.runs)
+        command.check_writable(options.results)
         pairs = [(seed, game) for seed in options.seeds for game in games]
         jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed, game in pairs]
         check_settings(jobs)

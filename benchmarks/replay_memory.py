@@ -75,7 +75,7 @@ def main() -> None:
     raw_help = argparse.RawDescriptionHelpFormatter
     parser = command.Parser(description=__doc__, formatter_class=raw_help)
     parser.add_argument("--games", default="krull,boxing,pong", help="names, separated by commas")
-    parser.add_argument("--transitions", type=whole(1000, 10**8), default=50_000, help="stored per game")
+    parser.add_argument("--transitions", type=whole(1000, 10**6), default=50_000, help="stored per game")
     parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
     parser.add_argument("--n_step", type=argument("learner.n_step"), default=1)
     parser.add_argument("--minibatches", type=whole(2, 10**7), default=1000, help="timed per game and form")

@@ -386,6 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     directory = (options.directory or Path("runs/sweeps") / options.what).absolute()
     if directory.exists():
         parser.error(f"{directory} is there already: choose another --directory")
+    command.check_writable(directory)
     sweep = Sweeping(options.sweep or Path(_DEFAULT[options.what]), directory)
     try:
         import_ray()

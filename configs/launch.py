@@ -124,7 +124,8 @@ def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
 def check_snapshot(path: Path, config: Config) -> None:
     """Raise `ConfigError` unless `path` is a snapshot that a run of `config` can begin with."""
     try:
-        build_agent(config, build_memory(config), label=lambda: "").load_snapshot(read_snapshot(path)["agent"])
+        kept = read_snapshot(path)["agent"]
+        build_agent(config, build_memory(config), label=lambda: "").load_snapshot(kept)
     except CheckpointError as error:
         raise ConfigError(f"--init_from: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):

@@ -16,7 +16,8 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
-from configs.files import check_size, read_mapping
+from configs.files import check_numbers, check_size, read_mapping
+from configs.lists import LISTS
 from configs.ranges import ranges
 from configs.schema import Config, Visit
 from envs.games import canonical
@@ -38,6 +39,8 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
     parser.add_class_arguments(Config)
     known = ranges()
     for action in parser._actions:
+        if action.dest in LISTS:
+            action._typehint = LISTS[action.dest]  # type: ignore[attr-defined]
         if bounds := known.get(action.dest):
             action.help = f"{action.help} From {bounds}."
     return parser
@@ -50,6 +53,10 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
         raise ConfigError(problem)
     for word in given:
         check_size(word.partition("=")[2] if word.startswith("--") else word, word.partition("=")[0][:40])
+    for here, after in zip(given, [*given[1:], ""], strict=False):
+        name, equals, value = here.removeprefix("--").partition("=")
+        if name in ranges():
+            check_numbers(value if equals else after, name)
     presets = [
         Path(here.partition("=")[2] or after)
         for here, after in zip(given, [*given[1:], ""], strict=False)

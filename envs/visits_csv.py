@@ -10,6 +10,7 @@ from pathlib import Path
 from envs.games import game
 from envs.schedule import Listed, Visit
 
+_LONGEST = 20_000_000  # bytes
 _MOST = 100_000  # visits; a year of the shortest that make sense
 
 
@@ -17,7 +18,11 @@ def load_schedule_csv(path: str | Path) -> Listed:
     """The visits in a CSV file, whatever its separator, byte order mark and spelling of numbers; ValueError names the
     file, the first wrong line and what would be right."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:  # as is a device that never ends
+            raise ValueError(f"{path} has more than {_LONGEST:,} bytes; it should have lines such as krull,4000000")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text; save it as CSV (UTF-8)") from None
     visits: list[Visit] = []

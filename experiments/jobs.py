@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.checks import ConfigError
-from configs.launch import read_options
-from configs.parse import load
+from configs.parse import load, make_parser, parse, to_config
 from configs.run import spelt_out
 from configs.settings import differences
 from tracking.files import write_text
@@ -66,9 +65,10 @@ class Job:
 def check_settings(jobs: Sequence[Job]) -> None:
     """Raise `ConfigError` where a run that is done, or under way, is not what its job asks for: it would be taken for
     that. Wrong arguments raise it as well."""
+    parser = make_parser("train.py", "")  # without what the jobs themselves decide, such as --run_dir
     for job in jobs:
         there = next((path for path in (job.kept, job.directory) if RunDirectory(path).config.is_file()), None)
-        asked = spelt_out(read_options(list(job.arguments))[1])
+        asked = spelt_out(to_config(parser, parse(parser, list(job.arguments))))
         if there and (changed := differences(load(RunDirectory(there).config), asked, _MAY_DIFFER)):
             raise ConfigError(
                 f"{there} is of other settings, {'; '.join(changed)}; keep both, with another --runs and --results"

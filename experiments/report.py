@@ -20,6 +20,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,14 @@ _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  #
 def write_report(material: Material, out: Path, title: str, audits: Sequence[Path] = ()) -> Path:
     """Write the page and its files into `out`; returns the page's path. `audits`: what `experiments.perturbation` has
     written, its folders."""
+    read = [_audit(folder) for folder in audits]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    write_text(path, html.page(title, list(_sections(material, out, audits))))
+    write_text(path, html.page(title, list(_sections(material, out, read))))
     return path
 
 
-def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator[tuple[str, str]]:
+def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, str]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
     notes = "".join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
@@ -101,8 +103,18 @@ def _sections(material: Material, out: Path, audits: Sequence[Path]) -> Iterator
     yield "What the numbers mean", html.DEFINITIONS
 
 
-def _perturbations(audit: Path, out: Path, times: Counter[str]) -> tuple[str, str]:
-    """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
+@dataclass(frozen=True)
+class _Audit:
+    """What `experiments.perturbation` wrote into a folder."""
+
+    name: str
+    game: str
+    rows: list[dict[str, Any]]
+    figure: Figure
+
+
+def _audit(audit: Path) -> _Audit:
+    """That of this folder; ReportError if it is none."""
     try:
         result = json.loads((audit / "perturbation.json").read_text())
         rows, game = perturbation_report.plain(result["points"]), str(result["game"])
@@ -111,6 +123,12 @@ def _perturbations(audit: Path, out: Path, times: Counter[str]) -> tuple[str, st
         figure = perturbation_report.figure(rows, perturbation_report.title(result))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ReportError(f"--perturbation {audit}: experiments.perturbation did not write this ({error})") from None
+    return _Audit(audit.name, game, rows, figure)
+
+
+def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, str]:
+    """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
+    rows, game, figure = audit.rows, audit.game, audit.figure
     caption = (
         f"Figure 3C in {game} ({audit.name}). Noise on the shared weights, drawn anew at every step: alike on all of "
         "them, shaped by the inverse of their Fisher information, and only where there is next to none; its 95 % "

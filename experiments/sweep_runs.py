@@ -250,9 +250,9 @@ def _room(has: float, amount: float) -> int:
 
 def read_nodes(text: str) -> list[dict[str, Any]]:
     """Nodes as Ray would tell of them, from text such as 8x16,1,128: so many of so many cores, GPUs and GiB."""
-    found = re.fullmatch(r"(\d+)x(\d+),(\d+),(\d+(?:\.\d+)?)", text)
-    if not found:
-        raise SweepError(f"--nodes {text}: write NODESxCORES,GPUS,GIB, such as 8x16,1,128")
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5}),(\d{1,5}),(\d{1,6}(?:\.\d{1,6})?)", text, flags=re.ASCII)
+    if not found or not int(found[1]):
+        raise SweepError(f"--nodes {text[:100]}: write NODESxCORES,GPUS,GIB, such as 8x16,1,128")
     count, cores, gpus, gib = found.groups()
     resources = {"CPU": float(cores), "GPU": float(gpus), "memory": float(gib) * _GIB}
     return [{"Alive": True, "Resources": resources}] * int(count)

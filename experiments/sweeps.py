@@ -123,7 +123,7 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     grid = _mapping(found.get("grid", {}), f"{where}: grid")
     memory = found.get("memory_gib")
     called = str(found.get("name", name))
-    if not called or called != file_name(called):
+    if not isinstance(found.get("name", name), str | int) or not called or called != file_name(called):
         raise ConfigError(
             f"{where}: name: must do as the name of a folder (letters, digits, _, -, +, =, .), is {called!r}"
         )

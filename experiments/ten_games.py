@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"--agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
     if len(set(agents)) < len(agents):
         parser.error(f"--agents: name every agent once, is {options.agents}")
+    command.check_writable(options.runs)
+    command.check_writable(options.results)
     try:
         jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
         if not options.without_single:
             jobs += single_jobs(options.config, options.seeds, options.runs, options.results, overrides)
         check_settings(jobs)
-        command.check_writable(options.runs)
-        command.check_writable(options.results)
     except ConfigError as error:
         parser.error(str(error))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -22,6 +23,7 @@ from agent.consolidators.online_ewc import OnlineEWC
 from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.fisher import ESTIMATORS
 from configs.checks import ConfigError, check
+from configs.files import read_mapping
 from configs.launch import flat, read_options, train_parser
 from configs.parse import dump, load
 from configs.ranges import problems, ranges
@@ -565,3 +567,45 @@ def test_no_option_may_be_given_empty(name: str, tmp_path: Path) -> None:
         assert complaint(*words) == f"--{name} is empty; give it a value, or leave it out"
     if name not in ("config", "frames"):
         assert f"{name} is empty" in complaint_about(tmp_path, nested(name, ""))
+
+
+def calls_for(count: int, path: Path) -> int:
+    """How many functions are called to read a schedule of so many visits."""
+    path.write_text(f"stream: {{order: listed, visits: [{', '.join(['{game: pong, frames: 40000}'] * count)}]}}")
+    calls = 0
+
+    def tell(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(tell)
+    try:
+        load(path)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_schedule_twice_as_long_takes_twice_as_long_to_read(tmp_path: Path) -> None:
+    calls_for(1, tmp_path / "a.yaml")  # what happens once
+    one, some, twice = (calls_for(count, tmp_path / "a.yaml") for count in (1, 50, 100))
+    assert twice - one < 2.5 * (some - one)
+
+
+@pytest.mark.parametrize("wrong", ["pong", "3", "[pong]", "[{game: pong}]", "[{game: 3, frames: 4000}]", "[null]"])
+def test_visits_that_are_none_are_refused(wrong: str) -> None:
+    said = complaint("--stream.order", "listed", "--stream.visits", wrong)
+    assert said.startswith("stream.visits: ") and ("Expected list" in said or "a visit is {game: pong" in said)
+
+
+@pytest.mark.parametrize("odd", ["1:30", "010", "+0_17", "-1:30:00.5"])
+def test_a_number_that_yaml_takes_for_another_is_refused(odd: str, tmp_path: Path) -> None:
+    assert complaint(f"--frames={odd}").startswith(f"frames: {odd} is not what it seems")
+    assert f"{odd} is not what it seems" in complaint_about(tmp_path, f"learner: {{n_step: {odd}}}")
+    assert "game" in complaint_about(tmp_path, f"stream: {{games: ['{odd}']}}")  # in quotes it is a name
+
+
+def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="more than 20,000,000 bytes"):
+        read_mapping(Path("/dev/zero"), "frames: 3")
+    assert "more than 20,000,000 bytes" in complaint("--stream.order", "listed", "--stream.visits_csv", "/dev/zero")

@@ -504,6 +504,8 @@ def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
             assert [row["share"] for row in csv.DictReader(table)] == shares
     assert main([*arguments, str(tmp_path)]) == 2
     assert "experiments.perturbation did not write" in capsys.readouterr().err
+    assert main([str(runs["ewc-1"]), "--out", str(tmp_path / "new"), "--perturbation", str(tmp_path)]) == 2
+    assert not (tmp_path / "new").exists()  # what is wrong is said before anything is written
 
 
 # -- mistakes -------------------------------------------------------------------------------------------------------

@@ -156,6 +156,11 @@ MISTAKES = [
 ]
 
 
+def test_an_empty_name_is_no_name() -> None:
+    with pytest.raises(ConfigError, match="name: must do as the name of a folder"):
+        to_sweep({"config": "configs/single_game.yaml", "name": None}, "file", "file.yaml")
+
+
 @pytest.mark.parametrize(("changes", "said"), MISTAKES)
 def test_mistakes_are_told_in_one_line(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError) as raised:
