@@ -50,6 +50,8 @@ def _rows(text: str, path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
                 row.pop()
             if columns is None:
                 columns = [cell.lower() for cell in row]
+                if max(map(columns.count, ("game", "frames"))) > 1:
+                    raise ValueError(f"{path} must have each of its columns once in its first line, not {head[:80]!r}")
                 if not {"game", "frames"} <= {*columns}:
                     raise ValueError(
                         f"{path} must have the columns game and frames in its first line, not {head[:80]!r}"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tracking.console import unfailing_output
-from tracking.files import existing_part
+from tracking.files import existing_part, printable
 from tracking.run_directory import BAD_INPUT, FAILED
 from tracking.shortage import shortage
 
+_LONGEST = 1000  # characters
 INTERRUPTED = 130  # as of a process that Ctrl-C killed
 _ABOUT_PATHS = (
     errno.EACCES,
@@ -29,6 +30,11 @@ _ABOUT_PATHS = (
 
 class UserError(ValueError):
     """A mistake of the user's, as one sentence that says what is wrong and what would be right."""
+
+    def __init__(self, sentence: str) -> None:
+        """On one line, and no longer than a person reads, whatever the value is that it quotes."""
+        line = printable(sentence)
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
 
 
 def empty_option(arguments: Sequence[str]) -> str | None:

@@ -609,3 +609,7 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="more than 20,000,000 bytes"):
         read_mapping(Path("/dev/zero"), "frames: 3")
     assert "more than 20,000,000 bytes" in complaint("--stream.order", "listed", "--stream.visits_csv", "/dev/zero")
+
+
+def test_what_may_be_null_is_told_as_plainly() -> None:
+    assert complaint("--stream.visits_csv", "[a]") == "stream.visits_csv: Expected str or null. Got value: ['a']"

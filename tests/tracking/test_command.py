@@ -107,3 +107,9 @@ def test_every_command_has_this_parser() -> None:
     made = re.compile(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)")
     found = {str(path.relative_to(root)) for path in sources if made.search(path.read_text())}
     assert found == alone
+
+
+@pytest.mark.parametrize("value", ["pong, " * 10_000, "runs\n/mine", "a\x00b\x1b[2J"])
+def test_a_mistake_is_one_line_whatever_value_it_quotes(value: str) -> None:
+    said = str(UserError(f"stream.games: is {value}"))
+    assert said.startswith("stream.games: is ") and said.isprintable() and len(said) < 1100
