@@ -198,13 +198,13 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
     wrong = re.search(r"""[Pp]arser key ["']([\w.]+)["']:?\s*(.*)""", text)
     if wrong:
         path, reason = wrong.groups()
+        reason = re.sub(r"(?:an? )?typing\.Literal\[(.*?)\]", r"one of \1", reason)
+        reason = re.sub(r"(?:an? )?<class '(\w+)'>", r"\1", reason)
         reason = re.sub(
             r"Does not validate against any of the Union subtypes Subtypes: \[(\w+), NoneType\].* Given value: (.*)$",
             r"Expected \1 or null. Got value: \2",
             reason,
         )
-        reason = re.sub(r"(?:an? )?typing\.Literal\[(.*?)\]", r"one of \1", reason)
-        reason = re.sub(r"(?:an? )?<class '(\w+)'>", r"\1", reason)
         reason = re.sub(r"^(Expected int.*?: (\d+)\.0)$", r"\1; write it as \2", reason)
         return f"{path}: {reason}"
     return text

@@ -611,5 +611,6 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     assert "more than 20,000,000 bytes" in complaint("--stream.order", "listed", "--stream.visits_csv", "/dev/zero")
 
 
-def test_what_may_be_null_is_told_as_plainly() -> None:
-    assert complaint("--stream.visits_csv", "[a]") == "stream.visits_csv: Expected str or null. Got value: ['a']"
+def test_what_may_be_null_is_told_as_plainly(tmp_path: Path) -> None:
+    said = complaint_about(tmp_path, {"stream": {"visits_csv": ["a"], "order": "listed"}})
+    assert said == "stream.visits_csv: Expected str or null. Got value: ['a']"
