@@ -27,10 +27,9 @@ import torch
 from rich.console import Console
 
 from agent.continual import ContinualAgent
-from configs.launch import ON_CPU
+from configs.build import build_schedule
 from configs.parse import load
 from configs.ranges import argument
-from configs.run import build_schedule
 from configs.schema import Config
 from envs.games import game as find_game
 from evaluation import kept, table
@@ -38,12 +37,13 @@ from evaluation.evaluator import evaluate_games, load_agent
 from evaluation.kept import Kept
 from evaluation.play import GameResult
 from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
-from evaluation.tasks import known_tasks
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
 from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact
+from tracking.task_log import known_tasks
+from training.launch import ON_CPU
 
 _PLAYS = "plays.jsonl"  # in the folder of the results: every game as it was played
 

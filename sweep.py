@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.live import Live
 
 from configs.checks import ConfigError
-from experiments import sweep_report
-from experiments.report_data import ReportError
-from experiments.sweep_node import place
-from experiments.sweep_runs import (
+from experiments.report.data import ReportError
+from sweeps import report as sweep_report
+from sweeps.node import place
+from sweeps.plan import Sweep, Trial, as_yaml, frozen, read_sweep, trials
+from sweeps.runs import (
     Retry,
     SweepError,
     check_locks,
@@ -38,7 +39,7 @@ from experiments.sweep_runs import (
     runs_at_once,
     start_ray,
 )
-from experiments.sweep_status import (
+from sweeps.status import (
     Speed,
     SweepPlan,
     begun,
@@ -49,7 +50,6 @@ from experiments.sweep_status import (
     state,
     status_table,
 )
-from experiments.sweeps import Sweep, Trial, as_yaml, frozen, read_sweep, trials
 from tracking import command
 from tracking.files import quoted, write_text
 from tracking.numbers import real
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = command.Parser(prog="sweep.py", description=__doc__.split("\n")[0])
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("sweep", type=Path, nargs="?", help="the sweep's YAML file (see experiments/sweeps.py)")
+    what.add_argument("sweep", type=Path, nargs="?", help="the sweep's YAML file (see sweeps/plan.py)")
     what.add_argument("--resume", type=Path, metavar="DIR", help="go on with the sweep in this directory")
     what.add_argument("--status", type=Path, metavar="DIR", help="how it stands: one line per run")
     what.add_argument("--report", type=Path, metavar="DIR", help="write the report on its finished runs")

@@ -1,6 +1,6 @@
 """Launch or resume a run.
 
-    python train.py --config configs/quick.yaml [--run_dir runs/mine] [--learner.n_step 3 ...]
+    python train.py --config configs/presets/quick.yaml [--run_dir runs/mine] [--learner.n_step 3 ...]
     python train.py --resume runs/mine [--frames N]
 
 Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
@@ -22,31 +22,18 @@ import torch
 from agent.continual import ContinualAgent
 from agent.diagnostics import PlasticityMonitor
 from agent.task_change import Abandoned as Departing
+from configs.build import Parts, build
 from configs.checks import ConfigError
-from configs.launch import (
-    check_compare,
-    check_snapshot,
-    hyper_parameters,
-    open_run,
-    plain_dqn_beside,
-    read_options,
-)
-from configs.plan import describe, plan, refuse_if_too_large
-from configs.presets import overview
-from configs.resume import after_divergence, begin_anew, meta
-from configs.run import Parts, build
+from configs.overview import overview
 from configs.schema import Config
 from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.stream import GameStream
 from evaluation import remembered, table
-from evaluation import tasks as task_log
-from evaluation.background import EvaluationWorker, WorkerFailed
-from evaluation.ending import check_reference, final_report
 from evaluation.evaluator import evaluate_snapshot, scheduled_evaluation
+from evaluation.inference_score import InferenceScore
 from evaluation.play import Abandoned, GameResult, clipped_total
-from taskid.score import InferenceScore
-from tracking import command, dashboard, hparams
+from tracking import command, dashboard, hparams, task_log
 from tracking.checkpoints import CheckpointError, Checkpoints, NoneIntactError, Stateful
 from tracking.files import quoted, write_text
 from tracking.metrics import MetricWindow, PhaseTimer
@@ -57,6 +44,18 @@ from tracking.snapshots import read_snapshot, snapshot_file, write_snapshot
 from tracking.stop import StopSignal
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
+from training.background import EvaluationWorker, WorkerFailed
+from training.ending import check_reference, final_report
+from training.launch import (
+    check_compare,
+    check_snapshot,
+    hyper_parameters,
+    open_run,
+    plain_dqn_beside,
+    read_options,
+)
+from training.resources import describe, plan, refuse_if_too_large
+from training.resume import after_divergence, begin_anew, meta
 
 _EXPLODED = 1000.0  # |Q| beyond this multiple of the largest possible value is no value of a game any more
 

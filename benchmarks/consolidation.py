@@ -21,16 +21,17 @@ from agent.consolidators.anchored import AnchoredConsolidator
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
 from agent.consolidators.steps import ProximalStep
+from agent.fast.process import keep_freed_memory
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
-from configs.machine import default_threads, keep_freed_memory
+from configs.build import build_learner
 from configs.ranges import argument
-from configs.run import build_learner, resolve
 from configs.schema import Config, LearnerConfig
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import whole
+from training.machine import default_threads, resolve
 
 _TASKS = (1, 10, 100)
 _BATCH = 32

@@ -19,11 +19,11 @@ import torch
 
 from benchmarks import roofline
 from configs.ranges import argument
-from configs.run import resolve
 from configs.schema import Config
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real
+from training.machine import resolve
 
 _COLUMNS = ("frames_per_s", "update_ms", "update_floor_ms", "act_ms", "learn_ms", "emulate_ms", "emulate_alone_ms")
 _NETWORKS = ("small", "nature", "paper")

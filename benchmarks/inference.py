@@ -6,8 +6,8 @@
     python -m benchmarks.inference --cost
     python -m benchmarks.inference --changed all
 
-Each of the first three is one `python -m taskid.report` per group and seed; what is done is skipped. Results go to
-benchmarks/inference/ as one small JSON file each, and table.md. `--changed` learns how the games of a group open and
+Each of the first three is one `python -m experiments.inference` per group and seed; what is done is skipped. Results go
+to results/inference/ as one small JSON file each, and table.md. `--changed` learns how the games of a group open and
 then shows openings that differ: of another seed, mirrored, inverted (night for day), and as if an episode began where
 another has got to after 100 or 400 steps of random play.
 """
@@ -30,14 +30,14 @@ import numpy as np
 from configs.ranges import argument
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
+from experiments.inference import chosen_games, chosen_inference
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
-from taskid.report import chosen_games, chosen_inference
 from tracking import command
 from tracking.console import print_json
 from tracking.files import file_name
 from tracking.numbers import whole, whole_list
 
-_RESULTS = Path(__file__).parent / "inference"
+_RESULTS = Path(__file__).resolve().parents[1] / "results" / "inference"
 _CONTEXTS = (1, 2, 5, 10, 20, 50, 100)
 _COLUMNS = (
     "games",
@@ -56,14 +56,14 @@ _COLUMNS = (
 def main() -> int:
     """The command line."""
     parser = command.Parser(prog="python -m benchmarks.inference", description=__doc__.split("\n")[0])
-    parser.add_argument("--groups", default="figure3,pool,thirty", help="as in taskid.report --games")
+    parser.add_argument("--groups", default="figure3,pool,thirty", help="as in experiments.inference --games")
     parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2,3,4")
     parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
     parser.add_argument("--visits", type=whole(1, 1000), default=3)
     parser.add_argument("--vector_steps", type=whole(1, 10**8), default=2000)
     parser.add_argument("--source", default="default")
     parser.add_argument("--variant", help="name of the results where settings are changed (default: the source)")
-    parser.add_argument("--set", action="append", default=[], help="as in taskid.report")
+    parser.add_argument("--set", action="append", default=[], help="as in experiments.inference")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--cost", action="store_true", help="measure time and memory by number of contexts instead")
     parser.add_argument("--changed", metavar="GROUP", help="recognise changed openings instead")
@@ -125,7 +125,7 @@ def _measure(group: str, seed: int, options: argparse.Namespace) -> None:
         arguments += [f"--{name}", str(getattr(options, name))]
     arguments += [word for change in options.set for word in ("--set", change)]
     figure = options.results / f"{group}-{options.emulators}-{variant}.png" if seed == 0 else Path("runs/taskid.png")
-    call = [sys.executable, "-m", "taskid.report", *arguments, "--figure", str(figure)]
+    call = [sys.executable, "-m", "experiments.inference", *arguments, "--figure", str(figure)]
     output = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
     result = {
         "group": group,

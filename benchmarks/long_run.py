@@ -36,18 +36,19 @@ import torch
 import train  # noqa: F401 (what it imports is resident in a run)
 from agent.fisher import fisher_information
 from benchmarks.recordings import Filler, load, record
+from configs.build import FRAME_SKIP, Parts, build
 from configs.checks import ConfigError, check
-from configs.plan import plan, refuse_if_too_large
 from configs.ranges import argument
-from configs.run import FRAME_SKIP, Parts, build, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
-from taskid.report import chosen_games
+from experiments.inference import chosen_games
 from tracking import command
 from tracking.checkpoints import Checkpoints, Stateful
 from tracking.console import print_json
 from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
 from tracking.trees import tree_bytes
+from training.machine import resolve
+from training.resources import plan, refuse_if_too_large
 
 EMULATORS = 8
 BATCH = 32

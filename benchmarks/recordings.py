@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.run import emulator_maker
+from configs.build import emulator_maker
 from configs.schema import Config
 from envs.timestep import ACTIONS, STACK, TimeStep
 from replay.per_task import PerTaskReplay

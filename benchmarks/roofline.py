@@ -20,17 +20,18 @@ from typing import Any
 
 import torch
 
+from agent.fast.process import keep_freed_memory
 from benchmarks.stand_ins import leave_anchors, minibatch
+from configs.build import build_consolidator, build_learner, build_stream
 from configs.checks import check
-from configs.machine import keep_freed_memory
-from configs.plan import measure_rates
 from configs.ranges import argument
-from configs.run import build_consolidator, build_learner, build_stream, resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import canonical
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real
+from training.machine import resolve
+from training.resources import measure_rates
 
 _SIDE = 2048  # of the matrices
 _FLOATS = 1 << 25  # of the arrays that are copied: more than caches hold

@@ -3,7 +3,7 @@
     python -m benchmarks.side_by_side --seconds 120 --json [--network nature|paper] [--game breakout] [--pairs 4]
 
 All learn the same game at the same samples per step in minibatches of 32. Ours has 8 emulators and goes through
-`configs.plan.measure_rates` as `benchmarks.throughput` does; the others have one (`benchmarks/plain_dqn.py`, and
+`training.resources.measure_rates` as `benchmarks.throughput` does; the others have one (`benchmarks/plain_dqn.py`, and
 `benchmarks/sb3_dqn.py` in an environment of its own, see --sb3_python). Every turn is a fresh process that warms up
 until it is in steady state before its clock starts. Ours runs between the two others, and the order is turned round
 every time, so that what is compared are always neighbouring turns. --seconds is measured per contestant and divided
@@ -34,14 +34,14 @@ from typing import Any
 
 from benchmarks.plain_dqn import add_options, check_options
 from benchmarks.stand_ins import leave_anchors
-from configs.plan import measure_rates
-from configs.run import resolve
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import game as find_game
 from envs.roms import find_rom
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import whole
+from training.machine import resolve
+from training.resources import measure_rates
 
 _EMULATORS = 8
 _OTHERS = ("plain", "sb3", "single")

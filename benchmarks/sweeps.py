@@ -37,9 +37,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.checks import ConfigError
-from experiments.sweep_node import place, read_attempts
-from experiments.sweep_runs import SweepError, import_ray
-from experiments.sweeps import Trial, read_sweep, trials
+from sweeps.node import place, read_attempts
+from sweeps.plan import Trial, read_sweep, trials
+from sweeps.runs import SweepError, import_ray
 from tracking import command
 from tracking.compare import run_hashes
 from tracking.console import print_json

@@ -8,15 +8,16 @@ Runs act, emulate and learn on one real game in steady state, without logging, e
 
 from __future__ import annotations
 
+from configs.build import FRAME_SKIP
 from configs.checks import check
-from configs.plan import measure_rates
 from configs.ranges import argument
-from configs.run import FRAME_SKIP, resolve
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import canonical
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real
+from training.machine import resolve
+from training.resources import measure_rates
 
 
 def main() -> None:

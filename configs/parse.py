@@ -105,7 +105,7 @@ def _check_preset(file: Path) -> None:
     try:
         found = read_mapping(file, "frames: 400_000") if file.is_file() else {}
         if file.is_char_device() or file.is_dir():
-            raise ConfigError(f"--config: {file} is no file; give one such as configs/quick.yaml")
+            raise ConfigError(f"--config: {file} is no file; give one such as configs/presets/quick.yaml")
     except OSError as error:
         raise ConfigError(f"--config: {str(file)[:100]}: {error.strerror}") from None
     if found.keys() & _OF_SWEEPS:

@@ -258,7 +258,7 @@ class LogConfig:
     """Frames between pictures of the game on screen; 0: none."""
     checkpoint_period: int = number(200_000, 4, 10**12)
     """Frames between checkpoints, the most that a power cut costs; a stop writes one in any case. They are written
-    beside training: one of a run of ten games costs it a second or two (benchmarks/results.md)."""
+    beside training: one of a run of ten games costs it a second or two (docs/results.md)."""
     checkpoints_kept: int = number(2, 2, 1000)
     """Checkpoints kept, at least 2."""
 

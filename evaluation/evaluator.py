@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
-from configs.run import build_agent, build_memory, build_schedule, emulator_maker, for_evaluation, numpy_generator
+from configs.build import build_agent, build_memory, build_schedule, emulator_maker, for_evaluation, numpy_generator
 from configs.schema import Config
 from evaluation.play import GameResult, Recognises, game_seed, play_game
 from evaluation.video import Recorder

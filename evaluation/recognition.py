@@ -1,7 +1,7 @@
 """In which task a game is evaluated, and how often the agent recognised it: what tells forgetting from mistaking one
 game for another.
 
-A game's *own task* is the one in which the run played it longest (see `evaluation.tasks.own_tasks`).
+A game's *own task* is the one in which the run played it longest (see `tracking.task_log.own_tasks`).
 """
 
 from __future__ import annotations

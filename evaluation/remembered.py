@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.tasks import visits
+from tracking.task_log import visits
 
 LEARNED = 0.05  # human-normalised; a choice: the ratio of two scores near random play says nothing
 SHOWN = (-1.0, 2.0)  # a game that was hardly learned and is now played far below random play would leave any chart

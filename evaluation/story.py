@@ -16,8 +16,8 @@ from rich.table import Table
 
 from evaluation.remembered import kept as kept_fractions
 from evaluation.table import read_evaluations
-from evaluation.tasks import read_changes, visits
 from tracking.run_directory import RunDirectory
+from tracking.task_log import read_changes, visits
 
 Row = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import imageio_ffmpeg
 import numpy as np
 
-from configs.run import colour_screen
+from configs.build import colour_screen
 from configs.schema import Config
 from envs.colour import ColourScreen
 from envs.timestep import TimeStep

@@ -1,6 +1,6 @@
 """The agents that are compared, each in a few arguments of train.py."""
 
-from configs.launch import PLAIN_DQN
+from training.launch import PLAIN_DQN
 
 AGENTS = {
     "ewc_inferred": ("--tasks", "inferred", "--consolidation.kind", "ewc"),

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.build import spelt_out
 from configs.checks import ConfigError
 from configs.parse import load, make_parser, parse, to_config
-from configs.run import spelt_out
 from configs.settings import differences
 from tracking.files import write_text
 from tracking.run_directory import STOPPED, RunDirectory

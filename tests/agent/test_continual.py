@@ -14,7 +14,7 @@ from agent.exploration import LinearEpsilon
 from agent.fisher import ESTIMATORS, fisher_information, joined_weights
 from agent.learner import QLearner
 from agent.task_change import TaskChange, never
-from configs.run import build_agent, build_memory, build_stream
+from configs.build import build_agent, build_memory, build_stream
 from configs.schema import (
     Config,
     ConsolidationConfig,

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import long_run
 from benchmarks.recordings import Filler, load, record
-from configs.run import emulator_maker
+from configs.build import emulator_maker
 from configs.schema import Config, EmulatorConfig
 from envs.timestep import TimeStep
 from replay.buffer import FrameRing

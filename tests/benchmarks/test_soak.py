@@ -9,8 +9,8 @@ import pytest
 from benchmarks import soak
 from benchmarks.soak_table import slope, slope_within, table
 from configs.checks import check
-from configs.plan import plan
 from tracking.run_directory import BAD_INPUT, RunDirectory
+from training.resources import plan
 
 
 def _sample(minutes: float, launch: int, **values: float) -> soak.Sample:

@@ -22,17 +22,18 @@ from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
 from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.fisher import ESTIMATORS
+from configs.build import build_agent, build_memory, build_schedule, forget_me_not_settings
 from configs.checks import ConfigError, check
 from configs.files import read_mapping
-from configs.launch import flat, read_options, train_parser
 from configs.parse import dump, load
 from configs.ranges import problems, ranges
-from configs.run import build_agent, build_memory, build_schedule, forget_me_not_settings, resolve
 from configs.schema import Config, ConsolidationConfig, InferenceConfig, LearnerConfig
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from tracking.numbers import Range
+from training.launch import flat, read_options, train_parser
+from training.machine import resolve
 
-PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs" / "presets").glob("*.yaml"))
 
 
 def complaint(*arguments: str) -> str:
@@ -140,8 +141,8 @@ def test_a_wrong_type_is_told_with_the_right_one(name: str, value: Any, expected
 
 def test_whole_floats_and_stray_words_are_told_what_would_be_right() -> None:
     assert complaint("--frames", "1e6") == "frames: Expected int. Got value: 1000000.0; write it as 1000000"
-    assert complaint("configs/quick.yaml") == (
-        "configs/quick.yaml: not the name of an option; a preset is given as --config FILE"
+    assert complaint("configs/presets/quick.yaml") == (
+        "configs/presets/quick.yaml: not the name of an option; a preset is given as --config FILE"
     )
 
 
@@ -157,7 +158,7 @@ def test_whole_floats_and_stray_words_are_told_what_would_be_right() -> None:
         ("stream: {order: listed, visits: [{game: krull}]}", "frames"),
         ("a: [1", "line 1: no YAML"),
         ("- 1", "holds a list"),
-        ("{config: configs/quick.yaml, seeds: 4}", "start it with: sweep.py"),
+        ("{config: configs/presets/quick.yaml, seeds: 4}", "start it with: sweep.py"),
         ("just words", "holds a str"),
         ("", "is empty"),
         ("seed: 1\nlearner: {n_step: 3}\nlearner: {batch_size: 16}", "learner stands in line 2 and again in line 3"),

@@ -29,7 +29,7 @@ from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
-from configs.run import build_agent, build_memory, build_stream
+from configs.build import build_agent, build_memory, build_stream
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
 from envs.atari import AtariBatch, AtariSettings
@@ -38,6 +38,7 @@ from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
 from envs.toy import LIVERIES, CatchBatch
+from evaluation.inference_score import InferenceScore
 from replay.buffer import FrameRing
 from replay.frames import FrameBlock
 from replay.pending import PendingRows, Row
@@ -45,7 +46,6 @@ from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
 from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, pictures
-from taskid.score import InferenceScore
 from taskid.single import SingleTask
 from tests.agent.consolidators.anchors import leave_all, make, units_of, weights_at
 from tests.agent.learners import make_batch, make_learner, make_network

@@ -1,6 +1,6 @@
 """A run resumed with another version of this program goes on or is refused with a sentence, never with a KeyError.
 
-Every checkpoint carries `configs.resume.STATE_FORMAT`. The keys of all states, and the types of what they hold, are
+Every checkpoint carries `training.resume.STATE_FORMAT`. The keys of all states, and the types of what they hold, are
 kept in state_shape.json beside that number. Where they change on purpose: raise the number, then store the new ones
 with
 
@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.resume import STATE_FORMAT
 from tests.conformance.test_state_law import CASES
 from tracking.writers import CsvWriter, JsonLinesWriter, TensorBoardWriter, Writers
+from training.resume import STATE_FORMAT
 
 SHAPES = Path(__file__).with_name("state_shape.json")
 
@@ -75,7 +75,7 @@ def store() -> None:
     stored, now = json.loads(SHAPES.read_text()) if SHAPES.exists() else {"format": 0, "shapes": {}}, shapes()
     changed = [name for name, lines in stored["shapes"].items() if name in now and now[name] != lines]
     if changed and stored["format"] == STATE_FORMAT:
-        raise SystemExit(f"raise STATE_FORMAT in configs/resume.py first: {', '.join(changed)} changed")
+        raise SystemExit(f"raise STATE_FORMAT in training/resume.py first: {', '.join(changed)} changed")
     SHAPES.write_text(json.dumps({"format": STATE_FORMAT, "shapes": now}, indent=1) + "\n")
     print(f"written: {SHAPES}")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from configs.run import build_agent, build_memory, numpy_generator
+from configs.build import build_agent, build_memory, numpy_generator
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen

@@ -9,13 +9,13 @@ import pytest
 from rich.console import Console
 
 from envs.timestep import TimeStep
+from evaluation.inference_score import InferenceScore
 from evaluation.play import GameResult
 from evaluation.recognition import AsConfigured, Inferred, Told
 from evaluation.table import console_table, rows
-from evaluation.tasks import COLUMNS, known_tasks, own_tasks, row, tasks_before
-from taskid.score import InferenceScore
 from taskid.source import FixedTask
 from tracking.run_directory import RunDirectory
+from tracking.task_log import COLUMNS, known_tasks, own_tasks, row, tasks_before
 
 NOW = TimeStep(np.zeros((1, 4, 84, 84), np.uint8), np.zeros(1, np.float32), np.ones(1, np.float32), np.ones(1, bool))
 

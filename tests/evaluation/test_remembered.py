@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evaluation.remembered import LEARNED, kept, mean_kept, scalars
-from evaluation.tasks import visits
+from tracking.task_log import visits
 
 # krull 0-100 (in two tasks), pong 100-200, krull 200-260, krull again 260-300, boxing 300-
 CHANGES = [

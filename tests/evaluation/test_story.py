@@ -12,9 +12,9 @@ from configs.checks import ConfigError
 from configs.parse import load
 from envs.games import game
 from evaluation import story, table
-from evaluation import tasks as task_log
-from evaluation.ending import check_reference
 from evaluation.play import GameResult
+from tracking import task_log
+from training.ending import check_reference
 
 VISITS = [(0, "pong", 0), (100, "boxing", 1), (200, "pong", 0), (300, "boxing", 1)]  # from frame, game, task
 SCORES = {100: (10.0, 0.1), 150: (5.0, 6.1), 300: (16.0, 4.0), 400: (8.0, 12.1)}  # at frames: pong, boxing
@@ -87,7 +87,9 @@ def test_confusion_is_told_in_shares_of_each_games_steps(tmp_path):
 
 
 def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
-    config = load("configs/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"])
+    config = load(
+        "configs/presets/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"]
+    )
     (said,) = check_reference(config)
     assert f"evaluation.reference: there is no run in {tmp_path}, it has no evaluations.csv" in said
     head, row = "frames,game,mean,standard_error,random,human,human_normalised\n", "1.0,0,0,2,0.5\n"

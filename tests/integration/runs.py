@@ -339,7 +339,7 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
     """The worker makes the first evaluation at once and the second with the number of episodes of the run's last.
     SIGKILL for the run when it waits for that; the worker's process is noted. Every checkpoint is complete before the
     run goes on, however slow the disk is."""
-    from evaluation.background import EvaluationWorker
+    from training.background import EvaluationWorker
 
     start, begin = EvaluationWorker.start, Checkpoints.begin
 
@@ -380,7 +380,7 @@ def _bend_worker(
     started: Callable[[Any], None] = lambda worker: None, awaited: Callable[[Any], None] = lambda worker: None
 ) -> None:
     """`started` is called with the worker after each start, and `awaited` before its results are waited for."""
-    from evaluation.background import EvaluationWorker
+    from training.background import EvaluationWorker
 
     start, results = EvaluationWorker.start, EvaluationWorker.results
 

@@ -17,15 +17,15 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
-from configs.launch import hyper_parameters
 from configs.parse import load
 from evaluation.remembered import scalars
 from evaluation.table import read_evaluations
-from evaluation.tasks import read_changes
 from tests.integration.conftest import EWC
 from tests.integration.runs import TOY, assert_same_run, launch, metrics, points, signal_at, write_config
 from tracking.dashboard import LEFT_OUT, shown
 from tracking.hparams import RESULTS
+from tracking.task_log import read_changes
+from training.launch import hyper_parameters
 
 VISIT = 2000  # frames: enough to learn a toy
 GAMES = ["toy_catch", "toy_avoid"]

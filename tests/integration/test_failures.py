@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation.tasks import known_tasks, own_tasks, read_changes
 from tests.conformance.alike import assert_alike
 from tests.integration.runs import (
     Outcome,
@@ -36,6 +35,7 @@ from tests.integration.runs import (
 from tracking.checkpoints import load_file, save_file
 from tracking.run_directory import RunDirectory
 from tracking.snapshots import kept_snapshots, read_snapshot
+from tracking.task_log import known_tasks, own_tasks, read_changes
 
 
 @pytest.fixture(scope="module")

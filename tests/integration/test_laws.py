@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agent.continual import ContinualAgent
-from configs.run import build_agent, build_memory, build_stream
+from configs.build import build_agent, build_memory, build_stream
 from configs.schema import (
     Config,
     ConsolidationConfig,

@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from configs.launch import PLAIN_DQN
 from configs.parse import load
 from configs.settings import flat
 from tests.integration.runs import assert_same_run, launch
 from tracking.run_directory import RunDirectory
+from training.launch import PLAIN_DQN
 
 
 def test_compare_runs_a_plain_dqn_and_shows_it(toy_config: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_nothing_may_be_given_empty(words: list[str], capsys: pytest.CaptureFixt
 
 def test_every_command_has_this_parser() -> None:
     """But two that are programs of their own, and one that only a run starts."""
-    alone = {"benchmarks/plain_dqn.py", "benchmarks/sb3_dqn.py", "evaluation/worker.py", "tracking/command.py"}
+    alone = {"benchmarks/plain_dqn.py", "benchmarks/sb3_dqn.py", "training/worker.py", "tracking/command.py"}
     root = Path(__file__).resolve().parents[2]
     sources = (path for path in root.rglob("*.py") if not {".venv", "tests"} & set(path.relative_to(root).parts))
     made = re.compile(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)")

@@ -1,0 +1,265 @@
+"""Builds the parts of a run from its configuration: the one place where plain numbers become objects."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.consolidators.anchored import AnchoredConsolidator
+from agent.consolidators.ewc import EWC
+from agent.consolidators.l2 import L2
+from agent.consolidators.laplace import RecursiveLaplace
+from agent.consolidators.none import NoConsolidation
+from agent.consolidators.normalised import NormalisedFishers
+from agent.consolidators.online_ewc import OnlineEWC
+from agent.consolidators.roles import AnchorStore, Consolidator
+from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.continual import ContinualAgent, Departure, Generators, Updates
+from agent.exploration import LinearEpsilon
+from agent.fast.offers import fastest_update
+from agent.fast.optimizers import make_optimizer
+from agent.fast.process import keep_freed_memory, use_cuda
+from agent.learner import QLearner
+from agent.networks import ARCHITECTURES, QNetwork
+from configs.schema import Config, InferenceConfig
+from envs.atari import AtariBatch, AtariSettings
+from envs.colour import ColourScreen
+from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, timetable
+from envs.stream import GameStream
+from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
+from envs.toy import LIVERIES, CatchBatch
+from replay.buffer import FrameRing
+from replay.mirror import FrameMirror
+from replay.per_task import PerTaskReplay
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from taskid.labels import TrueLabels
+from taskid.single import SingleTask
+from taskid.source import TaskSource
+
+FRAME_SKIP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run is made of."""
+
+    stream: GameStream
+    agent: ContinualAgent
+    memory: PerTaskReplay
+
+
+def spelt_out(config: Config) -> Config:
+    """`config` with all settings of the inference, which else follow from the model that it names."""
+    return replace(config, inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))))
+
+
+def numpy_generator(seed: int, name: str) -> np.random.Generator:
+    """The generator for one purpose, a function of (seed, name)."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def torch_generator(seed: int, name: str) -> torch.Generator:
+    """The same for torch."""
+    return torch.Generator().manual_seed(int(numpy_generator(seed, name).integers(2**62)))
+
+
+def build_schedule(config: Config) -> Schedule:
+    """The schedule of visits."""
+    s = config.stream
+    if s.order == "listed":
+        return Listed(tuple(Visit(v.game, v.frames) for v in s.visits))
+    kind = Rounds if s.order == "rounds" else UniformDraw
+    return kind(tuple(s.games), s.visit_frames, config.seed)
+
+
+def frames_per_step(config: Config) -> int:
+    """Environment frames of one vector step."""
+    return config.emulators.count * FRAME_SKIP
+
+
+def planned_visits(config: Config) -> list[tuple[int, int, Visit]]:
+    """(index, first frame, visit) of every visit of a run of `config.frames`, as its stream will play it."""
+    return timetable(build_schedule(config), config.frames, frames_per_step(config))
+
+
+def atari_settings(config: Config) -> AtariSettings:
+    """How the emulators play and show a game."""
+    e = config.emulators
+    return AtariSettings(
+        sticky_actions=e.sticky_actions,
+        noop_max=e.noop_max,
+        fire_on_reset=e.fire_on_reset,
+        life_loss_terminal=e.life_loss_terminal,
+        max_episode_frames=e.max_episode_frames,
+        frame_skip=FRAME_SKIP,
+        stack=STACK,
+        threads=e.threads,
+    )
+
+
+def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
+    """A function (game, seed) -> batch of emulators for training."""
+    return partial(_make_emulators, config.emulators.count, atari_settings(config), config.emulators.rom_dir)
+
+
+def for_evaluation(config: Config, count: int, max_episode_frames: int) -> Config:
+    """`config` with `count` emulators that play whole games under a frame cap of their own."""
+    return replace(
+        config,
+        emulators=replace(
+            config.emulators, count=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
+        ),
+    )
+
+
+def colour_screen(config: Config, game: str, seed: int) -> ColourScreen | None:
+    """Emulator 0 of `emulator_maker(config)(game, seed)` in colour; None for a toy, which has no colours."""
+    if game in LIVERIES:
+        return None
+    return ColourScreen(game, seed, atari_settings(config), config.emulators.rom_dir)
+
+
+def _make_emulators(count: int, settings: AtariSettings, rom_dir: str | None, game: str, seed: int) -> EmulatorBatch:
+    if game in LIVERIES:
+        return CatchBatch(game, count, seed)
+    return AtariBatch(game, count, seed, settings, rom_dir)
+
+
+def build_stream(config: Config) -> GameStream:
+    """The endless stream of games; not yet started."""
+    return GameStream(
+        build_schedule(config),
+        emulator_maker(config),
+        seed=config.seed,
+        reseed_frames=config.stream.reseed_frames,
+    )
+
+
+def build_network(config: Config) -> QNetwork:
+    """The Q-network without any task."""
+    dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
+    architecture = ARCHITECTURES[config.learner.network]
+    generator = torch_generator(config.seed, "network")
+    gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
+    gated = config.learner.gated
+    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed).to(config.device)
+
+
+def build_learner(config: Config) -> QLearner:
+    """Networks, optimizer and update."""
+    c, network = config.learner, build_network(config)
+    target = copy.deepcopy(network).requires_grad_(False)
+    optimizer = make_optimizer(
+        c.optimiser,
+        network.weights.parameters(),
+        learning_rate=c.learning_rate,
+        epsilon=c.optimiser_epsilon,
+        decay=c.decay,
+        compiled=c.optimiser_code == "compiled",
+    )
+    return QLearner(
+        network,
+        target,
+        optimizer,
+        fastest_update(network, target, optimizer, c.max_gradient_norm, c.recorded),
+        target_frames=c.target_frames,
+        shift_pixels=c.shift_pixels,
+        generator=torch_generator(config.seed, "augmentation"),
+    )
+
+
+def build_memory(config: Config) -> PerTaskReplay:
+    """A replay buffer per task under one memory budget."""
+    r = config.replay
+    make_buffer = partial(
+        FrameRing,
+        capacity=r.capacity,
+        n_step=config.learner.n_step,
+        gamma=config.learner.discount,
+        compress=r.compress,
+        make_mirror=_mirror_maker(config),
+    )
+    return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), config.learner.reward_clip)
+
+
+def _mirror_maker(config: Config) -> Callable[[int, int, int], FrameMirror | None]:
+    """Mirrors of frames on the device, as long as there is room for another."""
+    left = int(config.replay.device_gib * 2**30)
+
+    def make(slots: int, height: int, width: int) -> FrameMirror | None:
+        nonlocal left
+        needed = slots * height * width
+        if needed > left:
+            return None
+        left -= needed
+        return FrameMirror(slots, height, width, config.device)
+
+    return make
+
+
+def forget_me_not_settings(config: InferenceConfig) -> ForgetMeNotSettings:
+    """The chosen model's settings with those that the configuration gives."""
+    model = PAPER if config.model == "paper" else DEFAULT
+    given = {name: getattr(config, name) for name in asdict(model)}
+    return replace(model, **{name: value for name, value in given.items() if value is not None})
+
+
+def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
+    """Where task numbers come from; only true labels are handed the name of the game."""
+    if config.tasks == "inferred":
+        return ForgetMeNot(forget_me_not_settings(config.inference))
+    return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
+
+
+def build_consolidator(config: Config, weights: Sequence[Tensor]) -> Consolidator:
+    """What speaks for earlier tasks when the shared `weights` are updated."""
+    c = config.consolidation
+    stores: dict[str, Callable[[], AnchorStore]] = {
+        "ewc": lambda: EWC(c.floor, c.include_active),
+        "l2": lambda: L2(c.include_active),
+        "online": lambda: OnlineEWC(c.decay, c.floor),
+        "latest": lambda: RecursiveLaplace(c.floor, c.include_active),
+    }
+    if c.kind == "none":
+        return NoConsolidation()
+    store = stores[c.kind]()
+    step = ProximalStep() if c.step == "implicit" else PenaltyGradient()
+    return AnchoredConsolidator(NormalisedFishers(store) if c.normalise else store, step, weights, c.strength)
+
+
+def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
+    """The agent around its replay."""
+    x, c, left = config.exploration, config.learner, config.consolidation
+    learner = build_learner(config)
+    return ContinualAgent(
+        build_tasks(config, label),
+        memory,
+        learner,
+        build_consolidator(config, learner.weights),
+        LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
+        Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
+        Departure(left.fisher, left.fisher_batches, left.close_silent, left.start_frames, left.min_visit_frames),
+        Generators(*(numpy_generator(config.seed, name) for name in ("exploration", "replay", "fisher"))),
+        frames_per_step=frames_per_step(config),
+    )
+
+
+def build(config: Config) -> Parts:
+    """All parts of a resolved configuration; sets torch's number of threads, how memory is freed, and that numbers too
+    small for a full mantissa are 0: an optimiser's averages decay to them where a weight is no longer used, and a
+    processor takes ten times as long for them."""
+    torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    if config.device == "cuda":
+        use_cuda(config.deterministic)
+    stream = build_stream(config)
+    memory = build_memory(config)
+    return Parts(stream, build_agent(config, memory, lambda: stream.label), memory)

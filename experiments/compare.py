@@ -1,0 +1,139 @@
+"""The agents side by side on a stream of several games: which of them remembers, and which still learns.
+
+    python -m experiments.compare [--config configs/presets/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
+
+The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
+its own for as many frames as the stream has of it: as in `experiments.single_games` where that preset has as many and
+differs in nothing but the network (the stream's may be twice as wide, of which each game has half), else by a plain DQN
+with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
+run are kept in results/compare/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are
+finished is written to results/compare/NAME/report (see `experiments.report`). More arguments are train.py's and go
+to every run of an agent, and of a single game where those are not `experiments.single_games`'s (then with --runs and
+--results elsewhere: what is there with other settings is refused).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from configs.build import build_schedule, planned_visits
+from configs.checks import ConfigError
+from configs.parse import load
+from configs.schema import Config
+from experiments.agents import AGENTS
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from experiments.report import command as report
+from experiments.single_games import RESULTS as SINGLE
+from experiments.single_games import single_game
+from tracking import command
+from tracking.numbers import whole
+from tracking.run_directory import FAILED, STOPPED
+from training.launch import PLAIN_DQN
+
+_DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "compare"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = command.Parser(prog="ten_games", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("--config", type=Path, default=Path("configs/presets/three_games.yaml"))
+    parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
+    parser.add_argument("--seeds", type=whole(1, 1000), default=3, help="of 0, 1, ... so many (default: 3)")
+    parser.add_argument(
+        "--processes", type=whole(1, 1024), default=2, help="runs at a time, one core each (default: 2)"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the run directories go")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the small files go")
+    parser.add_argument("--without_single", action="store_true", help="no agent of its own for every game")
+    options, overrides = parser.parse_known_args(arguments)
+    agents = options.agents.split(",")
+    for agent in agents:
+        if agent not in AGENTS:
+            parser.error(f"--agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+    if len(set(agents)) < len(agents):
+        parser.error(f"--agents: name every agent once, is {options.agents}")
+    command.check_writable(options.runs)
+    command.check_writable(options.results)
+    try:
+        jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
+        if not options.without_single:
+            jobs += single_jobs(options.config, options.seeds, options.runs, options.results, overrides)
+        check_settings(jobs)
+    except ConfigError as error:
+        parser.error(str(error))
+    try:
+        failed = run_all(jobs, options.processes)
+    except Interrupted as stopped:
+        print(stopped)
+        return STOPPED
+    if failed:
+        print(f"not finished: {', '.join(failed)}", file=sys.stderr)
+    kept = [str(job.kept) for job in jobs if job.done]
+    code = report.main([*kept, "--out", str(options.results / options.config.stem / "report")]) if kept else FAILED
+    return FAILED if failed else code
+
+
+def jobs_of(
+    config: Path, agents: Sequence[str], seeds: int, runs: Path, results: Path, overrides: Sequence[str]
+) -> list[Job]:
+    """A run for every agent and seed; all agents of a seed before the next seed."""
+    jobs: list[Job] = []
+    known: dict[str, str] = {}
+    for seed in range(seeds):
+        for agent in agents:
+            name, given = f"{agent}-{seed}", ["--seed", str(seed), *AGENTS[agent], *overrides]
+            jobs.append(_job(name, config, given, runs, results))
+            loaded = load(config, given)  # what is wrong with it is said before anything runs
+            if len(build_schedule(loaded).games) < 2:
+                raise ConfigError(f"{config} plays one game only, and there is nothing to remember with one")
+            same = known.setdefault(repr(loaded), name)
+            if same != name:
+                raise ConfigError(f"{name} would be the same run as {same}: what goes to every run undoes what differs")
+    return jobs
+
+
+def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
+    """Every game of the stream on its own, for as many frames."""
+    alone = load("configs/presets/single_game.yaml", [])
+    jobs = []
+    for seed in range(seeds):
+        loaded = load(config, ["--seed", str(seed), *overrides])
+        frames: Counter[str] = Counter()
+        for _, _, visit in planned_visits(loaded):
+            frames[visit.game] += visit.frames
+        for game, count in frames.items():
+            if set(frames.values()) == {alone.frames} and _alike(loaded, alone):
+                kept = SINGLE if results.resolve() == RESULTS else results / "single_game"
+                jobs.append(single_game(game, seed, runs / "learning", kept))
+                continue
+            given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
+            given += ["--stream.visits_csv", "null", "--stream.order", "uniform"]
+            given += ["--stream.games", f"[{game}]", "--stream.visit_frames", str(count)]
+            jobs.append(_job(f"single_{game}-{seed}", config, given, runs, results))
+    return jobs
+
+
+def _alike(one: Config, other: Config) -> bool:
+    """Whether both learn and evaluate a game in the same way. A wide network of which a game has half is as a small
+    one."""
+    learners, evaluations = set(), set()
+    for each in (one, other):
+        half = each.learner.network == "wide" and each.learner.gated == 0.5
+        learners.add(replace(each.learner, network="small", gated=0.0) if half else each.learner)
+        evaluations.add(replace(each.evaluation, period=0))
+    parts = ("emulators", "exploration", "replay")
+    return len(learners) == len(evaluations) == 1 and all(getattr(one, p) == getattr(other, p) for p in parts)
+
+
+def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Path) -> Job:
+    arguments = ("--config", str(config), *ONE_CORE, *given)
+    return Job(name, arguments, runs / config.stem / name, results / config.stem / name)
+
+
+if __name__ == "__main__":
+    command.run(main)

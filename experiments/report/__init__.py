@@ -1,0 +1,1 @@
+"""One page about many runs: what was learned, kept and confused."""

@@ -1,0 +1,294 @@
+"""One page about many runs: figures 3 and 4 of the paper, and what was learned, kept and confused.
+
+    python -m experiments.report runs/ewc-1 runs/ewc-2 runs/none-1 [--single runs/krull-1 runs/boxing-1] [--out DIR]
+        [--perturbation runs/perturbation_krull]
+
+Runs of the same configuration but for the seed are one agent, named after the directory of its first run without the
+trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are named, are what the others are measured by.
+Runs may be under way; everything comes from the files in their directories, and nothing there is written.
+
+Writes report.html, which needs no other file, and every figure as .svg, .png and .csv, the tables as .csv too. The
+same runs give the same words and numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from experiments.perturbation import report as perturbation_report
+from experiments.report import figures, logs, numbers
+from experiments.report import page as html
+from experiments.report.agents import Material, read_material, yardsticks
+from experiments.report.data import ReportError
+from experiments.report.numbers import Row
+from tracking import command
+from tracking.files import file_name, write_text
+from tracking.run_directory import BAD_INPUT
+from tracking.shortage import shortage
+
+_SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
+_NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
+
+
+def write_report(material: Material, out: Path, title: str, audits: Sequence[Path] = ()) -> Path:
+    """Write the page and its files into `out`; returns the page's path. `audits`: what `experiments.perturbation` has
+    written, its folders."""
+    read = [_audit(folder) for folder in audits]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "report.html"
+    write_text(path, html.page(title, list(_sections(material, out, read))))
+    return path
+
+
+def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, str]]:
+    """(heading, HTML) of every section, after its files are written."""
+    games = material.games
+    notes = "".join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
+    yield "The runs", html.runs_table(material) + notes
+    yield "What differs between the agents", html.differences_table(material)
+
+    rows = numbers.agent_rows(material)
+    write_rows(out / "agents.csv", rows)
+    yield "In single numbers", html.agents_table(rows)
+
+    rows = numbers.total_rows(material)
+    caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
+    if any(row["agent"] in numbers.PAPER for row in rows):
+        caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
+    draw = partial(figures.draw_totals, rows, len(games))
+    yield "All games together", write_picture(out, "figure_3b", rows, draw, caption)
+
+    schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
+    write_rows(out / "figure_3a_schedule.csv", schedule)
+    draw = partial(figures.draw_scores, schedule, rows, games)
+    yield "Game by game over time", write_picture(out, "figure_3a", rows, draw, _schedule_caption(material))
+
+    times: Counter[str] = Counter()
+    for audit in audits:
+        yield _perturbations(audit, out, times)
+
+    rows = numbers.own_play_rows(material)
+    caption = (
+        "Figure 4. Raw score over the frames of the game itself, a line per run, at the first evaluation after so much "
+        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. "
+        "Dotted: random play; dashed: a human tester."
+    )
+    if rows:
+        draw = partial(figures.draw_own_play, rows, games, material.random.tolist(), material.human.tolist())
+        yield "Beside single-game runs", write_picture(out, "figure_4", rows, draw, caption)
+    else:
+        yield "Beside single-game runs", html.note("No game was evaluated after it had been played.")
+
+    rows = numbers.game_rows(material)
+    write_rows(out / "games.csv", rows)
+    yield "Learned and kept", html.games_table(rows)
+
+    yield "Which game is this?", _inference(material, out)
+    yield from _logged(material, out)
+    yield "What the numbers mean", html.DEFINITIONS
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """What `experiments.perturbation` wrote into a folder."""
+
+    name: str
+    game: str
+    rows: list[dict[str, Any]]
+    figure: Figure
+
+
+def _audit(audit: Path) -> _Audit:
+    """That of this folder; ReportError if it is none."""
+    try:
+        result = json.loads((audit / "perturbation.json").read_text())
+        rows, game = perturbation_report.plain(result["points"]), str(result["game"])
+        if not rows:
+            raise ValueError("it has no points")
+        figure = perturbation_report.figure(rows, perturbation_report.title(result))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ReportError(f"--perturbation {audit}: experiments.perturbation did not write this ({error})") from None
+    return _Audit(audit.name, game, rows, figure)
+
+
+def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, str]:
+    """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
+    rows, game, figure = audit.rows, audit.game, audit.figure
+    caption = (
+        f"Figure 3C in {game} ({audit.name}). Noise on the shared weights, drawn anew at every step: alike on all of "
+        "them, shaped by the inverse of their Fisher information, and only where there is next to none; its 95 % "
+        "intervals are over episodes."
+    )
+    name = file_name(game)
+    times[name] += 1
+    name = name if times[name] == 1 else f"{name}_{times[name]}"
+    return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, lambda: figure, caption)
+
+
+def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
+    agents = [agent.name for agent in material.agents]
+    over = "over frames: mean over seeds, and their range as a band."
+    for heading, name, metrics, caption, nothing in (
+        (
+            "Stiffness and plasticity",
+            "plasticity",
+            figures.PLASTICITY,
+            f"What consolidation does to learning, {over} Stiffness is strength × precision, at a loss summed over a "
+            "minibatch; where the share that is cancelled nears 1, the game on screen cannot be learned any further.",
+            "Nothing is consolidated, or nothing was learned yet.",
+        ),
+        ("Learning", "learning", figures.LEARNING, f"Learning {over}", "Nothing was learned yet."),
+    ):
+        rows = logs.metric_rows(material, list(metrics))
+        if rows:
+            draw = partial(figures.draw_metrics, rows, metrics, agents)
+            yield heading, write_picture(out, name, rows, draw, caption)
+        else:
+            yield heading, html.note(nothing)
+    rows = logs.overlap_rows(material)
+    caption = (
+        "Overlap of the Fisher information of a game that was left (down) with that of every other game that had been "
+        "left (across), by layer: 1, the same weights matter; 0, none matters to both. Mean over departures and seeds."
+    )
+    if rows:
+        for agent in material.agents:
+            logged = max((row["seeds"] for row in rows if row["agent"] == agent.name), default=len(agent.runs))
+            if logged < len(agent.runs):
+                caption += f" {agent.name}: of {logged} of {len(agent.runs)} seeds, the others did not log it by game."
+        draw = partial(figures.draw_overlaps, rows, material.games)
+        yield "Fisher overlap between games", write_picture(out, "fisher_overlap", rows, draw, caption)
+    else:
+        yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
+
+
+def _inference(material: Material, out: Path) -> str:
+    rows, confusion = logs.inference_rows(material), logs.confusion_rows(material)
+    if not rows:
+        return html.note("No agent had to find out: all were told, or took everything for one task.")
+    write_rows(out / "inference.csv", rows)
+    units = (
+        "Delays in vector steps from a change of games to the first step in a right task; false switches per million "
+    )
+    parts = [html.inference_table(rows), html.note(units + "frames.")]
+    if confusion:
+        write_rows(out / "confusion.csv", confusion)
+        parts.append(html.confusion_table(confusion))
+    return "\n".join(parts)
+
+
+def _schedule_caption(material: Material) -> str:
+    shown = numbers.shown_runs(material)
+    counts = "; ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
+    caption = (
+        "Figure 3A. Above, which game was played when; below, the human-normalised score of every game (0, dotted: "
+        "random play; 1, dashed: a human tester), its own visits shaded, mean over the seeds that had this schedule "
+        f"({counts})."
+    )
+    missing = [agent.name for agent in material.agents if agent.name not in shown]
+    return caption + (f" No run of {', '.join(missing)} had it." if missing else "")
+
+
+def _unequal(material: Material) -> str:
+    if len({run.end for agent in material.agents for run in agent.runs}) == 1:
+        return ""
+    return html.note(
+        "These runs do not stand at the same frame: the tables take each as far as it has come, which compares unequal "
+        "things; curves of an agent go as far as all of its seeds do."
+    )
+
+
+def _mixed_types(material: Material) -> str:
+    its = [*(agent.runs for agent in material.agents), *material.single.values()]
+    if len({run.settings.get("learner.precision") for runs in its for run in runs}) == 1:
+        return ""
+    return html.note(
+        "These runs were not all computed in one number type, which is chosen for the processor that a run starts on: "
+        "a difference between them may come from that."
+    )
+
+
+def _mixed_yardsticks(material: Material) -> str:
+    mixed = [game for game, runs in material.single.items() if len(yardsticks(runs)) > 1]
+    if not mixed:
+        return ""
+    return html.note(
+        f"The single-game runs of {', '.join(mixed)} differ in their settings or in how far they have come; all are "
+        "counted as one agent."
+    )
+
+
+def _unused(material: Material) -> str:
+    names = ", ".join(path.name for path in material.unused)
+    return html.note(f"Not used, because the others do not play their game: {names}.") if names else ""
+
+
+def write_picture(out: Path, name: str, rows: Sequence[Row], draw: Callable[[], Figure], caption: str) -> str:
+    """Write a figure's three files; returns it as HTML, or a sentence where it cannot be drawn, such as numbers of no
+    common scale."""
+    write_rows(out / f"{name}.csv", rows)
+    svg = io.BytesIO()
+    try:
+        figure = draw()
+        figure.savefig(out / f"{name}.png", dpi=150)
+        with matplotlib.rc_context(_SVG):
+            figure.savefig(svg, format="svg", metadata=_NOTHING_SAID)
+    except (ValueError, ArithmeticError, MemoryError) as error:
+        return html.note(f"This cannot be drawn ({error}); the numbers are in {name}.csv.")
+    (out / f"{name}.svg").write_bytes(svg.getvalue())
+    return html.picture(html.Picture(name, svg.getvalue(), caption))
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Rows of equal columns as a CSV file; numbers in full."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        material = read_material(options.runs, options.single)
+        path = write_report(material, options.out, options.title, options.perturbation)
+    except (ReportError, OSError) as error:
+        if shortage(error):
+            raise  # which `command.run` tells
+        print(f"experiments.report: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(f"written: {path}, and its figures and tables beside it")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command.Parser(prog="python -m experiments.report", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="run directories")
+    add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
+    add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
+    add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
+    add(
+        "--perturbation",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="folders that experiments.perturbation wrote, for figure 3C",
+    )
+    return parser

@@ -1,0 +1,245 @@
+"""The pictures of a report, each drawn from the rows that its CSV file holds (see `experiments.report.numbers`).
+
+Narrow enough for a telephone. What a colour says, a line's style or a label says too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evaluation.plots import COLOURS, add_legend, words
+from experiments.report.numbers import PAPER, SINGLE, Row
+
+WIDTH = 5.8  # inches
+_BESIDE = 6  # games whose names find room under panels that stand beside each other
+_STYLES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_PAPER_STYLES = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (5, 3)))
+
+# Metrics that are shown over time: what they are called, and whether the axis is logarithmic.
+PLASTICITY = {
+    "consolidation/ratio": ("|penalty's gradient| / |loss's|", True),
+    "consolidation/cancelled": ("share of loss's gradient cancelled", False),
+    "consolidation/stiff_share": ("share of weights stiffer than loss", False),
+    "consolidation/held_share": ("share of weights with a precision", False),
+    "consolidation/log10_stiffness_q50": ("log10 stiffness, median", False),
+    "consolidation/log10_stiffness_q99": ("log10 stiffness, 99th percentile", False),
+    "consolidation/penalty": ("penalty", True),
+    **{f"consolidation/dormant_layer{i}": (f"share of dormant units, layer {i + 1}", False) for i in range(4)},
+}
+LEARNING = {
+    "learning/loss": ("loss, mean over a minibatch", True),
+    "learning/td_error": ("|TD error|", False),
+    "learning/q": ("mean Q", False),
+    "learning/q_max": ("largest Q", False),
+    "learning/gradient_norm": ("gradient norm, sum over a minibatch", True),
+    "learning/fisher_mean": ("mean Fisher information on leaving", True),
+    "learning/units_used": ("share of hidden units used on leaving", False),
+}
+
+
+def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[str]) -> Figure:
+    """Figure 3A: above, which game was played when; below, every game's score over time, its own visits shaded."""
+    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(games)}
+    scale, unit = frame_unit(max(row["last_frame"] for row in schedule))
+    count = len(games)
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.17 * count + 0.95 * count), layout="constrained")
+    ratios = (0.3 + 0.17 * count, *[0.95] * count)
+    bars, *panels = figure.subplots(count + 1, 1, sharex=True, height_ratios=ratios)
+    spans: dict[str, list[tuple[float, float]]] = {game: [] for game in games}
+    for row in schedule:
+        spans[row["game"]].append((row["first_frame"] / scale, (row["last_frame"] - row["first_frame"]) / scale))
+    for place, game in enumerate(games):
+        bars.broken_barh(spans[game], (place - 0.4, 0.8), color=colours[game], linewidth=0)
+    bars.set_yticks(range(count), [words(game) for game in games], fontsize=7)
+    bars.set_ylim(count - 0.4, -0.6)
+    bars.set_title("game played", loc="left", fontsize=8)
+    for panel, game in zip(panels, games, strict=True):
+        whole = panel.get_xaxis_transform()
+        panel.broken_barh(spans[game], (0, 1), transform=whole, color=colours[game], alpha=0.2, linewidth=0)
+        _reference(panel, 0, 1)
+        for i, (agent, its) in enumerate(by(scores, "agent").items()):
+            points = [row for row in its if row["game"] == game]
+            x, y = [row["frames"] / scale for row in points], [row["score"] for row in points]
+            panel.plot(x, y, **line_style(i, len(x)), label=words(agent))
+        panel.set_title(words(game), loc="left", fontsize=8)
+    figure.supylabel("human-normalised score", fontsize=8)
+    panels[-1].set_xlabel(unit)
+    panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
+    return finished(figure, [bars, *panels], panels)
+
+
+def draw_totals(rows: Sequence[Row], games: int) -> Figure:
+    """Figure 3B: the total over frames, with the interval over seeds as a band."""
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
+    axes = figure.subplots()
+    scale, unit = frame_unit(max(row["frames"] for row in rows))
+    agents = by(rows, "agent")
+    ours = [name for name in agents if name not in (SINGLE, *PAPER)]
+    for name, its in agents.items():
+        x, y = [row["frames"] / scale for row in its], [row["total"] for row in its]
+        if name == SINGLE:
+            axes.plot(x, y, color="black", linewidth=1, linestyle=(0, (6, 2)), label=words(name))
+        elif name in ours:
+            style = line_style(ours.index(name), len(x))
+            axes.plot(x, y, **style, label=words(name))
+            axes.fill_between(
+                x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
+            )
+        else:
+            place = PAPER.index(name)
+            axes.plot(
+                x,
+                y,
+                color=("0.3", "0.5", "0.65")[place],
+                linewidth=1,
+                linestyle=_PAPER_STYLES[place],
+                label=words(name),
+            )
+    axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
+    axes.set_xlim(left=0)
+    axes.set_xlabel(unit)
+    axes.set_ylabel(f"total clipped human-normalised score\n({games} games, at most {games})", fontsize=8)
+    return finished(figure, [axes], [axes])
+
+
+def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[float], human: Sequence[float]) -> Figure:
+    """Figure 4: raw score over frames of the game itself, a line per run; tails lead to what was left of it."""
+    scale, unit = frame_unit(max(row["own_frames"] for row in rows))
+    figure, panels = _grid(len(games), 1.55)
+    agents = by(rows, "agent")
+    ours = [name for name in agents if name != SINGLE]
+    for panel, game, low, high in zip(panels, games, random, human, strict=True):
+        _reference(panel, low, high)
+        for name, its in agents.items():
+            for run in by([row for row in its if row["game"] == game], "seed").values():
+                x, y = [row["own_frames"] / scale for row in run], [row["raw_fresh"] for row in run]
+                style = {"color": "black", "linewidth": 1} if name == SINGLE else line_style(ours.index(name), len(x))
+                panel.plot(x, y, **style, label=words(name))
+                if name != SINGLE:
+                    panel.vlines(x, y, [row["raw_left"] for row in run], color=style["color"], linewidth=0.7, alpha=0.7)
+        panel.set_title(words(game), loc="left", fontsize=8)
+        panel.set_xlim(left=0)
+    figure.supxlabel(unit.replace("frames", "frames of the game itself"), fontsize=8)
+    figure.supylabel("raw score", fontsize=8)
+    return finished(figure, panels, panels)
+
+
+def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], agents: Sequence[str]) -> Figure:
+    """A panel per metric that was logged: mean over seeds, and their range as a band. `agents` are those of the report,
+    in the order of their colours."""
+    logged = by(rows, "metric")
+    scale, unit = frame_unit(max(row["frames"] for row in rows))
+    figure, panels = _grid(len(logged), 1.5)
+    for panel, (metric, its) in zip(panels, logged.items(), strict=True):
+        title, logarithmic = names[metric]
+        for name, points in by(its, "agent").items():
+            x = [row["frames"] / scale for row in points]
+            style = line_style(agents.index(name), len(x))
+            panel.plot(x, [row["mean"] for row in points], **style, label=words(name))
+            band = [row["least"] for row in points], [row["most"] for row in points]
+            panel.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0)
+        if logarithmic and any(0 < row["mean"] < math.inf for row in its):
+            panel.set_yscale("log")
+        panel.set_title(title, loc="left", fontsize=8)
+        panel.set_xlim(0, 1.01 * max(row["frames"] for row in rows) / scale)
+    figure.supxlabel(unit, fontsize=8)
+    return finished(figure, panels, panels)
+
+
+def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
+    """Overlap of the Fisher information of every game (down) with every other (across), a panel per layer for every
+    agent: beside each other, or of more than six games one below the other, so that their names can be read."""
+    agents = by(rows, "agent")
+    layers = max(row["layer"] for row in rows)
+    many = len(games) > _BESIDE
+    lines, columns = (len(agents) * layers, 1) if many else (len(agents), layers)
+    size = 5 if len(games) > 25 else 6
+    height = 0.9 + 0.018 * size * len(games) if many else 0.6 + 0.3 * len(games)
+    names = [words(game) for game in games]
+    width = max(WIDTH, 2.3 + 0.017 * size * len(games)) if many else WIDTH
+    figure = Figure(figsize=(width, 0.8 + height * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False)
+    places = [(agent, layer) for agent in agents for layer in range(1, layers + 1)]
+    for panel, (agent, layer) in zip(panels.flat, places, strict=True):
+        values = np.full((len(games), len(games)), np.nan)
+        for row in agents[agent]:
+            if row["layer"] == layer:
+                values[games.index(row["game"]), games.index(row["other"])] = row["overlap"]
+        picture = panel.imshow(values, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+        panel.set_facecolor("0.9")
+        for (y, x), value in np.ndenumerate(values):
+            if len(games) <= 4 and not np.isnan(value):
+                colour = "white" if value < 0.6 else "black"
+                panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+        shown = layer == 1 or many
+        panel.set_yticks(range(len(games)), names if shown else [""] * len(games), fontsize=size if many else 7)
+        turned: dict[str, Any] = (
+            {"rotation": 90} if many else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+        )
+        panel.set_xticks(range(len(games)), names, fontsize=size, **turned)
+        first = f"{words(agent)}, layer {layer}" if many else f"{words(agent)}\nlayer {layer}"
+        panel.set_title(first if shown else f"layer {layer}", loc="left", fontsize=8)
+    bar = figure.colorbar(picture, ax=panels.ravel().tolist(), shrink=min(1.0, 2 / lines))
+    bar.set_label("Fisher overlap", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+# -- what pictures share --------------------------------------------------------------------------------------------
+
+
+def by(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
+    """{value of the column: its rows}, in the order of their first."""
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return found
+
+
+def frame_unit(end: float) -> tuple[float, str]:
+    """(frames in a unit, the axis's label) that make the numbers up to `end` short."""
+    return (1e6, "environment frames [millions]") if end >= 5e4 else (1e3, "environment frames [thousands]")
+
+
+def line_style(i: int, points: int) -> dict[str, Any]:
+    """Of the i-th agent's lines; marked where the points are few."""
+    marked = {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 3} if points <= 25 else {}
+    turn = i // len(COLOURS) + i
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": _STYLES[turn % len(_STYLES)], "linewidth": 1.1, **marked}
+
+
+def _reference(panel: Axes, random: float, human: float) -> None:
+    for height, style in ((random, ":"), (human, "--")):
+        panel.axhline(height, color="grey", linewidth=0.7, linestyle=style)
+
+
+def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of two columns of panels, each so many inches high."""
+    lines = (count + 1) // 2
+    figure = Figure(figsize=(WIDTH, 0.8 + height * lines), layout="constrained")
+    cells = list(figure.subplots(lines, 2, squeeze=False).flat)
+    for cell in cells[count:]:
+        cell.remove()
+    return figure, cells[:count]
+
+
+def finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) -> Figure:
+    """Small numbers at the axes, no frame, and one legend for all panels above them."""
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.tick_params(which="both", labelsize=7)
+        each.xaxis.label.set_fontsize(8)
+    add_legend(figure, {label: handle for panel in labelled for handle, label in _entries(panel)})
+    return figure
+
+
+def _entries(panel: Axes) -> Iterator[tuple[Any, str]]:
+    handles, labels = panel.get_legend_handles_labels()
+    yield from zip(handles, labels, strict=True)

@@ -1,0 +1,118 @@
+"""What the agent learns in single games: a table of games and seeds beside a random agent and the human score.
+
+    python -m experiments.single_games [--games krull,road_runner,boxing] [--seeds 0,1,2] [--processes 2]
+
+Every run is an ordinary `train.py --config configs/presets/single_game.yaml`, on one core each. What is done is
+skipped, what was stopped is resumed. Every run's small files are kept in results/single_games/, beside table.md. More
+arguments are train.py's and go to every run (then with --runs and --results elsewhere: what is there with other
+settings is refused).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.build import build_agent, build_memory
+from configs.parse import load
+from envs.games import game as find_game
+from envs.games import human_normalised
+from evaluation.evaluator import evaluate_games
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from tracking import command
+from tracking.numbers import whole, whole_list
+from tracking.run_directory import STOPPED
+from training.machine import resolve
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "single_games"
+_PRESET = "configs/presets/single_game.yaml"
+
+
+def main() -> int:
+    """The command line."""
+    parser = command.Parser(
+        prog="python -m experiments.single_games", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--games", default="krull,road_runner,boxing")
+    parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2")
+    parser.add_argument("--processes", type=whole(1, 1024), default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options, overrides = parser.parse_known_args()
+    try:
+        games = [find_game(name.strip()).name for name in options.games.split(",")]
+        if len(set(games)) < len(games):
+            raise ValueError(f"--games: each game once, is {options.games}")
+        command.check_writable(options.runs)
+        command.check_writable(options.results)
+        pairs = [(seed, game) for seed in options.seeds for game in games]
+        jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed, game in pairs]
+        check_settings(jobs)
+    except ValueError as error:
+        parser.error(str(error))
+    options.results.mkdir(parents=True, exist_ok=True)
+    try:
+        failed = run_all(jobs, options.processes)
+    except Interrupted as stopped:
+        print(stopped)
+        return STOPPED
+    for game in games:
+        chance = options.results / f"{game}-random.json"
+        if not chance.is_file():
+            chance.write_text(json.dumps(_random_agent(game), indent=1) + "\n")
+    text = table(options.results)
+    (options.results / "table.md").write_text(text)
+    print(text)
+    return 1 if failed else 0
+
+
+def single_game(game: str, seed: int, runs: Path, results: Path, overrides: Sequence[str] = ()) -> Job:
+    """One game for as long as the preset says."""
+    arguments = ["--config", _PRESET, "--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
+    return Job(f"{game}-{seed}", tuple(arguments), runs / f"{game}-{seed}", results / f"{game}-{seed}")
+
+
+def _random_agent(game: str) -> dict[str, Any]:
+    """The same evaluation with epsilon 1."""
+    config = resolve(load(_PRESET, ["--stream.games", f"[{game}]", "--learner.precision", "float32"]))
+    e, episodes = config.evaluation, 30
+    result = evaluate_games(
+        config,
+        build_agent(config, build_memory(config), lambda: game),
+        [game],
+        episodes=episodes,
+        emulators=10,
+        epsilon=1.0,
+        max_episode_frames=e.max_episode_frames,
+        seed=e.seed,
+    )[0]
+    return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
+
+
+def table(results: Path) -> str:
+    """The table of all games with finished runs as Markdown, from the result files."""
+    lines = [
+        "| game | random agent | human | mean over seeds ± standard error | per seed | human-normalised |",
+        "|---|---|---|---|---|---|",
+    ]
+    for chosen in sorted(results.glob("*-random.json")):
+        game = chosen.name.removesuffix("-random.json")
+        runs = [path / "report" / "scores.json" for path in sorted(results.glob(f"{game}-[0-9]*"))]
+        means = [json.loads(run.read_text())["games"][0]["mean"] for run in runs if run.is_file()]
+        if not means:
+            continue
+        chance = json.loads(chosen.read_text())
+        error = f"{statistics.stdev(means) / len(means) ** 0.5:,.1f}" if len(means) > 1 else "–"
+        mean = statistics.fmean(means)
+        lines.append(
+            f"| {game} | {chance['mean']:,.1f} | {find_game(game).human:,.1f} | {mean:,.1f} ± {error} "
+            f"| {', '.join(f'{m:,.1f}' for m in means)} | {human_normalised(game, mean):.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,1 @@
+"""The paper's supervised experiments: permuted MNIST, and random patterns."""

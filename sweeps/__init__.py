@@ -1,0 +1,1 @@
+"""Many runs of train.py on Ray: plan, runs, nodes, status, report."""

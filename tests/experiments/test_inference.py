@@ -1,0 +1,63 @@
+"""The report's command on the toys, which need no ROM."""
+
+import json
+
+import pytest
+
+from experiments.inference import GROUPS, chosen_games, main
+from tests.commands import code_of
+
+TOYS = ["--games", "toy_catch,toy_mirror,toy_avoid", "--visits", "2", "--vector_steps", "60", "--emulators", "4"]
+
+
+def report(capsys, tmp_path, *arguments):
+    assert main([*TOYS, "--json", "--figure", str(tmp_path / "figure.png"), *arguments]) == 0
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_last_line_is_json_with_the_promised_keys(capsys, tmp_path):
+    found = report(capsys, tmp_path)
+    assert set(found) >= {
+        *("purity", "coverage", "ari", "contexts", "games", "delay_median", "delay_max"),
+        *("false_switches", "us_per_step", "bytes_per_context"),
+    }
+    assert (found["games"], found["contexts"]) == (3, 3)
+    # Three steps of delay at each of five switches, out of 6 visits of 60 steps.
+    assert found["delay_median"] == found["delay_max"] == 3
+    assert found["purity"] == pytest.approx(1 - 15 / 360) and found["false_switches"] == 0
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_the_seed_decides_everything_but_the_clock(capsys, tmp_path):
+    one, same, other = (report(capsys, tmp_path, "--seed", seed, "--source", "paper") for seed in ("1", "1", "2"))
+    for found in (one, same, other):
+        del found["us_per_step"]
+    assert one == same != other
+
+
+def test_a_setting_can_be_changed(capsys, tmp_path):
+    assert report(capsys, tmp_path, "--set", "max_contexts=2")["contexts"] == 2
+    assert report(capsys, tmp_path, "--set", "levels=4")["bytes_per_context"] == 42 * 42 * 4 * 8 + 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--games", "krul"], "krull"),
+        (["--visits", "0"], "--visits"),
+        (["--set", "level=4"], "inference.levels"),
+        (["--set", "levels=1"], "inference.levels"),
+        (["--set", "levels=many"], "inference.levels"),
+        (["--policy", "runs/nowhere"], "runs/nowhere"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, told, capsys):
+    assert code_of(main, [*TOYS, *arguments]) == 2
+    complaint = capsys.readouterr().err.strip()
+    assert told in complaint and "\n" not in complaint
+
+
+def test_groups_are_games_named_once():
+    assert [len(GROUPS[name]) for name in ("figure3", "pool", "thirty", "all")] == [10, 19, 30, 57]
+    assert not set(GROUPS["thirty"]) & set(GROUPS["pool"])
+    assert chosen_games("black,breakout,krull") == (*GROUPS["black"], "krull")

@@ -1,0 +1,118 @@
+"""The plan of the disk counts what a run really writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.build import build_network
+from configs.parse import load
+from configs.schema import Config, ConsolidationConfig, InferenceConfig, LogConfig, StreamConfig
+from tests.integration.runs import TOY, write_config
+from tracking.checkpoints import Checkpoints
+from train import main
+from training.disk import contexts, disk_bytes, model_bytes
+
+RUN: dict[str, Any] = {
+    **TOY,
+    "frames": 12_000,
+    "tasks": "inferred",
+    "stream": {"games": ["toy_catch", "toy_avoid", "toy_rise"], "visit_frames": 2000, "reseed_frames": 2000},
+    "learner": {"network": "small", "precision": "float32", "samples_per_step": 0.2},
+    "replay": {"capacity": 1500, "min_history": 200, "compress": False},
+    "consolidation": {"start_frames": 1000, "min_visit_frames": 0, "fisher_batches": 1},
+    "evaluation": {"period": 3000, "episodes": 1, "final_episodes": 1, "emulators": 1},
+    "log": {"period": 1000, "image_period": 0, "checkpoint_period": 1000},
+}
+
+
+def on_disk(directory: Path) -> int:
+    """Bytes of all files, each counted once, whatever names it has."""
+    found = (path.stat() for path in directory.rglob("*") if path.is_file())
+    return sum({status.st_ino: status.st_size for status in found}.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"inference": {"model": "paper", "max_contexts": 4}},
+        {"tasks": "single", "consolidation": {"kind": "none"}, "replay": {"capacity": 100_000, "compress": False}},
+    ],
+    ids=["inferred", "the paper's inference", "one task"],
+)
+def test_the_plan_is_what_a_run_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Within 15 %, at the moment when there is most: while a checkpoint stands beside all that are kept."""
+    most, prune = 0, Checkpoints._prune
+
+    def measuring(self: Checkpoints, newest: Path) -> None:
+        nonlocal most
+        most = max(most, on_disk(tmp_path / "run"))
+        prune(self, newest)
+
+    monkeypatch.setattr(Checkpoints, "_prune", measuring)
+    config = write_config(tmp_path / "config.yaml", RUN, **changes)
+    assert main(["--config", str(config), "--run_dir", str(tmp_path / "run")]) == 0
+    planned = load(config)
+    assert disk_bytes(planned) == pytest.approx(most, rel=0.15)
+
+
+def test_every_snapshot_counts_the_models_of_the_games_met_by_then() -> None:
+    """By hand: four visits of four games, two evaluations within each, of which one is at its end."""
+    games = ["pong", "boxing", "krull", "assault"]
+    config = Config(frames=6400, stream=StreamConfig(games=games, visit_frames=1600), log=LogConfig(period=10_000))
+    config = replace(config, evaluation=replace(config.evaluation, period=800), tasks="inferred")
+
+    def disk(levels: int) -> int:
+        changed = replace(config, inference=InferenceConfig(levels=levels))
+        return disk_bytes(changed)
+
+    in_checkpoints = 2 * (4 + 1) * 8 * 42 * 42 * (48 - 24)  # the first, and one at the end
+    in_snapshots = 2 * (1 + 2 + 3 + 4) * 42 * 42 * (48 - 24) // 12
+    assert disk(48) - disk(24) == in_checkpoints + in_snapshots
+
+
+@pytest.mark.parametrize(
+    ("tasks", "inference", "frames", "expected"),
+    [
+        ("single", InferenceConfig(), 10**9, 1),
+        ("true_labels", InferenceConfig(), 10**9, 57),
+        ("inferred", InferenceConfig(), 10**9, 57),
+        ("inferred", InferenceConfig(max_contexts=20), 10**9, 20),
+        ("inferred", InferenceConfig(model="paper"), 10**9, 100),
+        ("inferred", InferenceConfig(model="paper"), 4 * 4 * 4 * 4 * 5, 6),  # windows of 4 x 4 steps of 4 emulators
+        ("inferred", InferenceConfig(model="paper", max_contexts=0), 4 * 4 * 4 * 4 * 500, 501),
+    ],
+)
+def test_tasks_are_at_most_as_many_as_the_source_tells_apart(
+    tasks: Any, inference: InferenceConfig, frames: int, expected: int
+) -> None:
+    config = Config(tasks=tasks, inference=inference)
+    assert contexts(config, 57, frames) == expected
+    assert (model_bytes(config) > 0) == (tasks == "inferred")
+
+
+@pytest.mark.parametrize(("period", "kept", "there"), [(500, 2, 3), (400, 5, 6), (10_000, 2, 2)])
+def test_anchors_are_on_the_disk_twice_and_once_more_for_each_that_is_replaced_meanwhile(
+    period: int, kept: int, there: int
+) -> None:
+    """By hand: three games left at once, visits of 400 frames; two lines of checkpoints, of which the newest two hold
+    all anchors and the older ones those that their next did without."""
+    config = Config(frames=4000, stream=StreamConfig(visit_frames=400))
+    config = replace(config, log=LogConfig(checkpoint_period=period, checkpoints_kept=kept))
+    anchor = 2 * 4 * sum(p.numel() for p in build_network(config).parameters())
+
+    def disk(kind: Any, start_frames: int = 0) -> int:
+        consolidation = ConsolidationConfig(kind=kind, start_frames=start_frames, min_visit_frames=0)
+        changed = replace(config, consolidation=consolidation)
+        return disk_bytes(changed)
+
+    replaced = min(3, -(-2 * period // 400))
+    assert disk("ewc") - disk("none") == (2 * 3 + (there - 2) * replaced) * anchor
+    assert disk("online") - disk("none") == (2 * 1 + (there - 2) * 1) * anchor
+    assert disk("ewc", start_frames=10**6) == disk("none")

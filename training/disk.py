@@ -1,0 +1,110 @@
+"""How many bytes a run writes into its directory: replay, anchors, weights and task models, in checkpoints, snapshots.
+
+The schedule is walked through once, for what the agent has met by when. A test holds the sum against a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from configs.build import build_network, forget_me_not_settings, frames_per_step, planned_visits
+from configs.schema import Config
+from envs.timestep import SIZE, STACK
+from taskid.pixels import PIXELS
+
+LZ4_RATIO = 3.8  # of frames: the least compressible game measured (ms_pacman)
+ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
+_BLOCK_ROWS = 256  # rows that are written as one segment
+_LINES = 2  # of checkpoints that share nothing (see tracking.checkpoints)
+_LOG_BYTES = 4000  # of one point in metrics.jsonl and for TensorBoard
+_LOG_BYTES_PER_TASK = 300
+_FIXED_BYTES = 300_000  # configuration, pictures of the report
+
+
+@dataclass
+class _Met:
+    """What the agent has met of the stream by some moment."""
+
+    frames: Counter[str] = field(default_factory=Counter)
+    anchors: set[str] = field(default_factory=set)
+
+
+def frame_bytes(config: Config) -> float:
+    """Of one frame in the replay."""
+    return SIZE * SIZE / (LZ4_RATIO if config.replay.compress else 1.0)
+
+
+def model_bytes(config: Config) -> int:
+    """Of the model of one task, in memory and in a checkpoint."""
+    return 8 * PIXELS * forget_me_not_settings(config.inference).levels if config.tasks == "inferred" else 0
+
+
+def contexts(config: Config, games: int, frames: int) -> int:
+    """At most how many tasks the agent tells apart after `frames` frames of so many games."""
+    if config.tasks != "inferred":
+        return 1 if config.tasks == "single" else games
+    s = forget_me_not_settings(config.inference)
+    windows = frames // (4 * config.emulators.count * s.period * s.window) + 1
+    found = games if s.at_starts else windows  # where every window may find another, in the end they do
+    return min(found, s.max_contexts or found)
+
+
+def disk_bytes(config: Config) -> int:
+    """At the moment when there is most: while the last checkpoint is written."""
+    network = build_network(config)
+    shared = 4 * sum(p.numel() for p in network.parameters())
+    own = 4 * sum(p.numel() for p in network.add_task().parameters())
+    met, snapshots = _Met(), 0
+    period, before = config.evaluation.period, 0
+    for _, start, visit in planned_visits(config):
+        met.frames[visit.game] += visit.frames
+        end = start + visit.frames
+        moments = (end // period - before // period if period else 0) + (
+            not period or end % period >= frames_per_step(config)
+        )
+        tasks = contexts(config, len(met.frames), end)
+        snapshots += moments * (shared + tasks * (own + _packed_model(config)))
+        c = config.consolidation
+        left = end < config.frames and met.frames[visit.game] >= c.start_frames and visit.frames >= c.min_visit_frames
+        if c.kind != "none" and left:
+            met.anchors.add(visit.game)
+        before = end
+    tasks = contexts(config, len(met.frames), config.frames)
+    models = (tasks + 1) * model_bytes(config)  # and the open window
+    checkpoint = 4 * (shared + tasks * own) + models  # both networks and the optimiser's two averages
+    logs = config.frames // config.log.period * (_LOG_BYTES + _LOG_BYTES_PER_TASK * tasks)
+    return snapshots + _checkpoints(config, met, shared, checkpoint) + logs + _FIXED_BYTES
+
+
+def _packed_model(config: Config) -> int:
+    """Of the model of one task in a snapshot, where its zeros take no room: measured on ten games."""
+    levels = forget_me_not_settings(config.inference).levels
+    return PIXELS * (4 + levels // 12) if config.tasks == "inferred" else 0
+
+
+def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
+    """All that are there while another is written; `alone`: what none shares with another, but the growing blocks."""
+    period = config.log.checkpoint_period
+    written = 1 + config.frames // period + (config.frames % period > 0) if period else 2
+    there = min(config.log.checkpoints_kept + 1, written)
+    older = max(0, there - _LINES)  # which keep what the newest of their line does without
+    transition = frame_bytes(config) + ROW_BYTES
+    batch = config.emulators.count
+    seen = [sum(met.frames.values())] if config.tasks == "single" else list(met.frames.values())
+    sealed = growing = 0.0
+    for frames in seen:
+        half = batch * _BLOCK_ROWS / 2
+        full = frames / 4 > config.replay.capacity
+        sealed += config.replay.capacity if full else max(0.0, frames / 4 - half)
+        growing += min(frames / 4, half)
+    replay = min(sealed * transition, config.replay.budget_gib * 2**30)
+    evicted = min(_LINES * period / 4, sealed) if sealed < sum(seen) / 4 - growing else 0.0
+    growing = growing * transition + len(seen) * batch * STACK * SIZE * SIZE
+    anchor = 2 * shared  # mean and precision
+    anchors = min(1, len(met.anchors)) if config.consolidation.kind == "online" else len(met.anchors)
+    shortest = min(visit.frames for _, _, visit in planned_visits(config))
+    replaced = min(anchors, -(-_LINES * period // shortest))
+    lines = min(_LINES, there)
+    common = lines * (replay + anchors * anchor) + older * (evicted * transition + replaced * anchor)
+    return int(common + there * (alone + growing))
