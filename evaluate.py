@@ -1,7 +1,7 @@
 """Play any kept moment of a run on every game, without learning: tables, files, videos.
 
     python evaluate.py RUN_OR_SNAPSHOT [--games krull,boxing] [--at FRAMES|all] [--episodes 30] [--video]
-                       [--tasks inferred|true]
+                       [--task_source inferred|true]
 
 Needs neither the replay nor the run's process: it reads the weights-only snapshots that a run keeps at every
 switch and evaluation, also while the run goes on. The same seed gives the same numbers. Every game is kept as soon as
@@ -23,12 +23,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from agent.continual import ContinualAgent
 from configs.build import build_schedule
-from configs.parse import load
 from configs.ranges import argument
 from configs.schema import Config
 from envs.games import game as find_game
@@ -36,14 +34,14 @@ from evaluation import kept, table
 from evaluation.evaluator import evaluate_games, load_agent
 from evaluation.kept import Kept
 from evaluation.play import GameResult
-from evaluation.recognition import AsConfigured, Inferred, Recognition, Told
+from evaluation.recognition import AgentTask, InferredTask, OracleTask, Recognition
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
 from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact
 from tracking.task_log import known_tasks
-from training.launch import ON_CPU
+from training.launch import load_run
 
 _PLAYS = "plays.jsonl"  # in the folder of the results: every game as it was played
 
@@ -75,21 +73,26 @@ def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
 def choose_recognition(
     tasks: str | None, config: Config, agent: ContinualAgent, snapshot: Mapping[str, Any], run_dir: Path
 ) -> Recognition:
-    """What --tasks means for the agent of a snapshot; None: as the run was configured. In which tasks the games were
-    played the snapshot says, or of an older run its other files. ValueError with one sentence for what the run cannot
-    do or does not tell."""
-    if config.tasks != "inferred":
+    """What --task_source means for the agent of a snapshot; None: as the run was configured. In which tasks the games
+    were played the snapshot says, or of an older run its other files. ValueError with one sentence for what the run
+    cannot do or does not tell."""
+    if config.task_source != "inferred":
         if tasks == "inferred":
-            raise ValueError(f"--tasks inferred: this run (tasks: {config.tasks}) has not learned to tell games apart")
-        return AsConfigured(agent.task_source.recogniser)
+            raise ValueError(
+                f"--task_source inferred: this run (task_source: {config.task_source}) has not learned to tell games "
+                "apart"
+            )
+        return AgentTask(agent.task_source.recogniser)
     own, run = snapshot["own_tasks"], RunDirectory(run_dir)
     if not own:
         with suppress(OSError, KeyError, ValueError, TypeError):
             own = known_tasks(run, snapshot["frames"])
     if not own:
         by = f"by {snapshot['frames']:,} frames"
-        raise ValueError(f"neither the snapshot nor {run.tasks} tells which task this run gave to each game {by}")
-    return Told(own) if tasks == "true" else Inferred(agent.task_source.recogniser, own)
+        raise ValueError(
+            f"neither the snapshot nor {run.task_changes} tells which task this run gave to each game {by}"
+        )
+    return OracleTask(own) if tasks == "true" else InferredTask(agent.task_source.recogniser, own)
 
 
 def choose_output(named: Path | None, run_dir: Path, settings: dict[str, Any], weights: Sequence[str]) -> Path:
@@ -136,7 +139,7 @@ def _run(options: argparse.Namespace) -> int:
     run_dir, snapshots = choose_snapshots(options.path, options.at)
     if not (run_dir / "config.yaml").is_file():
         raise ValueError(f"{run_dir} has no config.yaml; a snapshot belongs in the snapshots folder of its run")
-    config = load(run_dir / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
+    config = load_run(RunDirectory(run_dir))
     settings = _settings(options, config, snapshots)
     weights = [sha256(path.read_bytes()).hexdigest() for path in snapshots]
     output = choose_output(options.output, run_dir, settings, weights)
@@ -160,7 +163,7 @@ def _settings(options: argparse.Namespace, config: Config, snapshots: Sequence[P
     """What the scores depend on beside the weights; ValueError for a game that there is not."""
     games = options.games.split(",") if options.games else list(build_schedule(config).games)
     settings = {k: getattr(options, k) for k in ("episodes", "emulators", "epsilon", "max_episode_frames", "seed")}
-    settings["tasks"] = options.tasks or config.tasks
+    settings["task_source"] = options.task_source or config.task_source
     settings["games"] = list(dict.fromkeys(find_game(name.strip()).name for name in games))
     settings["moments"] = [path.stem for path in snapshots]
     return settings
@@ -204,7 +207,7 @@ class _Moment:
     def _agent(self) -> tuple[int, ContinualAgent, Recognition]:
         """With the moment's frames."""
         agent, snapshot = load_agent(self._config, self.path)
-        recognition = choose_recognition(self._options.tasks, self._config, agent, snapshot, self._run_dir)
+        recognition = choose_recognition(self._options.task_source, self._config, agent, snapshot, self._run_dir)
         return snapshot["frames"], agent, recognition
 
     def play(self, game: str) -> dict[str, Any]:
@@ -258,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=argument("evaluation.seed"), default=1, help="seed of emulators and exploration (default: 1)"
     )
     parser.add_argument(
-        "--tasks",
+        "--task_source",
         choices=("inferred", "true"),
         help="inferred: the agent recognises each game, and the table tells how often; true: each game is played in "
         "the task that the run gave it most often, so that what it lacks was forgotten (default: as the run was "

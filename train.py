@@ -106,12 +106,12 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
     parts = build(config)
     stream, agent, memory = parts.stream, parts.agent, parts.memory
     games = stream.schedule.games
-    episodes = EpisodeReturns(config.emulators.count)
+    episodes = EpisodeReturns(config.emulators.num_envs)
     window, timer, milestones, watch = MetricWindow(), PhaseTimer(), Milestones(), PlasticityMonitor()
     board = TensorBoardWriter(run.tensorboard)
     writers = Writers([board, JsonLinesWriter(run.metrics)])
     scores = CsvWriter(run.evaluations, table.COLUMNS)
-    inference, changes = InferenceScore(), CsvWriter(run.tasks, task_log.COLUMNS)
+    inference, changes = InferenceScore(), CsvWriter(run.task_changes, task_log.COLUMNS)
     checkpoints, about = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept), meta(config)
     stateful: dict[str, Stateful] = {
         "stream": stream,
@@ -221,7 +221,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
                 writers.text(stream.frames, "inference/confusion", task_log.confusion_markdown(inference.table))
                 recent = []
             if due(config.log.period, before, stream.frames):
-                examined = agent.examine()
+                examined = agent.diagnostics()
                 scalars = {
                     **window.pop(),
                     **_state_scalars(parts, games, label),

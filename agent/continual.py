@@ -247,9 +247,9 @@ class ContinualAgent:
             pruning.prune(learner, task, pruning.inactive_units(network, batches(0), task))
             change.pruned = True
         report = self.consolidator.leave(task, learner.weights, fisher, partial(network.active_units, task))
-        return {**report, "units_used": pruning.active_fraction(network, task)}
+        return {**report, "active_fraction": pruning.active_fraction(network, task)}
 
-    def examine(self) -> dict[str, float]:
+    def diagnostics(self) -> dict[str, float]:
         """Instruments of plasticity, from one minibatch of the current task: what consolidation does and the share of
         dormant units per layer (see `agent.diagnostics`). Empty before learning in the task has begun.
 
@@ -263,7 +263,7 @@ class ContinualAgent:
         gradients, activations = diagnostics.loss_gradients(learner.network, learner.target, batch, self.task)
         gradients = [g / 4 for g in gradients]  # at the scale of one minibatch
         curvature = diagnostics.curvature(learner.optimizer, learner.weights)
-        found = self.consolidator.examine(learner.weights, gradients, curvature)
+        found = self.consolidator.diagnostics(learner.weights, gradients, curvature)
         return {**found, **diagnostics.dormant_shares(activations)}
 
     def player(self, epsilon: float, rng: np.random.Generator) -> Player:
@@ -275,20 +275,20 @@ class ContinualAgent:
         return {
             "network": {name: value.clone() for name, value in self.learner.network.state_dict().items()},
             "network_tasks": self.learner.num_tasks,
-            "tasks": self.task_source.state_dict(),
+            "task_source": self.task_source.state_dict(),
         }
 
     def load_snapshot(self, snapshot: Mapping[str, Any]) -> None:
         """Take the weights and task models of `snapshot`; replay, timers and optimizer stay empty."""
         self.learner.load_weights(snapshot["network"], snapshot["network_tasks"])
-        self.task_source.load_state_dict(snapshot["tasks"])
+        self.task_source.load_state_dict(snapshot["task_source"])
         self.task_source.restart()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of the agent but its replay and its consolidator, which have states of their own."""
         self.minibatches.discard()
         return {
-            "tasks": self.task_source.state_dict(),
+            "task_source": self.task_source.state_dict(),
             "learner": self.learner.state_dict(),
             "task": self.task,
             "task_frames": dict(self.task_frames),
@@ -304,7 +304,7 @@ class ContinualAgent:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.minibatches.discard()
-        self.task_source.load_state_dict(state["tasks"])
+        self.task_source.load_state_dict(state["task_source"])
         self.learner.load_state_dict(state["learner"])
         self.task, self.task_frames = state["task"], dict(state["task_frames"])
         self.visit_frames, self.short_visits = state["visit_frames"], state["short_visits"]

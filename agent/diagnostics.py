@@ -44,15 +44,15 @@ def curvature(optimizer: Optimizer, weights: Sequence[Tensor]) -> list[Tensor] |
 
 @torch.no_grad()
 def pull_against_loss(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor], merged: DiagonalGaussian, strength: float
+    weights: Sequence[Tensor], gradients: Sequence[Tensor], merged: DiagonalGaussian, ewc_lambda: float
 ) -> dict[str, float]:
-    """The penalty's gradient e = strength P (theta - mu) beside the loss's gradient g:
+    """The penalty's gradient e = ewc_lambda P (theta - mu) beside the loss's gradient g:
 
     ratio       |e| / |g|, overall and per layer
     cancelled   -<g, e> / |g|^2: the share of the loss's gradient that the penalty takes away. Near 1 the weights
                 stand where both balance, and the game on screen cannot be learned any further
     """
-    pulls = [strength * p * (w - m) for w, m, p in zip(weights, merged.mean, merged.precision, strict=True)]
+    pulls = [ewc_lambda * p * (w - m) for w, m, p in zip(weights, merged.mean, merged.precision, strict=True)]
     found = {}
     for layer, (e, g) in enumerate(zip(pulls, gradients, strict=True)):
         found[f"ratio_layer{layer}"] = _over(float(e.norm()), float(g.norm()))
@@ -64,11 +64,11 @@ def pull_against_loss(
 
 
 @torch.no_grad()
-def stiffness(merged: DiagonalGaussian, curvature: Sequence[Tensor] | None, strength: float) -> dict[str, float]:
-    """How stiff the weights are: quantiles of log10(strength P) over all weights that have a precision, the share
-    that has one, and the share whose strength P exceeds the loss's `curvature` (its squared gradients' running
+def stiffness(merged: DiagonalGaussian, curvature: Sequence[Tensor] | None, ewc_lambda: float) -> dict[str, float]:
+    """How stiff the weights are: quantiles of log10(ewc_lambda P) over all weights that have a precision, the share
+    that has one, and the share whose ewc_lambda P exceeds the loss's `curvature` (its squared gradients' running
     mean, layer by layer; None before the first update)."""
-    precisions = [strength * p for p in merged.precision]
+    precisions = [ewc_lambda * p for p in merged.precision]
     count = sum(p.numel() for p in precisions)
     held = torch.cat([p[p > 0].flatten() for p in precisions])
     found = {"held_share": held.numel() / count}
@@ -107,7 +107,7 @@ class PlasticityMonitor:
         self.count = 0
 
     def __call__(self, task: int, found: Mapping[str, float]) -> str | None:
-        """A warning, once per stretch, from what `examine` found in `task`."""
+        """A warning, once per stretch, from what `diagnostics` found in `task`."""
         held = found.get("cancelled", 0.0) > self.limit
         self.count = self.count + 1 if held and task == self.task else int(held)
         self.task = task
@@ -117,7 +117,7 @@ class PlasticityMonitor:
             f"task {task} can hardly be learned any more: consolidation cancels {found['cancelled']:.0%} of the "
             f"loss's gradient (|penalty's| / |loss's| = {found['ratio']:.2f}, "
             f"{found.get('stiff_share', 0.0):.0%} of the weights are stiffer than the loss is curved); "
-            "a smaller consolidation.strength would let go"
+            "a smaller consolidation.ewc_lambda would let go"
         )
 
     def state_dict(self) -> dict[str, int]:

@@ -78,7 +78,7 @@ class QLearner:
     @property
     def num_tasks(self) -> int:
         """How many tasks have parameters."""
-        return len(self._network.tasks)
+        return len(self._network.task_parameters)
 
     @property
     def weights(self) -> list[Tensor]:
@@ -125,7 +125,7 @@ class QLearner:
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimizer, generator and the target's timer; copies, so that learning on does not change them."""
         return {
-            "tasks": self.num_tasks,
+            "num_tasks": self.num_tasks,
             "network": copy.deepcopy(self.network.state_dict()),
             "target": copy.deepcopy(self.target.state_dict()),
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
@@ -135,7 +135,7 @@ class QLearner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, creating tasks as needed."""
-        while self.num_tasks < state["tasks"]:
+        while self.num_tasks < state["num_tasks"]:
             self.add_task()
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])

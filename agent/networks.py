@@ -94,7 +94,7 @@ class QNetwork(nn.Module):
         shapes.append((architecture.hidden, channels * pixels * pixels))
         shapes.append((actions, architecture.hidden))
         self.weights = nn.ParameterList([nn.Parameter(_uniform(shape, generator)) for shape in shapes])
-        self.tasks = nn.ModuleList()
+        self.task_parameters = nn.ModuleList()
 
     @property
     def units(self) -> list[int]:
@@ -103,15 +103,17 @@ class QNetwork(nn.Module):
 
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
-        created = TaskParameters(self.units, self.gated, self._closed(len(self.tasks))).to(self.weights[0].device)
-        self.tasks.append(created)
+        created = TaskParameters(self.units, self.gated, self._closed(len(self.task_parameters))).to(
+            self.weights[0].device
+        )
+        self.task_parameters.append(created)
         return created
 
     def of_task(self, task: int | None) -> TaskParameters:
         """A task's own parameters; of one never met (None): no bias, unit gain."""
         if task is None:
             return TaskParameters(self.units).to(self.weights[0].device)
-        own = self.tasks[task]
+        own = self.task_parameters[task]
         assert isinstance(own, TaskParameters)
         return own
 

@@ -41,7 +41,7 @@ def main() -> int:
     """The command line."""
     parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
-    parser.add_argument("--optimiser", default="rmsprop", choices=("rmsprop", "adam"))
+    parser.add_argument("--optimizer", default="rmsprop", choices=("rmsprop", "adam"))
     parser.add_argument("--threads", type=argument("threads"), default=default_threads())
     parser.add_argument("--rounds", type=whole(1, 10**6), default=30)
     parser.add_argument(
@@ -49,7 +49,7 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    report = measure(options.network, options.optimiser, options.threads, options.rounds, options.samples)
+    report = measure(options.network, options.optimizer, options.threads, options.rounds, options.samples)
     for name, value in report.items():
         print(f"{name:22} {value}")
     if options.json:
@@ -57,11 +57,11 @@ def main() -> int:
     return 0
 
 
-def measure(network: str, optimiser: str, threads: int, rounds: int, samples: int) -> dict[str, Any]:
+def measure(network: str, optimizer: str, threads: int, rounds: int, samples: int) -> dict[str, Any]:
     """The report's quantities; times in microseconds unless the name says seconds."""
     keep_freed_memory()
     config = resolve(
-        Config(threads=threads, learner=LearnerConfig(network=network, optimiser=optimiser))  # type: ignore[arg-type]
+        Config(threads=threads, learner=LearnerConfig(network=network, optimizer=optimizer))  # type: ignore[arg-type]
     )
     learner = build_learner(config)
     learner.add_task()
@@ -87,7 +87,7 @@ def measure(network: str, optimiser: str, threads: int, rounds: int, samples: in
     return {
         "network": network,
         "precision": config.learner.precision,
-        "optimiser": f"{config.learner.optimiser}, {config.learner.optimiser_code}",
+        "optimizer": f"{config.learner.optimizer}, {config.learner.optimizer_code}",
         "threads": threads,
         "us_per_update": {tasks: 1e6 * statistics.median(each) for tasks, each in times.items()},
         "update_us_without": 1e6 * without,

@@ -46,10 +46,10 @@ def cases(device: str) -> list[Case]:
         if device == "cuda":
             kept = ("--device_gib", "8")
             found += [
-                Case(f"{network}, recorded, frames on the device", (*common, "--recorded", *kept)),
-                Case(f"{network}, recorded", (*common, "--recorded")),
+                Case(f"{network}, recorded, frames on the device", (*common, "--cuda_graphs", *kept)),
+                Case(f"{network}, recorded", (*common, "--cuda_graphs")),
                 Case(f"{network}", common),
-                Case(f"{network}, recorded, frames there, deterministic", (*common, "--recorded", *kept), True),
+                Case(f"{network}, recorded, frames there, deterministic", (*common, "--cuda_graphs", *kept), True),
             ]
         else:
             found += [
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds", type=real(0.1, 86_400), default=10.0, help="of each case, in steady state (default: 10)"
     )
     parser.add_argument(
-        "--emulators", type=argument("emulators.count"), default=None, help="default: 64 with a GPU, 8 without"
+        "--emulators", type=argument("emulators.num_envs"), default=None, help="default: 64 with a GPU, 8 without"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args(arguments)

@@ -58,7 +58,7 @@ def main() -> int:
     parser = command.Parser(prog="python -m benchmarks.inference", description=__doc__.split("\n")[0])
     parser.add_argument("--groups", default="figure3,pool,thirty", help="as in experiments.inference --games")
     parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2,3,4")
-    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)
     parser.add_argument("--visits", type=whole(1, 1000), default=3)
     parser.add_argument("--vector_steps", type=whole(1, 10**8), default=2000)
     parser.add_argument("--source", default="default")
@@ -162,7 +162,7 @@ def _range(values: list[float]) -> str:
 def changed(games: Sequence[str], emulators: int) -> dict[str, dict[str, str]]:
     """By kind of change and game, what it is taken for: "right", "never met" or the name of another game."""
     settings = DEFAULT
-    length = max(settings.window, -(-settings.window_pictures // emulators))
+    length = max(settings.window, -(-settings.window_images // emulators))
     source = ForgetMeNot(settings)
     names: dict[int, str] = {}
     for game in games:
@@ -214,7 +214,7 @@ def cost(settings: ForgetMeNotSettings, emulators: int = 8, steps: int = 64) -> 
     screens = rng.integers(0, 256, (max(_CONTEXTS), 1, STACK, SIZE, SIZE), dtype=np.uint8)
     first, later = np.ones(emulators, bool), np.zeros(emulators, bool)
     nothing = np.zeros(emulators, np.float32)
-    length = settings.period * max(settings.window, -(-settings.window_pictures // emulators))
+    length = settings.period * max(settings.window, -(-settings.window_images // emulators))
     for count in _CONTEXTS:
         while source.models.count < count:
             screen = np.repeat(screens[source.models.count], emulators, 0)
@@ -227,7 +227,7 @@ def cost(settings: ForgetMeNotSettings, emulators: int = 8, steps: int = 64) -> 
         assert source.models.count == count
         costs[str(count)] = {
             "in_window": in_window,
-            "in_visits": in_window * length / 2000 if settings.at_starts else in_window,
+            "in_visits": in_window * length / 2000 if settings.episode_start_only else in_window,
             "bytes_per_context": source.nbytes / count,
         }
     return costs

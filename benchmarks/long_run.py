@@ -4,7 +4,7 @@
 
 Real play of every game under a random policy (8 emulators, --recorded transitions) is added to its task's replay as
 new rows again and again until the task holds --transitions, so that frames are compressed as they are. Emulators,
-networks, optimiser, replay and consolidation are those that train.py builds; the learner makes some updates in every
+networks, optimizer, replay and consolidation are those that train.py builds; the learner makes some updates in every
 task, and every task leaves an anchor. Then a checkpoint is begun as train.py does, and --checkpoints more, each after
 the rows of a checkpoint period in one task and a new anchor of that task. Updates go on while they are written.
 
@@ -72,7 +72,7 @@ def measure(config: Config, options: argparse.Namespace, directory: Path) -> dic
     memory = parts.memory
     anchors = parts.agent.consolidator.state_dict()["segments"]
     report = {
-        "transitions": sum(memory.size(task) for task in memory.tasks),
+        "transitions": sum(memory.size(task) for task in memory.task_ids),
         "bytes_per_transition": float(np.mean([found["bytes_per_transition"] for found in per_game.values()])),
         "replay_gib": memory.nbytes / _GIB,
         "anchors_gib": tree_bytes(anchors) / _GIB,
@@ -136,7 +136,7 @@ def _minibatches(parts: Parts, count: int) -> dict[str, float]:
     """Times of samples from all tasks in turn."""
     rng, seconds = np.random.default_rng(0), []
     for turn in range(count + 20):
-        task = turn % len(parts.memory.tasks)
+        task = turn % len(parts.memory.task_ids)
         begin = perf_counter()
         parts.memory.sample(task, BATCH, rng)
         seconds.append(perf_counter() - begin)
@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "games": config.stream.games,
             "threads": config.threads,
             "precision": config.learner.precision,
-            "optimiser_code": config.learner.optimiser_code,
+            "optimizer_code": config.learner.optimizer_code,
         }
         print_json({**report, "settings": {**vars(options), **decided}})
     return 0
@@ -289,9 +289,9 @@ def _config(options: argparse.Namespace) -> Config:
     config = Config(
         seed=options.seed,
         threads=options.threads,
-        tasks="inferred",
+        task_source="inferred",
         stream=StreamConfig(games=list(games[: options.tasks])),
-        emulators=EmulatorConfig(count=EMULATORS),
+        emulators=EmulatorConfig(num_envs=EMULATORS),
         learner=LearnerConfig(network=options.network),
         consolidation=ConsolidationConfig(start_frames=0),
         replay=ReplayConfig(

@@ -110,7 +110,7 @@ class Learner:
     def __init__(self, network: str, actions: int) -> None:
         self.online = QNetwork(network, actions)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.online.parameters(), lr=1e-4, foreach=False, fused=False)
+        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=1e-4, foreach=False, fused=False)
 
     @torch.inference_mode()
     def greedy(self, observation: np.ndarray) -> int:
@@ -124,9 +124,9 @@ class Learner:
             target = td_target(reward, terminal, self.target(following))
         value = self.online(observation).gather(1, action[:, None]).squeeze(1)
         loss = functional.smooth_l1_loss(value, target)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         return loss.detach()
 
     def sync_target(self) -> None:

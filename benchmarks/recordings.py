@@ -49,7 +49,7 @@ class Recording:
 def record(config: Config, game: str, transitions: int, path: Path) -> None:
     """Play `game` at random and store a `Recording`, rewards clipped as for learning."""
     batch = emulator_maker(config)(game, config.seed)
-    shape = -(-transitions // batch.count), batch.count
+    shape = -(-transitions // batch.num_envs), batch.num_envs
     actions = np.random.default_rng(config.seed).integers(0, ACTIONS, shape).astype(np.uint8)
     steps = [_newest_frames(batch.reset())]
     for action in actions:

@@ -20,7 +20,7 @@ from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, 
 from envs.atari import AtariBatch, AtariSettings
 from envs.games import canonical
 from envs.timestep import ACTIONS, TimeStep
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import whole
@@ -33,7 +33,7 @@ Result = dict[str, dict[str, float]]  # metric, form → value
 
 def measure(game: str, transitions: int, emulators: int, n_step: int, minibatches: int, seed: int) -> Result:
     """Fill a ring of each form with `game` and sample from it."""
-    rings = {form: FrameRing(transitions, n_step=n_step, compress=compress) for form, compress in FORMS.items()}
+    rings = {form: ReplayBuffer(transitions, n_step=n_step, compress=compress) for form, compress in FORMS.items()}
     adding = dict.fromkeys(FORMS, 0.0)
     rng = np.random.default_rng(seed)
     batch = AtariBatch(game, emulators, seed, AtariSettings())
@@ -59,7 +59,7 @@ def measure(game: str, transitions: int, emulators: int, n_step: int, minibatche
     return result
 
 
-def _sampling_times(ring: FrameRing, minibatches: int, rng: np.random.Generator) -> list[float]:
+def _sampling_times(ring: ReplayBuffer, minibatches: int, rng: np.random.Generator) -> list[float]:
     for _ in range(20):
         ring.sample(BATCH, rng)
     durations = []
@@ -76,7 +76,7 @@ def main() -> None:
     parser = command.Parser(description=__doc__, formatter_class=raw_help)
     parser.add_argument("--games", default="krull,boxing,pong", help="names, separated by commas")
     parser.add_argument("--transitions", type=whole(1000, 10**6), default=50_000, help="stored per game")
-    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)
     parser.add_argument("--n_step", type=argument("learner.n_step"), default=1)
     parser.add_argument("--minibatches", type=whole(2, 10**7), default=1000, help="timed per game and form")
     parser.add_argument("--seed", type=argument("seed"), default=0)
@@ -88,7 +88,7 @@ def main() -> None:
     check(
         Config(
             stream=StreamConfig(games=games),
-            emulators=EmulatorConfig(count=args.emulators),
+            emulators=EmulatorConfig(num_envs=args.emulators),
             learner=LearnerConfig(n_step=args.n_step, batch_size=BATCH),
             replay=ReplayConfig(capacity=args.transitions, min_history=args.transitions),
         )

@@ -1,10 +1,10 @@
 """Where the time of the training loop goes, beside what this machine cannot do faster.
 
     python -m benchmarks.roofline [--network nature] [--precision auto] [--seconds 20] [--agent continual] [--json]
-    python -m benchmarks.roofline --device cuda --recorded --device_gib 4 --emulators 64        with a GPU
+    python -m benchmarks.roofline --device cuda --cuda_graphs --device_gib 4 --emulators 64        with a GPU
 
 First the machine's rates: products of large matrices in the precision used, copying of memory, and the emulators
-alone. From these the floors: an update's multiplications at the first, the optimiser's bytes at the second, a step's
+alone. From these the floors: an update's multiplications at the first, the optimizer's bytes at the second, a step's
 emulation at the third. Then the loop itself, phase by phase, and an update alone. `busy` is the processor time of the
 loop over what its cores had. The continual agent infers its task and is held by ten anchors.
 """
@@ -54,15 +54,15 @@ def parser() -> argparse.ArgumentParser:
     p = command.Parser(prog="roofline", description=__doc__.split("\n")[0])
     p.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
     p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    p.add_argument("--optimiser", choices=("rmsprop", "adam"), default="rmsprop")
+    p.add_argument("--optimizer", choices=("rmsprop", "adam"), default="rmsprop")
     p.add_argument("--agent", choices=("plain", "continual"), default="plain")
-    p.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    p.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)
     p.add_argument("--game", type=canonical, default="breakout")
     p.add_argument("--seconds", type=real(0.1, 86_400), default=20.0, help="of the loop, in steady state")
     p.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
     p.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    p.add_argument("--recorded", action="store_true", help="with --device cuda: updates as CUDA graphs")
+    p.add_argument("--cuda_graphs", action="store_true", help="with --device cuda: updates as CUDA graphs")
     p.add_argument(
         "--device_gib",
         type=argument("replay.device_gib"),
@@ -79,15 +79,15 @@ def configuration(options: argparse.Namespace) -> Config:
     return Config(
         device=options.device,
         threads=options.threads,
-        tasks="inferred" if continual else "single",
+        task_source="inferred" if continual else "single",
         stream=StreamConfig(games=[options.game]),
-        emulators=EmulatorConfig(count=options.emulators),
+        emulators=EmulatorConfig(num_envs=options.emulators),
         learner=LearnerConfig(
             network=options.network,
             precision=options.precision,
-            optimiser=options.optimiser,
+            optimizer=options.optimizer,
             samples_per_step=options.samples_per_step,
-            recorded=options.recorded,
+            cuda_graphs=options.cuda_graphs,
         ),
         consolidation=ConsolidationConfig(kind="ewc" if continual else "none"),
         replay=ReplayConfig(capacity=20_000, min_history=2_000, device_gib=options.device_gib),
@@ -104,23 +104,23 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
     emulation = emulator_milliseconds(config)
     update = update_milliseconds(config)
     rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidator, parts.agent.learner))
-    updates = config.emulators.count * c.samples_per_step / c.batch_size  # in a vector step
+    updates = config.emulators.num_envs * c.samples_per_step / c.batch_size  # in a vector step
     floor = 1e3 * update_operations(config) / (1e9 * gflops)
     return {
         "network": c.network,
         "precision": c.precision,
-        "optimiser": f"{c.optimiser}, {c.optimiser_code}",
+        "optimizer": f"{c.optimizer}, {c.optimizer_code}",
         "device": config.device,
         "threads": config.threads,
-        "emulators": config.emulators.count,
-        "agent": "plain" if config.tasks == "single" else "continual",
+        "emulators": config.emulators.num_envs,
+        "agent": "plain" if config.task_source == "single" else "continual",
         "gflops": gflops,
         "copy_gb_per_s": gigabytes,
         "update_gflop": update_operations(config) / 1e9,
         "update_ms": update,
         "update_floor_ms": floor,
         "update_over_floor": update / floor,
-        "optimiser_floor_ms": 1e3 * optimiser_bytes(config) / (1e9 * gigabytes),
+        "optimizer_floor_ms": 1e3 * optimizer_bytes(config) / (1e9 * gigabytes),
         "updates_per_step": updates,
         "learn_floor_ms": updates * floor,
         "emulate_alone_ms": emulation,
@@ -149,7 +149,7 @@ def emulator_milliseconds(config: Config) -> float:
     """Of a vector step with nothing else going on."""
     stream = build_stream(config)
     stream.start()
-    action = torch.zeros(config.emulators.count, dtype=torch.int64).numpy()
+    action = torch.zeros(config.emulators.num_envs, dtype=torch.int64).numpy()
     elapsed = milliseconds(lambda: stream.step(action), config, rounds=200)
     stream.close()
     return elapsed
@@ -180,7 +180,7 @@ def update_operations(config: Config) -> float:
     return 2.0 * config.learner.batch_size * (forward + backward)
 
 
-def optimiser_bytes(config: Config) -> float:
+def optimizer_bytes(config: Config) -> float:
     """That a step must read and write: weights and two averages both, gradients once; with anchors two arrays more."""
     weights = sum(w.numel() for w in build_learner(config).weights)
     arrays = 7 + (0 if config.consolidation.kind == "none" else 2)

@@ -162,9 +162,9 @@ def our_config(options: argparse.Namespace, agent: str) -> Config:
     """The configuration of `benchmarks.throughput`, with the agent of that name."""
     return Config(
         seed=options.seed,
-        tasks="inferred" if agent == "continual" else "single",
+        task_source="inferred" if agent == "continual" else "single",
         stream=StreamConfig(games=[options.game]),
-        emulators=EmulatorConfig(count=_EMULATORS),
+        emulators=EmulatorConfig(num_envs=_EMULATORS),
         learner=LearnerConfig(
             network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
         ),

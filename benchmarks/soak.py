@@ -58,14 +58,19 @@ CONFIG = Config(
     seed=1,
     frames=_MORE_FRAMES,
     threads=1,
-    tasks="inferred",
+    task_source="inferred",
     stream=StreamConfig(
         games=[name for name, game in all_games().items() if not game.is_toy], visit_frames=10_000, reseed_frames=5_000
     ),
-    emulators=EmulatorConfig(count=4),
-    learner=LearnerConfig(network="small", optimiser="adam", samples_per_step=1.0),
+    emulators=EmulatorConfig(num_envs=4),
+    learner=LearnerConfig(network="small", optimizer="adam", samples_per_step=1.0),
     consolidation=ConsolidationConfig(
-        strength=1e5, floor=0.3, close_silent=True, fisher_batches=10, start_frames=3_000, min_visit_frames=1_000
+        ewc_lambda=1e5,
+        fisher_damping=0.3,
+        prune_inactive=True,
+        fisher_batches=10,
+        start_frames=3_000,
+        min_visit_frames=1_000,
     ),
     exploration=ExplorationConfig(hold_frames=2_000, decay_frames=20_000),
     replay=ReplayConfig(capacity=2_000, min_history=200, budget_gib=0.25),

@@ -24,7 +24,7 @@ def main() -> None:
     """The command line."""
     parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=("paper", "nature", "small"), default="paper")
-    parser.add_argument("--emulators", type=argument("emulators.count"), default=8)
+    parser.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)
     parser.add_argument("--seconds", type=real(0.1, 86_400), default=60.0, help="measured in steady state")
     parser.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
     parser.add_argument("--game", type=canonical, default="breakout")
@@ -36,7 +36,7 @@ def main() -> None:
     config = Config(
         threads=options.threads,
         stream=StreamConfig(games=[options.game]),
-        emulators=EmulatorConfig(count=options.emulators),
+        emulators=EmulatorConfig(num_envs=options.emulators),
         learner=LearnerConfig(
             network=options.network, samples_per_step=options.samples_per_step, precision=options.precision
         ),

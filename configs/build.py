@@ -34,9 +34,9 @@ from envs.colour import ColourScreen
 from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, timetable
 from envs.stream import GameStream
 from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
-from envs.toy import LIVERIES, CatchBatch
-from replay.buffer import FrameRing
-from replay.mirror import FrameMirror
+from envs.toy import VARIANTS, CatchBatch
+from replay.buffer import ReplayBuffer
+from replay.device_cache import DeviceFrameCache
 from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from taskid.labels import TrueLabels
@@ -81,7 +81,7 @@ def build_schedule(config: Config) -> Schedule:
 
 def frames_per_step(config: Config) -> int:
     """Environment frames of one vector step."""
-    return config.emulators.count * FRAME_SKIP
+    return config.emulators.num_envs * FRAME_SKIP
 
 
 def planned_visits(config: Config) -> list[tuple[int, int, Visit]]:
@@ -106,7 +106,7 @@ def atari_settings(config: Config) -> AtariSettings:
 
 def emulator_maker(config: Config) -> Callable[[str, int], EmulatorBatch]:
     """A function (game, seed) -> batch of emulators for training."""
-    return partial(_make_emulators, config.emulators.count, atari_settings(config), config.emulators.rom_dir)
+    return partial(_make_emulators, config.emulators.num_envs, atari_settings(config), config.emulators.rom_dir)
 
 
 def for_evaluation(config: Config, count: int, max_episode_frames: int) -> Config:
@@ -114,20 +114,20 @@ def for_evaluation(config: Config, count: int, max_episode_frames: int) -> Confi
     return replace(
         config,
         emulators=replace(
-            config.emulators, count=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
+            config.emulators, num_envs=count, max_episode_frames=max_episode_frames, life_loss_terminal=False
         ),
     )
 
 
 def colour_screen(config: Config, game: str, seed: int) -> ColourScreen | None:
     """Emulator 0 of `emulator_maker(config)(game, seed)` in colour; None for a toy, which has no colours."""
-    if game in LIVERIES:
+    if game in VARIANTS:
         return None
     return ColourScreen(game, seed, atari_settings(config), config.emulators.rom_dir)
 
 
 def _make_emulators(count: int, settings: AtariSettings, rom_dir: str | None, game: str, seed: int) -> EmulatorBatch:
-    if game in LIVERIES:
+    if game in VARIANTS:
         return CatchBatch(game, count, seed)
     return AtariBatch(game, count, seed, settings, rom_dir)
 
@@ -157,18 +157,18 @@ def build_learner(config: Config) -> QLearner:
     c, network = config.learner, build_network(config)
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer(
-        c.optimiser,
+        c.optimizer,
         network.weights.parameters(),
         learning_rate=c.learning_rate,
-        epsilon=c.optimiser_epsilon,
+        epsilon=c.optimizer_epsilon,
         decay=c.decay,
-        compiled=c.optimiser_code == "compiled",
+        compiled=c.optimizer_code == "compiled",
     )
     return QLearner(
         network,
         target,
         optimizer,
-        fastest_update(network, target, optimizer, c.max_gradient_norm, c.recorded),
+        fastest_update(network, target, optimizer, c.max_gradient_norm, c.cuda_graphs),
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
@@ -179,7 +179,7 @@ def build_memory(config: Config) -> PerTaskReplay:
     """A replay buffer per task under one memory budget."""
     r = config.replay
     make_buffer = partial(
-        FrameRing,
+        ReplayBuffer,
         capacity=r.capacity,
         n_step=config.learner.n_step,
         gamma=config.learner.discount,
@@ -189,17 +189,17 @@ def build_memory(config: Config) -> PerTaskReplay:
     return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), config.learner.reward_clip)
 
 
-def _mirror_maker(config: Config) -> Callable[[int, int, int], FrameMirror | None]:
+def _mirror_maker(config: Config) -> Callable[[int, int, int], DeviceFrameCache | None]:
     """Mirrors of frames on the device, as long as there is room for another."""
     left = int(config.replay.device_gib * 2**30)
 
-    def make(slots: int, height: int, width: int) -> FrameMirror | None:
+    def make(slots: int, height: int, width: int) -> DeviceFrameCache | None:
         nonlocal left
         needed = slots * height * width
         if needed > left:
             return None
         left -= needed
-        return FrameMirror(slots, height, width, config.device)
+        return DeviceFrameCache(slots, height, width, config.device)
 
     return make
 
@@ -213,25 +213,25 @@ def forget_me_not_settings(config: InferenceConfig) -> ForgetMeNotSettings:
 
 def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
     """Where task numbers come from; only true labels are handed the name of the game."""
-    if config.tasks == "inferred":
+    if config.task_source == "inferred":
         return ForgetMeNot(forget_me_not_settings(config.inference))
-    return TrueLabels(label) if config.tasks == "true_labels" else SingleTask()
+    return TrueLabels(label) if config.task_source == "true_labels" else SingleTask()
 
 
 def build_consolidator(config: Config, weights: Sequence[Tensor]) -> Consolidator:
     """What speaks for earlier tasks when the shared `weights` are updated."""
     c = config.consolidation
     stores: dict[str, Callable[[], AnchorStore]] = {
-        "ewc": lambda: EWC(c.floor, c.include_active),
+        "ewc": lambda: EWC(c.fisher_damping, c.include_active),
         "l2": lambda: L2(c.include_active),
-        "online": lambda: OnlineEWC(c.decay, c.floor),
-        "latest": lambda: RecursiveLaplace(c.floor, c.include_active),
+        "online_ewc": lambda: OnlineEWC(c.decay, c.fisher_damping),
+        "laplace": lambda: RecursiveLaplace(c.fisher_damping, c.include_active),
     }
     if c.kind == "none":
         return NoConsolidation()
     store = stores[c.kind]()
-    step = ProximalStep() if c.step == "implicit" else PenaltyGradient()
-    return AnchoredConsolidator(NormalisedFishers(store) if c.normalise else store, step, weights, c.strength)
+    step = ProximalStep() if c.step == "proximal" else PenaltyGradient()
+    return AnchoredConsolidator(NormalisedFishers(store) if c.normalise else store, step, weights, c.ewc_lambda)
 
 
 def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
@@ -245,7 +245,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         build_consolidator(config, learner.weights),
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
         Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
-        Departure(left.fisher, left.fisher_batches, left.close_silent, left.start_frames, left.min_visit_frames),
+        Departure(left.fisher, left.fisher_batches, left.prune_inactive, left.start_frames, left.min_visit_frames),
         Generators(*(numpy_generator(config.seed, name) for name in ("exploration", "replay", "fisher"))),
         frames_per_step=frames_per_step(config),
     )
@@ -253,7 +253,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
 
 def build(config: Config) -> Parts:
     """All parts of a resolved configuration; sets torch's number of threads, how memory is freed, and that numbers too
-    small for a full mantissa are 0: an optimiser's averages decay to them where a weight is no longer used, and a
+    small for a full mantissa are 0: an optimizer's averages decay to them where a weight is no longer used, and a
     processor takes ten times as long for them."""
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)

@@ -12,7 +12,7 @@ from configs.schema import Config
 from envs.games import game
 from envs.roms import find_rom
 from envs.schedule import count_visits
-from envs.toy import LIVERIES
+from envs.toy import VARIANTS
 from tracking.command import UserError
 from tracking.numbers import shown
 
@@ -36,11 +36,11 @@ def _problems(config: Config) -> Iterator[str]:
     for units in (*hidden, ARCHITECTURES[c.learner.network].hidden):
         if round(c.learner.gated * units) == units:
             yield f"learner.gated: {c.learner.gated} leaves no unit of a layer of {units} open"
-    if c.learner.gated and c.learner.recorded:
-        yield "learner.recorded: updates of a network with gates (learner.gated above 0) cannot be recorded"
+    if c.learner.gated and c.learner.cuda_graphs:
+        yield "learner.cuda_graphs: updates of a network with gates (learner.gated above 0) cannot be recorded"
     if c.device == "cuda" and not torch.cuda.is_available():
         yield "device: this torch finds no CUDA device here; use cpu"
-    for name, value in (("learner.recorded", c.learner.recorded), ("replay.device_gib", c.replay.device_gib)):
+    for name, value in (("learner.cuda_graphs", c.learner.cuda_graphs), ("replay.device_gib", c.replay.device_gib)):
         if value and c.device == "cpu":
             yield f"{name}: needs device cuda"
     yield from _replay_problems(c)
@@ -58,11 +58,11 @@ def _replay_problems(c: Config) -> Iterator[str]:
             f"replay.min_history: {c.replay.min_history} transitions never gather in a buffer of "
             f"replay.capacity {c.replay.capacity}"
         )
-    needed = c.emulators.count * (c.learner.n_step + 2)
+    needed = c.emulators.num_envs * (c.learner.n_step + 2)
     for name, value in (("capacity", c.replay.capacity), ("min_history", c.replay.min_history)):
         if value < needed:
             yield (
-                f"replay.{name}: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least "
+                f"replay.{name}: {c.emulators.num_envs} emulators and n_step {c.learner.n_step} need at least "
                 f"{needed}, is {value}"
             )
 
@@ -71,11 +71,11 @@ def _stream_problems(c: Config) -> Iterator[str]:
     s = c.stream
     lengths = {"reseed_frames": s.reseed_frames, "visit_frames": s.visit_frames}
     lengths |= {f"visits[{i}].frames": visit.frames for i, visit in enumerate(s.visits)}
-    needed = 4 * c.emulators.count * (c.learner.n_step + 2)
+    needed = 4 * c.emulators.num_envs * (c.learner.n_step + 2)
     for name, frames in lengths.items():
         if frames < needed:
             yield (
-                f"stream.{name}: {c.emulators.count} emulators and n_step {c.learner.n_step} need at least {needed} "
+                f"stream.{name}: {c.emulators.num_envs} emulators and n_step {c.learner.n_step} need at least {needed} "
                 f"frames to learn anything, is {frames}"
             )
     if s.order == "listed":
@@ -93,7 +93,7 @@ def _stream_problems(c: Config) -> Iterator[str]:
     for path, name in names:
         try:
             game(name)
-            if name not in LIVERIES:
+            if name not in VARIANTS:
                 find_rom(name, c.emulators.rom_dir)
         except (ValueError, FileNotFoundError) as error:
             yield f"{path}: {error}"

@@ -55,7 +55,7 @@ class StreamConfig:
 class EmulatorConfig:
     """The batch of emulators. All play the same game."""
 
-    count: int = number(4, 1, 1024)
+    num_envs: int = number(4, 1, 1024)
     """Number B of emulators."""
     threads: int = number(0, 0, 1024)
     """Threads that emulate; 0: one per emulator, at most one per core that does not compute, but one at least."""
@@ -85,16 +85,16 @@ class LearnerConfig:
     context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
-    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """rmsprop: centred, epsilon inside the root (PAPER); adam: faster at short budgets."""
-    recorded: bool = False
+    cuda_graphs: bool = False
     """With device cuda: replay the update as a CUDA graph, recorded once per task."""
-    optimiser_code: Literal["auto", "eager", "compiled"] = "auto"
+    optimizer_code: Literal["auto", "eager", "compiled"] = "auto"
     """compiled: rmsprop as one loop over memory, made by torch.compile, which needs a C++ compiler; auto takes it where
     it works and measures faster."""
     learning_rate: float = number(0.00025, 1e-10, 10.0)
     """Step size (PAPER: 0.00025)."""
-    optimiser_epsilon: float = number(0.01, 1e-12, 1000.0)
+    optimizer_epsilon: float = number(0.01, 1e-12, 1000.0)
     """Added to the variance inside the root (rmsprop; PAPER: 0.01) or to the root (adam)."""
     decay: float = number(0.95, 0.0, 0.99999)
     """Decay of rmsprop's averages per update (PAPER: 0.95)."""
@@ -123,35 +123,35 @@ class LearnerConfig:
 class ConsolidationConfig:
     """What keeps the shared weights from forgetting."""
 
-    kind: Literal["none", "ewc", "l2", "online", "latest"] = "ewc"
+    kind: Literal["none", "ewc", "l2", "online_ewc", "laplace"] = "ewc"
     """none; ewc: an anchor per task, merged (PAPER); l2: the same, every weight as stiff as the mean of all (PAPER's
-    baseline); online: one decaying anchor (Schwarz et al. 2018); latest: summed Fishers around the latest weights
+    baseline); online_ewc: one decaying anchor (Schwarz et al. 2018); laplace: summed Fishers around the latest weights
     (Huszár 2018)."""
-    strength: float = number(400.0, 0.0, 1e12)
+    ewc_lambda: float = number(400.0, 0.0, 1e12)
     """Lambda, at a loss summed over the minibatch (PAPER: 400)."""
     fisher: Literal["td", "q", "q_all", "policy"] = "q"
     """Of what the Fisher information is: td: the TD loss; q: the replayed action's Q; q_all: all actions' Q; policy:
     the softmax of Q (PAPER does not say)."""
     fisher_batches: int = number(100, 1, 100_000)
     """Minibatches from a task's replay that its Fisher is measured on (PAPER: 100)."""
-    floor: float = number(0.0, 0.0, 1e6)
+    fisher_damping: float = number(0.0, 0.0, 1e6)
     """Added to every Fisher: on all weights between units that the task uses, this share of their mean in their layer;
     keeps units that are silent in the task from waking up for other tasks (PAPER: 0)."""
-    close_silent: bool = False
+    prune_inactive: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
     that, and others may use the units freely; whatever the kind (PAPER: no)."""
     start_frames: int = number(20_000_000, 0, 10**12)
     """A task leaves an anchor, and closes units, only after so many frames in it (PAPER: 20 M)."""
     min_visit_frames: int = number(10_000, 0, 10**12)
     """A visit of fewer frames leaves neither: it may be an error of the inference."""
-    step: Literal["implicit", "gradient"] = "implicit"
-    """implicit: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
+    step: Literal["proximal", "gradient"] = "proximal"
+    """proximal: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
     normalise: bool = False
     """Divide every Fisher by its mean, so that one strength serves games of different reward scale."""
     include_active: bool = False
     """The anchor of the task that is played counts as well (PAPER, as read: no)."""
     decay: float = number(1.0, 0.0, 1.0)
-    """Gamma, the share of the old Fisher that kind online keeps at a departure."""
+    """Gamma, the share of the old Fisher that kind online_ewc keeps at a departure."""
 
 
 @dataclass(frozen=True)
@@ -180,21 +180,21 @@ class InferenceConfig:
     """Total concentration of the Dirichlet prior over a pixel's levels (default: 0.1; paper: 1)."""
     base: Literal["uniform", "pooled"] | None = None
     """The prior's mean: uniform over the levels (paper), or the levels of all screens so far (default)."""
-    memory: float | None = number(None, 0.0, 1e9)
+    max_effective_count: float | None = number(None, 0.0, 1e9)
     """A context fades to this many pictures when it has seen more (default: 32); 0: no bound (paper)."""
-    at_starts: bool | None = None
+    episode_start_only: bool | None = None
     """The task can change only where all emulators begin an episode at once (default: true; paper: false)."""
     period: int | None = number(None, 1, 10_000)
     """Vector steps between observations (default: 1; PAPER: 4)."""
     window: int | None = number(None, 1, 1000)
     """Observations in a window, at least (default: 4; PAPER: 4)."""
-    window_pictures: int | None = number(None, 0, 10_000)
+    window_images: int | None = number(None, 0, 10_000)
     """Pictures of all emulators in a window, at least (default: 12; paper: 0)."""
     switch_probability: float | None = number(None, 0.0, 0.999)
     """Probability that the task changes where it can (default: 0.1); 0: 1/t at observation t (PAPER)."""
     max_contexts: int | None = number(None, 0, 1000)
     """At most so many contexts (100); then a new game is given to the one that explains it best. 0: no bound."""
-    hold_back: bool = True
+    defer_storage: bool = True
     """What is seen in an undecided window waits for the decision before it enters a replay buffer."""
 
 
@@ -278,7 +278,7 @@ class Config:
     the CPU it always is)."""
     threads: int = number(0, 0, 1024)
     """Threads that compute; 0: OMP_NUM_THREADS if that is set, but no more than there are cores, else one per core."""
-    tasks: Literal["inferred", "true_labels", "single"] = "true_labels"
+    task_source: Literal["inferred", "true_labels", "single"] = "true_labels"
     """Where task numbers come from. inferred: from what is on screen, see inference; true_labels: the games'
     names; single: everything is one task (plain DQN)."""
     stream: StreamConfig = field(default_factory=StreamConfig)

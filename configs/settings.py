@@ -12,14 +12,14 @@ from configs.schema import Config
 MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.threads")
 
 # May differ as well, at the price of bit-exactness.
-OF_THE_DEVICE = ("device", "learner.recorded", "replay.device_gib")
+OF_THE_DEVICE = ("device", "learner.cuda_graphs", "replay.device_gib")
 
 # What is decided by measuring on the machine, and how a configuration says that it is not decided yet.
 MACHINE_CHOICES: dict[str, Any] = {
     "threads": 0,
     "emulators.threads": 0,
     "learner.precision": "auto",
-    "learner.optimiser_code": "auto",
+    "learner.optimizer_code": "auto",
 }
 
 

@@ -86,7 +86,7 @@ class AtariBatch:
         rom_dir: str | Path | None = None,
     ) -> None:
         self.game = game
-        self.count = count
+        self.num_envs = count
         self.seed = seed
         self.settings = settings
         self.rom_dir = rom_dir
@@ -106,24 +106,24 @@ class AtariBatch:
     def reset(self) -> TimeStep:
         """Start (again) from the seed. About 0.1 s per emulator; always the same time step."""
         self.close()
-        self._emulators = vector_interface(self.game, self.count, self.settings, self.rom_dir)
+        self._emulators = vector_interface(self.game, self.num_envs, self.settings, self.rom_dir)
         self._action_index = action_table(self._emulators)
-        self._strength = np.ones(self.count, dtype=np.float32)
+        self._strength = np.ones(self.num_envs, dtype=np.float32)
         self._log = bytearray()
-        seeds = (self.seed + np.arange(self.count, dtype=np.int64)) % 2**31
-        observation, info = self._emulators.reset(np.arange(self.count), seeds)
+        seeds = (self.seed + np.arange(self.num_envs, dtype=np.int64)) % 2**31
+        observation, info = self._emulators.reset(np.arange(self.num_envs), seeds)
         self._lives: NDArray[np.int32] = info["lives"]
         self._now = TimeStep(
             observation=observation,
-            reward=np.zeros(self.count, dtype=np.float32),
-            discount=np.ones(self.count, dtype=np.float32),
-            first=np.ones(self.count, dtype=np.bool_),
+            reward=np.zeros(self.num_envs, dtype=np.float32),
+            discount=np.ones(self.num_envs, dtype=np.float32),
+            first=np.ones(self.num_envs, dtype=np.bool_),
         )
         return self._now
 
     def send(self, action: NDArray[Any]) -> None:
         """Begin one step with an integer action [B] in 0..17; returns at once."""
-        checked = checked_action(action, self.count)
+        checked = checked_action(action, self.num_envs)
         emulators = self._started("send")
         if self._pending:
             raise RuntimeError("a step is already under way: call receive() before the next send()")
@@ -153,17 +153,17 @@ class AtariBatch:
         now = self.now
         return {
             "game": self.game,
-            "count": self.count,
+            "num_envs": self.num_envs,
             "seed": self.seed,
             "settings": _outcome_settings(self.settings),
-            "actions": torch.from_numpy(np.array(self._log, dtype=np.uint8).reshape(-1, self.count)),
+            "actions": torch.from_numpy(np.array(self._log, dtype=np.uint8).reshape(-1, self.num_envs)),
             "digest": digest(now),
             "ale_py": ale_py.__version__,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replay the actions at full emulator speed and check that the last time step comes out the same."""
-        mine = {"game": self.game, "count": self.count, "settings": _outcome_settings(self.settings)}
+        mine = {"game": self.game, "num_envs": self.num_envs, "settings": _outcome_settings(self.settings)}
         for key, value in mine.items():
             if state[key] != value:
                 raise ValueError(f"the saved emulators have {key} {state[key]}, but these have {value}.")

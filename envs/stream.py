@@ -17,7 +17,7 @@ from envs.timestep import EmulatorBatch, TimeStep
 
 
 class GameStream:
-    """Plays a schedule's visits one after the other, each on freshly seeded emulators.
+    """Policy a schedule's visits one after the other, each on freshly seeded emulators.
 
     The step with which a visit's frames are used up (the first that reaches them) still carries out its
     action in the old game: its reward and discount are the old game's, but its observation is the new game's

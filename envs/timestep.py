@@ -53,7 +53,7 @@ class EmulatorBatch(Protocol):
     """B emulators of one game, in step; `reset` or `load_state_dict` starts them, building does not."""
 
     @property
-    def count(self) -> int:
+    def num_envs(self) -> int:
         """B, the number of emulators."""
         ...
 
@@ -93,7 +93,7 @@ class EmulatorBatch(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state` was taken; ValueError if game, count or settings differ."""
+        """Continue exactly where `state` was taken; ValueError if game, num_envs or settings differ."""
         ...
 
     def close(self) -> None:

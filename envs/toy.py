@@ -1,4 +1,4 @@
-"""Catch in four liveries: the shape of Atari without a ROM, learnable in seconds.
+"""Catch in four variants: the shape of Atari without a ROM, learnable in seconds.
 
 A ball crosses a grid of 6 x 6 cells in five steps, one row a step; the paddle moves one column a step along
 the far side. An episode is five balls: +1 for a ball met (or, in `toy_avoid`, missed) and -1 otherwise. The
@@ -8,7 +8,7 @@ As in Atari, actions with LEFT or RIGHT in them (six each of 18) move, and the o
 uniformly random actions the paddle's column remains uniformly distributed, which makes the random score
 exact.
 
-The liveries look and play differently, so that learning one after the other interferes:
+The variants look and play differently, so that learning one after the other interferes:
 toy_catch    white on black
 toy_mirror   black on white, and left is right
 toy_avoid    grey on a chequered ground; a paddle of half the width must not be hit
@@ -42,7 +42,7 @@ _MOVE[[4, 7, 9, 12, 15, 17]] = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Livery:
+class Variant:
     """How one toy looks and plays."""
 
     ball: int  # grey value
@@ -53,26 +53,26 @@ class Livery:
     rises: bool  # whether the picture is upside down
 
 
-LIVERIES: dict[str, Livery] = {
-    "toy_catch": Livery(ball=255, paddle=200, width=2, right=1, meet=True, rises=False),
-    "toy_mirror": Livery(ball=0, paddle=60, width=2, right=-1, meet=True, rises=False),
-    "toy_avoid": Livery(ball=220, paddle=170, width=3, right=1, meet=False, rises=False),
-    "toy_rise": Livery(ball=250, paddle=10, width=2, right=1, meet=True, rises=True),
+VARIANTS: dict[str, Variant] = {
+    "toy_catch": Variant(ball=255, paddle=200, width=2, right=1, meet=True, rises=False),
+    "toy_mirror": Variant(ball=0, paddle=60, width=2, right=-1, meet=True, rises=False),
+    "toy_avoid": Variant(ball=220, paddle=170, width=3, right=1, meet=False, rises=False),
+    "toy_rise": Variant(ball=250, paddle=10, width=2, right=1, meet=True, rises=True),
 }
 
 
 class CatchBatch:
-    """An `EmulatorBatch` of `count` toys of one livery, sharing one generator made from `seed`."""
+    """An `EmulatorBatch` of `count` toys of one variant, sharing one generator made from `seed`."""
 
     def __init__(self, game: str, count: int, seed: int) -> None:
-        if game not in LIVERIES:
-            raise ValueError(f"{game!r} is not a toy; the toys are {', '.join(LIVERIES)}.")
+        if game not in VARIANTS:
+            raise ValueError(f"{game!r} is not a toy; the toys are {', '.join(VARIANTS)}.")
         self.game = game
-        self.count = count
+        self.num_envs = count
         self.seed = seed
         self.actions = ACTIONS
         self.frames_per_step = count * FRAME_SKIP
-        self._livery = LIVERIES[game]
+        self._variant = VARIANTS[game]
         self._now: TimeStep | None = None
         self._pending: NDArray[np.int64] | None = None
 
@@ -96,18 +96,18 @@ class CatchBatch:
     def reset(self) -> TimeStep:
         """Start (again) from the seed."""
         self._rng = np.random.default_rng(self.seed)
-        self._paddle = self._rng.integers(0, GRID - self._livery.width + 1, size=self.count)
-        self._column = self._rng.integers(0, GRID, size=self.count)
-        self._row = np.zeros(self.count, dtype=np.int64)
-        self._balls = np.zeros(self.count, dtype=np.int64)
-        self._history = np.full((self.count, STACK), _BLANK, dtype=np.int64)
+        self._paddle = self._rng.integers(0, GRID - self._variant.width + 1, size=self.num_envs)
+        self._column = self._rng.integers(0, GRID, size=self.num_envs)
+        self._row = np.zeros(self.num_envs, dtype=np.int64)
+        self._balls = np.zeros(self.num_envs, dtype=np.int64)
+        self._history = np.full((self.num_envs, STACK), _BLANK, dtype=np.int64)
         self._pending = None
-        first = np.ones(self.count, dtype=np.bool_)
-        return self._show(np.zeros(self.count, np.float32), np.ones(self.count, np.float32), first)
+        first = np.ones(self.num_envs, dtype=np.bool_)
+        return self._show(np.zeros(self.num_envs, np.float32), np.ones(self.num_envs, np.float32), first)
 
     def send(self, action: NDArray[Any]) -> None:
         """Take an integer action [B] in 0..17; it is carried out by `receive`."""
-        checked = checked_action(action, self.count)
+        checked = checked_action(action, self.num_envs)
         if self._now is None or self._pending is not None:
             raise RuntimeError("send() needs a started batch and no step under way")
         self._pending = checked
@@ -116,18 +116,18 @@ class CatchBatch:
         """Carry out the step that was sent."""
         if self._pending is None:
             raise RuntimeError("no step is under way: call send() before receive()")
-        livery = self._livery
-        move = _MOVE[self._pending] * livery.right
+        variant = self._variant
+        move = _MOVE[self._pending] * variant.right
         self._pending = None
-        self._paddle = np.clip(self._paddle + move, 0, GRID - livery.width)
+        self._paddle = np.clip(self._paddle + move, 0, GRID - variant.width)
         self._row = self._row + 1
         arrived = self._row == STEPS
-        met = (self._column >= self._paddle) & (self._column < self._paddle + livery.width)
-        reward = np.where(arrived, np.where(met == livery.meet, 1.0, -1.0), 0.0).astype(np.float32)
+        met = (self._column >= self._paddle) & (self._column < self._paddle + variant.width)
+        reward = np.where(arrived, np.where(met == variant.meet, 1.0, -1.0), 0.0).astype(np.float32)
         self._balls = self._balls + arrived
         over = self._balls == BALLS
         self._balls[over] = 0
-        fresh = self._rng.integers(0, GRID, size=self.count)
+        fresh = self._rng.integers(0, GRID, size=self.num_envs)
         self._column = np.where(arrived, fresh, self._column)
         self._row = np.where(arrived, 0, self._row)
         return self._show(reward, (~over).astype(np.float32), over)
@@ -155,11 +155,11 @@ class CatchBatch:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         # As text, because the generator's integers have 128 bits.
         generator = json.dumps(self._rng.bit_generator.state)
-        return {"game": self.game, "count": self.count, "seed": self.seed, "generator": generator, **tensors}
+        return {"game": self.game, "num_envs": self.num_envs, "seed": self.seed, "generator": generator, **tensors}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue exactly where `state` was taken; ValueError if it is another toy's or another count's."""
-        for key, value in {"game": self.game, "count": self.count}.items():
+        for key, value in {"game": self.game, "num_envs": self.num_envs}.items():
             if state[key] != value:
                 raise ValueError(f"the saved toys have {key} {state[key]}, but these have {value}.")
         self.seed = state["seed"]
@@ -188,21 +188,21 @@ class CatchBatch:
 @cache
 def picture_table(game: str) -> NDArray[np.uint8]:
     """uint8 [217, 84, 84]: the picture of every (row * 6 + column) * 6 + paddle, and a blank one last."""
-    livery = LIVERIES[game]
+    variant = VARIANTS[game]
     table = np.zeros((GRID**3 + 1, SIZE, SIZE), dtype=np.uint8)
     ground = background(game)
     for index in range(GRID**3):
         rest, paddle = divmod(index, GRID)
         row, column = divmod(rest, GRID)
         picture = ground.copy()
-        picture[-CELL:, paddle * CELL : (paddle + livery.width) * CELL] = livery.paddle
-        picture[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = livery.ball
-        table[index] = picture[::-1] if livery.rises else picture
+        picture[-CELL:, paddle * CELL : (paddle + variant.width) * CELL] = variant.paddle
+        picture[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL] = variant.ball
+        table[index] = picture[::-1] if variant.rises else picture
     return table
 
 
 def background(game: str) -> NDArray[np.uint8]:
-    """uint8 [84, 84]: the livery's ground, before it is turned upside down."""
+    """uint8 [84, 84]: the variant's ground, before it is turned upside down."""
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     grounds: dict[str, NDArray[Any]] = {
         "toy_catch": np.zeros((SIZE, SIZE)),

@@ -1,4 +1,4 @@
-"""Plays every game with an agent's weights, without learning: in a run, or on what it has kept."""
+"""Policy every game with an agent's weights, without learning: in a run, or on what it has kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from agent.continual import ContinualAgent
 from configs.build import build_agent, build_memory, build_schedule, emulator_maker, for_evaluation, numpy_generator
 from configs.schema import Config
-from evaluation.play import GameResult, Recognises, game_seed, play_game
+from evaluation.play import GameResult, TaskRecogniser, game_seed, play_game
 from evaluation.video import Recorder
 from tracking.checkpoints import CheckpointError
 from tracking.run_directory import run_of
@@ -29,7 +29,7 @@ def evaluate_games(
     epsilon: float,
     max_episode_frames: int,
     seed: int,
-    recogniser: Callable[[str], Recognises] | None = None,
+    recogniser: Callable[[str], TaskRecogniser] | None = None,
     stopped: Callable[[], bool] = lambda: False,
     video_dir: Path | None = None,
 ) -> list[GameResult]:

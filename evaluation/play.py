@@ -1,4 +1,4 @@
-"""Plays whole episodes with a frozen agent. Nothing here learns or touches a generator of the run."""
+"""Policy whole episodes with a frozen agent. Nothing here learns or touches a generator of the run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,13 @@ import numpy as np
 from envs.games import human_normalised
 from envs.timestep import EmulatorBatch, TimeStep
 from evaluation import retention
+from taskid.source import TaskRecogniser
 
 
-class Plays(Protocol):
+class Policy(Protocol):
     """An agent that acts (see `agent.continual.Player`)."""
 
     def act(self, observation: np.ndarray, task: int | None) -> np.ndarray: ...
-
-
-class Recognises(Protocol):
-    """Task recognition without learning (see `taskid.source.TaskRecogniser`)."""
-
-    @property
-    def posterior(self) -> float: ...
-
-    def identify(self, now: TimeStep) -> int | None: ...
 
 
 class Abandoned(Exception):
@@ -80,8 +72,8 @@ def game_seed(seed: int, game: str) -> int:
 
 def play_game(
     game: str,
-    player: Plays,
-    recogniser: Recognises,
+    player: Policy,
+    recogniser: TaskRecogniser,
     emulators: EmulatorBatch,
     episodes: int,
     *,
@@ -93,7 +85,7 @@ def play_game(
     Every emulator owes a fixed number of episodes, so that short episodes are not favoured. Raises `Abandoned`
     when `stopped()` becomes true. `on_step` sees every action and the time step that follows it.
     """
-    count = emulators.count
+    count = emulators.num_envs
     owed = np.array([episodes // count + (b < episodes % count) for b in range(count)])
     frames_each = emulators.frames_per_step // count
     running, length = np.zeros(count), np.zeros(count, dtype=np.int64)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from envs.timestep import TimeStep
-from evaluation.play import Recognises
-from taskid.source import FixedTask
+from taskid.source import FixedTask, TaskRecogniser
 
 
 class Recognition(Protocol):
@@ -21,15 +20,15 @@ class Recognition(Protocol):
     columns: tuple[str, ...]
     """What `report` tells, for tables."""
 
-    def recogniser(self, game: str) -> Recognises: ...
+    def recogniser(self, game: str) -> TaskRecogniser: ...
 
     def report(self, game: str) -> dict[str, Any]: ...
 
 
-class Counted:
+class CountingRecogniser:
     """A recogniser whose answers are counted."""
 
-    def __init__(self, recogniser: Recognises) -> None:
+    def __init__(self, recogniser: TaskRecogniser) -> None:
         self._recogniser = recogniser
         self.answers: Counter[int | None] = Counter()
 
@@ -45,18 +44,18 @@ class Counted:
         return task
 
 
-class AsConfigured:
+class AgentTask:
     """The agent's own recogniser, of an agent that was told its tasks or has only one."""
 
     columns: tuple[str, ...] = ("own_task",)
 
-    def __init__(self, recogniser: Callable[[str], Recognises]) -> None:
+    def __init__(self, recogniser: Callable[[str], TaskRecogniser]) -> None:
         self._recogniser = recogniser
-        self._counted: dict[str, Counted] = {}
+        self._counted: dict[str, CountingRecogniser] = {}
 
-    def recogniser(self, game: str) -> Recognises:
+    def recogniser(self, game: str) -> TaskRecogniser:
         """The agent's."""
-        self._counted[game] = Counted(self._recogniser(game))
+        self._counted[game] = CountingRecogniser(self._recogniser(game))
         return self._counted[game]
 
     def report(self, game: str) -> dict[str, Any]:
@@ -65,7 +64,7 @@ class AsConfigured:
         return {"own_task": "" if own is None else own}
 
 
-class Told:
+class OracleTask:
     """Every game is played in its own task, in none if it was never met: the scores without the inference's errors."""
 
     columns: tuple[str, ...] = ("own_task",)
@@ -73,7 +72,7 @@ class Told:
     def __init__(self, own: Mapping[str, int]) -> None:
         self._own = own
 
-    def recogniser(self, game: str) -> Recognises:
+    def recogniser(self, game: str) -> TaskRecogniser:
         """One that always answers with the game's own task."""
         return FixedTask(self._own.get(game))
 
@@ -82,19 +81,19 @@ class Told:
         return {"own_task": self._own.get(game, "")}
 
 
-class Inferred:
+class InferredTask:
     """The agent recognises every game from the screen; how often in its own task is counted."""
 
     columns: tuple[str, ...] = ("own_task", "recognised")
 
-    def __init__(self, recogniser: Callable[[str], Recognises], own: Mapping[str, int]) -> None:
+    def __init__(self, recogniser: Callable[[str], TaskRecogniser], own: Mapping[str, int]) -> None:
         self._recogniser = recogniser
         self._own = own
-        self._counted: dict[str, Counted] = {}
+        self._counted: dict[str, CountingRecogniser] = {}
 
-    def recogniser(self, game: str) -> Recognises:
+    def recogniser(self, game: str) -> TaskRecogniser:
         """The agent's, counted afresh."""
-        self._counted[game] = Counted(self._recogniser(game))
+        self._counted[game] = CountingRecogniser(self._recogniser(game))
         return self._counted[game]
 
     def report(self, game: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ the game's latest visit: 1 where nothing was lost, 0 where it is played as at ra
 and are not being played: the game on screen is being learned, and one whose visit ends at this very evaluation is its
 own measure. Nor is it told of a game that stood below `LEARNED` when it was left, which had too little to lose.
 
-`evaluations` are the rows of evaluations.csv and `changes` those of tasks.csv, numbers as numbers, in the order of the
-files.
+`evaluations` are the rows of evaluations.csv and `changes` those of task_changes.csv, numbers as numbers, in the
+order of the files.
 """
 
 from __future__ import annotations

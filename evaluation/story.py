@@ -1,7 +1,8 @@
 """What became of every game over a run: its score after each of its visits, at the end, and what was kept of it.
 
-`evaluations` are the rows of evaluations.csv and `changes` those of tasks.csv, numbers as numbers, in the order of the
-files. A run is told beside a *reference*, the records of another run on the same stream, such as a plain DQN's.
+`evaluations` are the rows of evaluations.csv and `changes` those of task_changes.csv, numbers as numbers, in the
+order of the files. A run is told beside a *reference*, the records of another run on the same stream, such as a plain
+DQN's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _TASKS = 6  # of a game, that the table shows
 
 
 @dataclass(frozen=True)
-class Fate:
+class GameSummary:
     """One game's scores, raw: at the last evaluation within each visit (None if there was none) and at the end; and the
     kept fraction (see `evaluation.remembered`), None where it is not told."""
 
@@ -55,10 +56,10 @@ class Records:
 def read_records(path: Path, name: str) -> Records:
     """Those of a run directory or of the files kept of one; FileNotFoundError if a file is missing."""
     run = RunDirectory(path)
-    return Records(name, read_evaluations(run.evaluations), read_changes(run.tasks))
+    return Records(name, read_evaluations(run.evaluations), read_changes(run.task_changes))
 
 
-def fates(records: Records) -> dict[str, Fate]:
+def game_summaries(records: Records) -> dict[str, GameSummary]:
     """{game: what became of it by the last evaluation}, in the order of the evaluations' rows."""
     end = records.frames
     played = visits(records.changes, end)
@@ -73,7 +74,7 @@ def fates(records: Records) -> dict[str, Fate]:
             if game == last["game"]:
                 within = [float(row["mean"]) for row in rows if start < row["frames"] <= stop]
                 after.append(within[-1] if within else None)
-        found[last["game"]] = Fate(
+        found[last["game"]] = GameSummary(
             last["random"],
             last["human"],
             tuple(after),
@@ -97,14 +98,14 @@ def story_table(run: Records, reference: Records | None) -> Table:
     for records in told:
         for column in ("after each visit", "at the end", "kept"):
             table.add_column(f"{records.name}:\n{column}", justify="right")
-    found = [fates(records) for records in told]
+    found = [game_summaries(records) for records in told]
     for game, first in found[0].items():
         cells = [cell for each in found for cell in (_cells(each[game]) if game in each else ["-"] * 3)]
         table.add_row(game, f"{first.random:,.1f}", f"{first.human:,.1f}", *cells)
     return table
 
 
-def _cells(fate: Fate) -> list[str]:
+def _cells(fate: GameSummary) -> list[str]:
     scores = ["?" if score is None else f"{score:,.1f}" for score in fate.after_visits]
     if len(scores) > _VISITS:
         half = _VISITS // 2
@@ -135,7 +136,7 @@ def as_json(run: Records, reference: Records | None) -> dict[str, Any]:
     return {
         records.name: {
             game: {"after_visits": list(fate.after_visits), "final": fate.final, "kept": fate.kept}
-            for game, fate in fates(records).items()
+            for game, fate in game_summaries(records).items()
         }
         for records in told
     }

@@ -16,7 +16,8 @@ _LABELLED = 120  # tasks that get a label each
 
 
 def draw_timeline(changes: Sequence[Mapping[str, Any]], end: int, path: Path) -> None:
-    """The true game and the inferred task over frames, from the lines of tasks.csv, one at least; `end` [frames].
+    """The true game and the inferred task over frames, from the lines of task_changes.csv (one at least); `end` in
+    frames.
 
     In both halves a stretch has the colour and hatch of the true game: a task of two looks has merged two games, and a
     look in two rows of the lower half is a game that was split.

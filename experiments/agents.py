@@ -3,15 +3,15 @@
 from training.launch import PLAIN_DQN
 
 AGENTS = {
-    "ewc_inferred": ("--tasks", "inferred", "--consolidation.kind", "ewc"),
-    "ewc_labels": ("--tasks", "true_labels", "--consolidation.kind", "ewc"),
-    "no_penalty": ("--tasks", "inferred", "--consolidation.kind", "none"),
+    "ewc_inferred": ("--task_source", "inferred", "--consolidation.kind", "ewc"),
+    "ewc_labels": ("--task_source", "true_labels", "--consolidation.kind", "ewc"),
+    "no_penalty": ("--task_source", "inferred", "--consolidation.kind", "none"),
     "no_penalty_nor_closing": (
-        *("--tasks", "inferred", "--consolidation.kind", "none"),
-        *("--consolidation.close_silent", "false"),
+        *("--task_source", "inferred", "--consolidation.kind", "none"),
+        *("--consolidation.prune_inactive", "false"),
     ),
-    "l2": ("--tasks", "inferred", "--consolidation.kind", "l2"),
-    "rehearsal": ("--tasks", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
+    "l2": ("--task_source", "inferred", "--consolidation.kind", "l2"),
+    "rehearsal": ("--task_source", "inferred", "--consolidation.kind", "none", "--learner.rehearsal", "0.5"),
     "plain_dqn": PLAIN_DQN,
 }
 """What sets the agents apart."""

@@ -40,7 +40,9 @@ RESULTS = Path(__file__).resolve().parent.parent / "results" / "compare"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = command.Parser(prog="python -m experiments.compare", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = command.Parser(
+        prog="python -m experiments.compare", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("--config", type=Path, default=Path("configs/presets/three_games.yaml"))
     parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
     parser.add_argument("--seeds", type=whole(1, 1000), default=3, help="of 0, 1, ... so many (default: 3)")

@@ -2,7 +2,7 @@
 
     python -m experiments.inference --games breakout,pong --visits 3 --vector_steps 2000 --emulators 8 --policy random
     python -m experiments.inference --games figure3 --source paper --json
-    python -m experiments.inference --games figure3 --set at_starts=false --set base=uniform
+    python -m experiments.inference --games figure3 --set episode_start_only=false --set base=uniform
 
 Every game comes `--visits` times, each in random order within its round. Prints a table and, with `--json`, one
 JSON object as the last line. The same seed gives the same numbers, microseconds apart.
@@ -104,7 +104,7 @@ def observe(config: Config, source: ForgetMeNot, policy: Policy) -> Outcome:
     stream = build_stream(config)
     stream.start()
     score, changes, seconds = InferenceScore(), [], 0.0
-    steps = config.frames // (config.emulators.count * FRAME_SKIP)
+    steps = config.frames // (config.emulators.num_envs * FRAME_SKIP)
     for _ in track(range(steps), "observing", console=Console(stderr=True), transient=True):
         now, label = stream.now, stream.label
         begin = time.perf_counter()
@@ -182,7 +182,7 @@ def _config(options: argparse.Namespace) -> Config:
         seed=options.seed,
         frames=visit_frames * options.visits * len(games),
         stream=StreamConfig(games=list(games), order="rounds", visit_frames=visit_frames, reseed_frames=visit_frames),
-        emulators=EmulatorConfig(count=options.emulators),
+        emulators=EmulatorConfig(num_envs=options.emulators),
         inference=chosen_inference(options.source, options.set),
     )
     check(config)
@@ -225,7 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, CheckpointError, ValueError, FileNotFoundError) as error:
         print(f"experiments.inference: {error}", file=sys.stderr)
         return BAD_INPUT
-    config = replace(config, tasks="inferred")
+    config = replace(config, task_source="inferred")
     outcome = observe(config, ForgetMeNot(forget_me_not_settings(config.inference)), policy)
     report = summary(outcome, options.emulators)
     Console().print(_table(report, outcome.score))
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
         "--vector_steps", type=whole(1, 10**8), default=2000, help="vector steps of a visit (default: 2,000)"
     )
     parser.add_argument(
-        "--emulators", type=argument("emulators.count"), default=8, help="emulators in parallel (default: 8)"
+        "--emulators", type=argument("emulators.num_envs"), default=8, help="emulators in parallel (default: 8)"
     )
     parser.add_argument("--policy", default="random", help="random, or a run directory or snapshot (default: random)")
     parser.add_argument(

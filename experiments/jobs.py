@@ -41,7 +41,7 @@ _MAY_DIFFER = (
     "evaluation.report_after",
 )
 _METRICS_KEPT = 40  # at least, of the loop's lines of metrics.jsonl if there are so many; and all of departures
-_DEPARTURE = "learning/units_used"  # a scalar that only they have
+_DEPARTURE = "learning/active_fraction"  # a scalar that only they have
 _OF_THE_LOOP = "task/count"  # a scalar that every line has but those of evaluations and departures
 _DIGITS = 5
 _VERSIONS = ("git_commit", "python", "torch", "numpy", "ale_py")  # kept of every start of a run
@@ -138,7 +138,7 @@ def keep(directory: Path, kept: Path) -> None:
     for source, target in (
         (run.config, small.config),
         (run.evaluations, small.evaluations),
-        (run.tasks, small.tasks),
+        (run.task_changes, small.task_changes),
         (run.confusion, small.confusion),
         (run.report / "scores.json", small.report / "scores.json"),
     ):

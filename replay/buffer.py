@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from envs.timestep import TimeStep
+from replay.device_cache import DeviceFrameCache
 from replay.frames import FrameBlock
-from replay.mirror import FrameMirror
 from replay.rows import BLACK, RowTable
 from replay.transition import FrameBatch, Transition
 from replay.windows import Windows, n_step_windows
@@ -27,7 +27,7 @@ _MIRROR_SLACK = 1.05  # for the older frames of stacks that begin anew within a 
 _BLOCK = 32  # an address is (block's number << _BLOCK) + frame's number within it
 
 
-class FrameRing:
+class ReplayBuffer:
     """The newest `capacity` transitions of one task, each frame stored once.
 
     *Stack law*: a sampled observation is byte for byte the one the agent saw. Frames that do not continue the
@@ -49,7 +49,7 @@ class FrameRing:
         gamma: float = 0.99,
         block_rows: int = 256,
         compress: bool = True,
-        make_mirror: Callable[[int, int, int], FrameMirror | None] | None = None,
+        make_mirror: Callable[[int, int, int], DeviceFrameCache | None] | None = None,
     ) -> None:
         """capacity: transitions, rounded down to whole rows. n_step, gamma: see `replay.windows`. block_rows:
         rows per block. compress: lz4 (a fifth of the memory on average) or raw frames (faster to sample).
@@ -67,7 +67,7 @@ class FrameRing:
         self._sealed_bytes = 0
         self._sampleable_row = -1  # one where a transition that can be sampled is known to start
         self._make_mirror = make_mirror
-        self._mirror: FrameMirror | None = None
+        self._mirror: DeviceFrameCache | None = None
 
     def __len__(self) -> int:
         """Transitions held: rows not evicted × B. Includes the few that cannot be sampled: those before an

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.timestep import TimeStep
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from replay.pending import PendingRows, Row
 from replay.transition import FrameBatch, Transition
 
@@ -26,18 +26,18 @@ class PerTaskReplay:
     the task is inferred enters the right ring. Rewards are clipped to [-reward_clip, reward_clip] (0: not at all).
     """
 
-    def __init__(self, make_buffer: Callable[[], FrameRing], budget_bytes: int, reward_clip: float = 0.0) -> None:
+    def __init__(self, make_buffer: Callable[[], ReplayBuffer], budget_bytes: int, reward_clip: float = 0.0) -> None:
         """make_buffer: returns a new, empty ring. budget_bytes: limit on `nbytes`, or ValueError if < 1."""
         if budget_bytes <= 0:
             raise ValueError("The replay's memory budget must be a positive number of bytes.")
         self._make_buffer, self._budget_bytes = make_buffer, budget_bytes
         self._reward_clip = reward_clip
-        self._buffers: dict[int, FrameRing] = {}
+        self._buffers: dict[int, ReplayBuffer] = {}
         self._pending = PendingRows()
         self._time = 0  # vector steps so far
 
     @property
-    def tasks(self) -> list[int]:
+    def task_ids(self) -> list[int]:
         """Every task that has a ring, in increasing order."""
         return sorted(self._buffers)
 
@@ -74,7 +74,7 @@ class PerTaskReplay:
         self.add(task, row.time, row.before, row.action, row.after)
 
     def add(self, task: int, time: int, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
-        """Remember a row of `task`; the rest as in `FrameRing.add`."""
+        """Remember a row of `task`; the rest as in `ReplayBuffer.add`."""
         if task not in self._buffers:
             self._buffers[task] = self._make_buffer()
         self._buffers[task].add(time, now, action, following)
@@ -85,13 +85,13 @@ class PerTaskReplay:
         return task in self._buffers and self._buffers[task].can_sample()
 
     def sample(self, task: int, size: int, rng: np.random.Generator) -> Transition:
-        """`size` transitions of `task`, as in `FrameRing.sample`. ValueError if it holds none."""
+        """`size` transitions of `task`, as in `ReplayBuffer.sample`. ValueError if it holds none."""
         if task not in self._buffers:
             raise ValueError(f"The replay has never seen task {task}.")
         return self._buffers[task].sample(size, rng)
 
     def sample_frames(self, task: int, size: int, rng: np.random.Generator) -> FrameBatch:
-        """The same transitions, as in `FrameRing.sample_frames`."""
+        """The same transitions, as in `ReplayBuffer.sample_frames`."""
         if task not in self._buffers:
             raise ValueError(f"The replay has never seen task {task}.")
         return self._buffers[task].sample_frames(size, rng)
@@ -99,7 +99,7 @@ class PerTaskReplay:
     def state_dict(self) -> dict[str, Any]:
         """The rings' snapshots by task; all immutable blocks are under `segments`, each named after its task
         and its number."""
-        states = {task: self._buffers[task].state_dict() for task in self.tasks}
+        states = {task: self._buffers[task].state_dict() for task in self.task_ids}
         segments = {
             f"task{task:03d}-{name}": segment
             for task, state in states.items()
@@ -126,7 +126,7 @@ class PerTaskReplay:
 
     def _keep_budget(self) -> None:
         while self.nbytes > self._budget_bytes:
-            droppable = [task for task in self.tasks if self._buffers[task].full_blocks > 1]
+            droppable = [task for task in self.task_ids if self._buffers[task].full_blocks > 1]
             if not droppable:
                 return
             self._buffers[max(droppable, key=lambda task: self._buffers[task].nbytes)].drop_oldest_block()

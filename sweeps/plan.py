@@ -6,7 +6,7 @@ A sweep's file says what is varied; everything else is in the configuration that
     sets: {count: 10, games: 10, seed: 0}      # or a list of lists of games; without it the configuration's own games
     agents: [ewc_inferred, no_penalty]         # see experiments.agents
     seeds: 4                                   # 0, 1, 2, 3; or a list
-    grid: {consolidation.strength: [100, 400]} # any field: every combination is run
+    grid: {consolidation.ewc_lambda: [100, 400]} # any field: every combination is run
     settings: {frames: 1_000_000}              # any field, in every run
     cpus: 1                                    # processor cores a run computes on
     gpus: 0                                    # GPUs, or a fraction of one, that it takes

@@ -11,11 +11,11 @@ Two sets of settings, one model:
            task may change at any of them. Every new scene asks the question anew, so that a game with several
            scenes falls apart into several contexts, or else games with much black are taken for one. Since the
            chain moves at every observation, no lead outweighs log(1 / alpha) for long and the last observation of
-           a window decides, by which time the hold-out has learned the window's other pictures: the more
+           a window decides, by which time the hold-out has learned the window's other images: the more
            emulators, the more contexts.
 `DEFAULT`  a game can only be replaced where all emulators begin an episode at once: in between, the chain's
            transition matrix is the identity. So there is a window at each such moment and nowhere else, and the
-           contexts are models of how a game opens, the same few pictures each time, whatever level a trained
+           contexts are models of how a game opens, the same few images each time, whatever level a trained
            agent reaches later. A new context is weighed against the base measure of all screens met so far,
            without which it would lose to any other game that is as black; a small concentration makes a
            context sure of what it has seen once; and a bounded memory lets no context grow so sure that a
@@ -33,7 +33,7 @@ import torch
 from numpy.typing import NDArray
 
 from envs.timestep import TimeStep
-from taskid.pixels import PixelModels, Window, pictures
+from taskid.pixels import PixelModels, Window, images
 from taskid.source import Inference
 
 
@@ -41,39 +41,39 @@ from taskid.source import Inference
 class ForgetMeNotSettings:
     """Everything that the model leaves open.
 
-    levels, concentration, base, memory   of the pixel models, see `taskid.pixels.PixelModels`
-    at_starts           the task can change only where all emulators begin an episode at once
+    levels, concentration, base, max_effective_count   of the pixel models, see `taskid.pixels.PixelModels`
+    episode_start_only           the task can change only where all emulators begin an episode at once
     period              vector steps between observations
     window              observations in a window, at least
-    window_pictures     pictures in a window, at least: fewer emulators take longer windows
+    window_images     images in a window, at least: fewer emulators take longer windows
     switch_probability  alpha, that the task changes where it can change; 0: alpha = 1/t at observation t (PAPER)
     max_contexts        when so many have been met there is no hold-out any more: a new game is then given to
                         the context that explains it best, and nothing that was learned is thrown away
-    hold_back           what is seen in an undecided window waits for the decision; else it is the present task's
+    defer_storage           what is seen in an undecided window waits for the decision; else it is the present task's
     """
 
     levels: int
     concentration: float
     base: Literal["uniform", "pooled"]
-    memory: float
-    at_starts: bool
+    max_effective_count: float
+    episode_start_only: bool
     period: int
     window: int
-    window_pictures: int
+    window_images: int
     switch_probability: float
     max_contexts: int
-    hold_back: bool = True
+    defer_storage: bool = True
 
 
 PAPER = ForgetMeNotSettings(
     levels=256,
     concentration=1.0,
     base="uniform",
-    memory=0.0,
-    at_starts=False,
+    max_effective_count=0.0,
+    episode_start_only=False,
     period=4,
     window=4,
-    window_pictures=0,
+    window_images=0,
     switch_probability=0.0,
     max_contexts=100,
 )
@@ -81,11 +81,11 @@ DEFAULT = ForgetMeNotSettings(
     levels=16,
     concentration=0.1,
     base="pooled",
-    memory=32.0,
-    at_starts=True,
+    max_effective_count=32.0,
+    episode_start_only=True,
     period=1,
     window=4,
-    window_pictures=12,
+    window_images=12,
     switch_probability=0.1,
     max_contexts=100,
 )
@@ -117,14 +117,14 @@ class Filter:
         self.settings = settings
         self.log_posterior = np.zeros(1)
         self.window = Window(settings.levels)
-        self.open = not settings.at_starts
+        self.open = not settings.episode_start_only
         self.time = 0  # vector steps since the window's first observation, or for ever where windows never end
         self.observations = 0  # in this window
         self.observed = 0  # ever
 
     def begins(self, now: TimeStep) -> bool:
         """Whether a window begins here whatever was open before."""
-        return self.settings.at_starts and bool(now.first.all())
+        return self.settings.episode_start_only and bool(now.first.all())
 
     def step(self, now: TimeStep, models: PixelModels) -> bool:
         """Look at one time step; whether a window ends with it."""
@@ -137,21 +137,21 @@ class Filter:
             return False
         if self.time % s.period == 0:
             self.observed += 1
-            if begins or not s.at_starts:
+            if begins or not s.episode_start_only:
                 self.log_posterior = predict(self.log_posterior, s.switch_probability or 1 / self.observed)
-            likelihood = models.read(self.window, pictures(now.observation, s.levels))
+            likelihood = models.read(self.window, images(now.observation, s.levels))
             if 0 < s.max_contexts <= models.count:
                 likelihood[-1] = -np.inf
             self.log_posterior = update(self.log_posterior, likelihood)
             self.observations += 1
         self.time += 1
-        return self.observations >= s.window and self.window.pictures >= s.window_pictures
+        return self.observations >= s.window and self.window.images >= s.window_images
 
     def close(self) -> None:
         """Forget the window."""
         self.window.clear()
         self.observations = 0
-        self.open = not self.settings.at_starts
+        self.open = not self.settings.episode_start_only
 
     def state_dict(self) -> dict[str, Any]:
         """The posterior and the window."""
@@ -182,7 +182,7 @@ class ForgetMeNot:
     def __init__(self, settings: ForgetMeNotSettings) -> None:
         self.settings = settings
         s = settings
-        self.models = PixelModels(s.levels, s.concentration, s.base, s.memory)
+        self.models = PixelModels(s.levels, s.concentration, s.base, s.max_effective_count)
         self.filter = Filter(settings)
         self.task = 0
         self.waiting = 0
@@ -210,7 +210,7 @@ class ForgetMeNot:
         self.waiting += 1
         if self.filter.step(now, self.models) or not self.filter.open:
             assigned += self._decide() if self.filter.observations else self._assign()
-        return Inference(self.task, assigned if self.settings.hold_back else (self.task,))
+        return Inference(self.task, assigned if self.settings.defer_storage else (self.task,))
 
     def restart(self) -> None:
         """Keep the contexts for another stream; an undecided window is dropped with all that spoke for it."""
@@ -222,7 +222,7 @@ class ForgetMeNot:
         self.waiting = 0
 
     def recogniser(self, label: str) -> ContextRecogniser:
-        """Recognises contexts from the screen, whatever the label."""
+        """TaskRecogniser contexts from the screen, whatever the label."""
         return ContextRecogniser(self.settings, self.models, self.filter.observed)
 
     def _decide(self) -> tuple[int, ...]:
@@ -256,7 +256,7 @@ class ForgetMeNot:
 
 
 class ContextRecogniser:
-    """Recognises contexts without learning anything, for an evaluation.
+    """TaskRecogniser contexts without learning anything, for an evaluation.
 
     Every context and the hold-out are equally probable beforehand. The answer is the most probable so far, from
     the very first time step on, and `None` while that is the hold-out: a game that was never met (not said where

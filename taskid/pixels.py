@@ -1,13 +1,13 @@
-"""Pictures as independent pixels: Dirichlet-multinomial models of grey levels (PAPER, section on inference).
+"""Images as independent pixels: Dirichlet-multinomial models of grey levels (PAPER, section on inference).
 
-Axes: B pictures (one per emulator), P = 42 x 42 pixels, L grey levels, K models.
+Axes: B images (one per emulator), P = 42 x 42 pixels, L grey levels, K models.
 
-A model has seen N pictures, n[p, v] of which showed level v at pixel p. With a base measure h over levels and
-the total concentration A it expects the next picture x with
+A model has seen N images, n[p, v] of which showed level v at pixel p. With a base measure h over levels and
+the total concentration A it expects the next image x with
 
     p(x | model) = prod over p of (n[p, x_p] + A h[x_p]) / (N + A),
 
-the Dirichlet-multinomial's rule, which also gives the probability of several pictures: one after the other,
+the Dirichlet-multinomial's rule, which also gives the probability of several images: one after the other,
 each counted before the next is read. The order does not matter.
 """
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 PIXELS = 42 * 42
 
 
-def pictures(observation: NDArray[np.uint8], levels: int) -> NDArray[np.intp]:
+def images(observation: NDArray[np.uint8], levels: int) -> NDArray[np.intp]:
     """uint8 [B, S, 84, 84] -> intp [B, P] in [0, levels): the newest frames at half size, as grey levels.
 
     A pixel is the mean of 2 x 2. Each pixel's levels are sorted along B, so that nothing that is computed from
@@ -37,44 +37,44 @@ def pictures(observation: NDArray[np.uint8], levels: int) -> NDArray[np.intp]:
 class Window:
     """What has been read since a window began: the update that every model makes and all but one revert.
 
-    Since all models count the same pictures, one table serves them all: keeping adds it to one model,
+    Since all models count the same images, one table serves them all: keeping adds it to one model,
     reverting forgets it.
     """
 
     def __init__(self, levels: int, pixels: int = PIXELS) -> None:
         self.levels, self.pixels = levels, pixels
         self.counts = np.zeros(pixels * levels)  # row p * L + v, as in PixelModels.counts
-        self.pictures = 0
+        self.images = 0
 
     def clear(self) -> None:
         """Begin anew."""
         self.counts[:] = 0
-        self.pictures = 0
+        self.images = 0
 
     def add(self, rows: NDArray[np.intp]) -> None:
-        """Count pictures given as row numbers intp [B, P]."""
-        for each in rows:  # within one picture no row comes twice
+        """Count images given as row numbers intp [B, P]."""
+        for each in rows:  # within one image no row comes twice
             self.counts[each] += 1
-        self.pictures += len(rows)
+        self.images += len(rows)
 
     def state_dict(self) -> dict[str, Any]:
         """The counts."""
-        return {"counts": torch.from_numpy(self.counts.copy()), "pictures": self.pictures}
+        return {"counts": torch.from_numpy(self.counts.copy()), "images": self.images}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.counts = state["counts"].numpy().copy()
-        self.pictures = state["pictures"]
+        self.images = state["images"]
 
 
 class PixelModels:
     """K models that grow in number, and one that has seen nothing yet: the hold-out.
 
     levels         L, grey levels told apart
-    concentration  A, total over the levels; small: a model trusts what it has seen after a single picture
+    concentration  A, total over the levels; small: a model trusts what it has seen after a single image
     base           h. uniform: 1/L. pooled: the mean of the models' own shares of levels over all pixels, and of
                    the uniform one as if it were one more model: what screens look like in general
-    memory         a model that has seen more pictures than this fades evenly to it, so that the distant past
+    max_effective_count  a model that has seen more images than this fades evenly to it, so that the distant past
                    and the sheer length of a visit weigh no more than this; 0: no bound
     """
 
@@ -83,13 +83,13 @@ class PixelModels:
         levels: int,
         concentration: float,
         base: Literal["uniform", "pooled"],
-        memory: float,
+        max_effective_count: float,
         pixels: int = PIXELS,
     ) -> None:
         self.levels = levels
         self.concentration = concentration
         self.base = base
-        self.memory = memory
+        self.max_effective_count = max_effective_count
         self.pixels = pixels
         self.counts = np.zeros((pixels * levels, 0))  # [P * L, K]: n[p, v] of all models side by side
         self.seen = np.zeros(0)  # [K]: N
@@ -106,17 +106,17 @@ class PixelModels:
         return self.counts.nbytes + self.seen.nbytes
 
     def read(self, window: Window, levels: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Log-probabilities float64 [K + 1] of the pictures intp [B, P], each pixel sorted along B as `pictures`
+        """Log-probabilities float64 [K + 1] of the images intp [B, P], each pixel sorted along B as `images`
         gives them, the hold-out's last; then `window` counts them.
 
         Each model expects them after its own past, what the window has seen, and those before them here.
         """
         rows = np.arange(self.pixels) * self.levels + levels
-        repeats = np.zeros(rows.shape)  # pictures before this one, in this call, with the same level there
+        repeats = np.zeros(rows.shape)  # images before this one, in this call, with the same level there
         for b in range(1, len(rows)):
             repeats[b] = np.where(rows[b] == rows[b - 1], repeats[b - 1] + 1, 0)
         known = window.counts[rows] + repeats + self.concentration * self.base_measure[levels]
-        past = window.pictures + np.arange(len(rows)) + self.concentration
+        past = window.images + np.arange(len(rows)) + self.concentration
         seen = np.append(self.seen, 0.0)
         numerator = np.append(np.log(self.counts[rows.ravel()] + known.reshape(-1, 1)).sum(0), np.log(known).sum())
         window.add(rows)
@@ -131,10 +131,10 @@ class PixelModels:
             self.counts = np.ascontiguousarray(np.pad(self.counts, ((0, 0), (0, 1))))
             self.seen = np.append(self.seen, 0.0)
         self.counts[:, model] += window.counts
-        self.seen[model] += window.pictures
-        if 0 < self.memory < self.seen[model]:
-            self.counts[:, model] *= self.memory / self.seen[model]
-            self.seen[model] = self.memory
+        self.seen[model] += window.images
+        if 0 < self.max_effective_count < self.seen[model]:
+            self.counts[:, model] *= self.max_effective_count / self.seen[model]
+            self.seen[model] = self.max_effective_count
         self.base_measure = self._base_measure()
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python -m tracking.compare RUN_A RUN_B
 
-Compares, by hash, every part of the newest checkpoints (parameters, optimiser, replay, generators, counters), the
+Compares, by hash, every part of the newest checkpoints (parameters, optimizer, replay, generators, counters), the
 logged numbers but clock readings (names under `time/`), the evaluations and the inferred tasks. Exit code 0 if
 all are equal, 1 if not.
 """
@@ -46,7 +46,7 @@ def run_hashes(run: RunDirectory) -> dict[str, str]:
         if name.split(".")[0] not in _FILE_SIZES:
             hashes[f"checkpoint/{name.removesuffix('.pt')}"] = tree_hash(load_file(directory / name))
     hashes["metrics"] = tree_hash(_numbers(run.metrics))
-    for file in (run.evaluations, run.tasks, run.confusion):
+    for file in (run.evaluations, run.task_changes, run.confusion):
         if file.is_file():
             hashes[file.stem] = hashlib.sha256(file.read_bytes()).hexdigest()
     return hashes

@@ -35,7 +35,7 @@ _GAMES: Charts = {
 _RETENTION: Charts = {
     "Kept fraction of every game that was left": ("evaluation/kept/",),
     "Share of dormant units per layer": ("consolidation/dormant_layer",),
-    "Share of hidden units that the task that was left goes on using": ("learning/units_used$",),
+    "Share of hidden units that the task that was left goes on using": ("learning/active_fraction$",),
 }
 _ANCHORS: Charts = {
     "Penalty": ("consolidation/penalty$",),

@@ -55,7 +55,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.metrics = self.path / "metrics.jsonl"
         self.evaluations = self.path / "evaluations.csv"
-        self.tasks = self.path / "tasks.csv"
+        self.task_changes = self.path / "task_changes.csv"
         self.tasks_before = self.path / "tasks_before.json"  # of a run that began with a snapshot of another
         self.confusion = self.path / "confusion.csv"
         self.report = self.path / "report"

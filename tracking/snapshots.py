@@ -19,7 +19,7 @@ _NAME = re.compile(r"\d{12,}\.pt")
 _CONTENT: dict[str, Any] = {
     "frames": int,
     "label": str,
-    "agent": {"network": dict, "network_tasks": int, "tasks": dict},
+    "agent": {"network": dict, "network_tasks": int, "task_source": dict},
     "own_tasks": dict,
 }
 

@@ -15,12 +15,12 @@ COLUMNS = ("frames", "game", "task", "posterior")
 
 
 def row(frames: int, game: str, task: int, posterior: float) -> dict[str, Any]:
-    """A line of tasks.csv: from this frame on `game` was played in `task`, of which the agent was so sure."""
+    """A line of task_changes.csv: from this frame on `game` was played in `task`, of which the agent was so sure."""
     return {"frames": frames, "game": game, "task": task, "posterior": posterior}
 
 
 def read_changes(path: Path) -> list[dict[str, Any]]:
-    """The lines of a tasks.csv, with numbers as numbers."""
+    """The lines of a task_changes.csv, with numbers as numbers."""
     with open(path, newline="") as file:
         return changes(file.read())
 
@@ -35,7 +35,7 @@ def changes(text: str) -> list[dict[str, Any]]:
 
 def visits(changes: Sequence[Mapping[str, Any]], end: int) -> list[tuple[str, int, int]]:
     """(game, first frame, end) of every stretch of one game before frame `end`, in order; a game that followed itself
-    was not left; from the lines of tasks.csv."""
+    was not left; from the lines of task_changes.csv."""
     begun: list[tuple[str, int]] = []
     for change in changes:
         if change["frames"] < end and (not begun or begun[-1][0] != change["game"]):
@@ -46,7 +46,7 @@ def visits(changes: Sequence[Mapping[str, Any]], end: int) -> list[tuple[str, in
 
 def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
     """{game: the task in which it was played for most frames before frame `end`, the first of equals}, for the games
-    that were met by then; from the lines of tasks.csv."""
+    that were met by then; from the lines of task_changes.csv."""
     table = frames_by_task(changes, end)
     return {game: max(frames, key=lambda task: frames[task]) for game, frames in table.items()}
 
@@ -54,7 +54,7 @@ def own_tasks(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, int]:
 def known_tasks(run: RunDirectory, end: int) -> dict[str, int]:
     """`own_tasks` of a run before frame `end`; of games that it has not met, those of the run whose snapshot it began
     with. OSError, KeyError, ValueError or TypeError if its files do not tell."""
-    return {**tasks_before(run), **own_tasks(read_changes(run.tasks), end)}
+    return {**tasks_before(run), **own_tasks(read_changes(run.task_changes), end)}
 
 
 def tasks_before(run: RunDirectory) -> dict[str, int]:
@@ -68,7 +68,7 @@ def tasks_before(run: RunDirectory) -> dict[str, int]:
 
 
 def frames_by_task(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, dict[int, int]]:
-    """{game: {task: frames before frame `end` that it was played in it}}; from the lines of tasks.csv."""
+    """{game: {task: frames before frame `end` that it was played in it}}; from the lines of task_changes.csv."""
     lines = [change for change in changes if change["frames"] < end]
     stops = [*(line["frames"] for line in lines[1:]), end]
     table: dict[str, dict[int, int]] = {}

@@ -37,16 +37,16 @@ def frame_bytes(config: Config) -> float:
 
 def model_bytes(config: Config) -> int:
     """Of the model of one task, in memory and in a checkpoint."""
-    return 8 * PIXELS * forget_me_not_settings(config.inference).levels if config.tasks == "inferred" else 0
+    return 8 * PIXELS * forget_me_not_settings(config.inference).levels if config.task_source == "inferred" else 0
 
 
 def contexts(config: Config, games: int, frames: int) -> int:
     """At most how many tasks the agent tells apart after `frames` frames of so many games."""
-    if config.tasks != "inferred":
-        return 1 if config.tasks == "single" else games
+    if config.task_source != "inferred":
+        return 1 if config.task_source == "single" else games
     s = forget_me_not_settings(config.inference)
-    windows = frames // (4 * config.emulators.count * s.period * s.window) + 1
-    found = games if s.at_starts else windows  # where every window may find another, in the end they do
+    windows = frames // (4 * config.emulators.num_envs * s.period * s.window) + 1
+    found = games if s.episode_start_only else windows  # where every window may find another, in the end they do
     return min(found, s.max_contexts or found)
 
 
@@ -72,7 +72,7 @@ def disk_bytes(config: Config) -> int:
         before = end
     tasks = contexts(config, len(met.frames), config.frames)
     models = (tasks + 1) * model_bytes(config)  # and the open window
-    checkpoint = 4 * (shared + tasks * own) + models  # both networks and the optimiser's two averages
+    checkpoint = 4 * (shared + tasks * own) + models  # both networks and the optimizer's two averages
     logs = config.frames // config.log.period * (_LOG_BYTES + _LOG_BYTES_PER_TASK * tasks)
     return snapshots + _checkpoints(config, met, shared, checkpoint) + logs + _FIXED_BYTES
 
@@ -80,7 +80,7 @@ def disk_bytes(config: Config) -> int:
 def _packed_model(config: Config) -> int:
     """Of the model of one task in a snapshot, where its zeros take no room: measured on ten games."""
     levels = forget_me_not_settings(config.inference).levels
-    return PIXELS * (4 + levels // 12) if config.tasks == "inferred" else 0
+    return PIXELS * (4 + levels // 12) if config.task_source == "inferred" else 0
 
 
 def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
@@ -90,8 +90,8 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     there = min(config.log.checkpoints_kept + 1, written)
     older = max(0, there - _LINES)  # which keep what the newest of their line does without
     transition = frame_bytes(config) + ROW_BYTES
-    batch = config.emulators.count
-    seen = [sum(met.frames.values())] if config.tasks == "single" else list(met.frames.values())
+    batch = config.emulators.num_envs
+    seen = [sum(met.frames.values())] if config.task_source == "single" else list(met.frames.values())
     sealed = growing = 0.0
     for frames in seen:
         half = batch * _BLOCK_ROWS / 2
@@ -102,7 +102,7 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     evicted = min(_LINES * period / 4, sealed) if sealed < sum(seen) / 4 - growing else 0.0
     growing = growing * transition + len(seen) * batch * STACK * SIZE * SIZE
     anchor = 2 * shared  # mean and precision
-    anchors = min(1, len(met.anchors)) if config.consolidation.kind == "online" else len(met.anchors)
+    anchors = min(1, len(met.anchors)) if config.consolidation.kind == "online_ewc" else len(met.anchors)
     shortest = min(visit.frames for _, _, visit in planned_visits(config))
     replaced = min(anchors, -(-_LINES * period // shortest))
     lines = min(_LINES, there)

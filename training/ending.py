@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.build import build_schedule
 from configs.checks import ConfigError
 from configs.schema import Config
-from evaluation.story import fates, read_records
+from evaluation.story import game_summaries, read_records
 from tracking.files import quoted, write_text
 from tracking.run_directory import RunDirectory
 from training.final_report import write_report
@@ -22,11 +22,11 @@ def check_reference(config: Config) -> list[str]:
     if not named:
         return []
     reference = RunDirectory(Path(named))
-    for file in (reference.evaluations, reference.tasks):
+    for file in (reference.evaluations, reference.task_changes):
         if not file.is_file():
             return [f"evaluation.reference: there is no run in {named}, it has no {file.name}; the report does without"]
     try:
-        games = fates(read_records(reference.path, ""))
+        games = game_summaries(read_records(reference.path, ""))
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise ConfigError(
             f"evaluation.reference: the files of the run in {named} cannot be read ({type(error).__name__}: {error}); "

@@ -147,7 +147,7 @@ def _reference_lines(panel: Axes) -> None:
 def _reference(path: Path) -> Records:
     """The records of the run beside this one; raises what is wrong with them."""
     found = story.read_records(path, path.name.replace("_", " ").replace("dqn", "DQN"))
-    story.fates(found)
+    story.game_summaries(found)
     return found
 
 

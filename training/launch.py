@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from configs.build import build_agent, build_memory, build_schedule
@@ -18,22 +19,31 @@ from tracking.files import write_text
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import read_snapshot
 from training.machine import resolve
-from training.resume import Beginning, check, progress
+from training.resume import Beginning, check, check_version, made_by, progress
 
 # Settings that no result depends on, and lists of visits, which are too long to show.
 _NOT_LEARNED_FROM = (
     "device",
     "deterministic",
-    "learner.recorded",
+    "learner.cuda_graphs",
     "replay.compress",
     "replay.device_gib",
     "stream.visits",
 )
 
-ON_CPU = ["--device", "cpu", "--learner.recorded", "false", "--replay.device_gib", "0"]
+ON_CPU = ["--device", "cpu", "--learner.cuda_graphs", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""
 
-PLAIN_DQN = ("--tasks", "single", "--consolidation.kind", "none", "--learner.rehearsal", "0", "--learner.gated", "0")
+PLAIN_DQN = (
+    "--task_source",
+    "single",
+    "--consolidation.kind",
+    "none",
+    "--learner.rehearsal",
+    "0",
+    "--learner.gated",
+    "0",
+)
 """What makes any configuration that of a plain DQN: one task, one replay and the whole network for everything."""
 
 
@@ -80,6 +90,7 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     run = RunDirectory(options.resume)
     if not run.config.is_file():
         raise ConfigError(f"there is no run to resume in {options.resume}: it has no {run.config.name}")
+    check_version(run)  # first, as the settings of another version may have other names
     own = ["--config", str(run.config)]
     options = parse(parser, [*own, *arguments])
     # What the run was is not checked: an option may say what is right here, as on a machine without its GPU.
@@ -96,6 +107,16 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     return options, _continued(saved, asked)
 
 
+def load_run(run: RunDirectory) -> Config:
+    """The configuration of a run, to evaluate it: for the CPU where there is no GPU. ConfigError with one sentence."""
+    try:
+        return load(run.config, [] if torch.cuda.is_available() else ON_CPU)
+    except ConfigError as error:
+        if "unknown field" not in str(error):
+            raise
+        raise ConfigError(f"{error}; {made_by(run)} wrote it, and can evaluate the run") from None
+
+
 def _continued(saved: Config, asked: Config) -> Config:
     """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
     if changed := differences(saved, asked, MAY_CHANGE + OF_THE_DEVICE):
@@ -109,7 +130,7 @@ def _continued(saved: Config, asked: Config) -> Config:
         learner=replace(
             asked.learner,
             precision=new["learner.precision"],
-            optimiser_code=new["learner.optimiser_code"],
+            optimizer_code=new["learner.optimizer_code"],
         ),
     )
 
@@ -118,7 +139,7 @@ def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
     """The settings of a resolved configuration that decide what is learned, by dotted name: all that a resume keeps but
     choices of the machine that change no result; the games as one text."""
     settings = {**flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
-    hidden = (*MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimiser_code")
+    hidden = (*MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimizer_code")
     return {name: value for name, value in settings.items() if not name.startswith(hidden)}
 
 
@@ -137,7 +158,7 @@ def check_snapshot(path: Path, config: Config) -> None:
 
 def _kind(config: Config) -> str:
     gates = f" with gates ({config.learner.gated:g})" if config.learner.gated else ""
-    return f"network {config.learner.network}{gates} and tasks {config.tasks}"
+    return f"network {config.learner.network}{gates} and tasks {config.task_source}"
 
 
 def _other(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What suits this machine: threads, the learner's number type and its optimiser's code, the last two decided by
+"""What suits this machine: threads, the learner's number type and its optimizer's code, the last two decided by
 measuring."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROUNDS = 8
 
 
 def resolve(config: Config) -> Config:
-    """`config` with everything decided that depends on the machine: threads, precision, code of the optimiser.
+    """`config` with everything decided that depends on the machine: threads, precision, code of the optimizer.
 
     The result is written into the run directory and used again on resume, so that it computes the same bits. The
     inference's settings are spelt out as well.
@@ -33,7 +33,7 @@ def resolve(config: Config) -> Config:
     threads = config.threads or default_threads()
     # A core on which the learner computes is not free: its threads would wait for the one that was interrupted.
     free = cores - (threads if config.device == "cpu" else 1)
-    emulator_threads = config.emulators.threads or min(config.emulators.count, max(1, free))
+    emulator_threads = config.emulators.threads or min(config.emulators.num_envs, max(1, free))
     precision = config.learner.precision
     if precision == "auto":
         precision = (
@@ -41,15 +41,15 @@ def resolve(config: Config) -> Config:
             if config.device == "cuda"
             else fastest_precision(config.learner.network, config.learner.batch_size, threads)
         )
-    code = config.learner.optimiser_code
+    code = config.learner.optimizer_code
     if code == "auto":
         on_cpu = config.device == "cpu"
-        code = fastest_optimiser_code(config.learner.optimiser, config.learner.network, threads) if on_cpu else "eager"
+        code = fastest_optimizer_code(config.learner.optimizer, config.learner.network, threads) if on_cpu else "eager"
     return replace(
         spelt_out(config),
         threads=threads,
         emulators=replace(config.emulators, threads=emulator_threads),
-        learner=replace(config.learner, precision=precision, optimiser_code=code),
+        learner=replace(config.learner, precision=precision, optimizer_code=code),
     )
 
 
@@ -78,10 +78,10 @@ def fastest_precision(network: str, batch: int, threads: int) -> Literal["float3
     return "bfloat16" if agree and _seconds(short) < _seconds(plain) else "float32"
 
 
-def fastest_optimiser_code(optimiser: str, network: str, threads: int) -> Literal["eager", "compiled"]:
-    """`compiled` if the optimiser can be, a C++ compiler is there, and a step on the network's largest layer is
+def fastest_optimizer_code(optimizer: str, network: str, threads: int) -> Literal["eager", "compiled"]:
+    """`compiled` if the optimizer can be, a C++ compiler is there, and a step on the network's largest layer is
     faster for it. Compiling takes seconds to half a minute, once a machine, so the small network is left alone."""
-    if optimiser != "rmsprop" or network in ("small", "wide"):
+    if optimizer != "rmsprop" or network in ("small", "wide"):
         return "eager"
     torch.set_num_threads(threads)
     steps = {}

@@ -56,8 +56,8 @@ class Plan:
 def plan(config: Config, measure: bool) -> Plan:
     """Estimate the needs of a run; with `measure`, run its loop for some seconds to estimate the time."""
     schedule = build_schedule(config)
-    tasks = 1 if config.tasks == "single" else len(schedule.games)
-    slack = tasks * config.emulators.count * _BLOCK_SLACK * SIZE * SIZE
+    tasks = 1 if config.task_source == "single" else len(schedule.games)
+    slack = tasks * config.emulators.num_envs * _BLOCK_SLACK * SIZE * SIZE
     replay_bytes = min(
         int(tasks * config.replay.capacity * frame_bytes(config)),
         int(config.replay.budget_gib * _GIB) + slack,
@@ -78,7 +78,7 @@ def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], Non
     """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints; `prepare`
     is called before."""
     c = resolve(config)
-    warm = max(_WARM_UP, 2 * c.emulators.count * (c.learner.n_step + 2))
+    warm = max(_WARM_UP, 2 * c.emulators.num_envs * (c.learner.n_step + 2))
     first = build_schedule(c).visit(0).game
     c = replace(
         c,
@@ -113,14 +113,14 @@ def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], Non
     phases = {name.removeprefix("time/").removesuffix("_ms"): ms for name, ms in timer.pop(steps).items()}
     parts.stream.close()
     updates = parts.agent.updates - updates
-    return Rates(steps * c.emulators.count / elapsed, updates / elapsed, phases, emulator_ms, busy)
+    return Rates(steps * c.emulators.num_envs / elapsed, updates / elapsed, phases, emulator_ms, busy)
 
 
 def _duration(config: Config, games: int, rates: Rates) -> float:
     learning = config.frames / 4 / rates.agent_steps_per_s
     e = config.evaluation
     step_seconds = (rates.ms_per_phase["act"] + rates.emulator_ms) / 1000
-    step_seconds *= min(e.emulators, e.episodes) / config.emulators.count
+    step_seconds *= min(e.emulators, e.episodes) / config.emulators.num_envs
     waited_for = config.frames // e.period if e.period and not e.background else 0
     rounds = waited_for * e.episodes + e.final_episodes
     evaluating = games * rounds / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds

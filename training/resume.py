@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from configs.checks import ConfigError
@@ -20,7 +21,7 @@ from tracking.snapshots import kept_snapshots, newest_intact
 from tracking.tensorboard import last_step
 from tracking.versions import program
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Of the states in a checkpoint. Raised whenever a key in them comes, goes or changes its meaning, which
 tests/conformance/test_state_shape.py notices; checkpoints of another number are refused."""
 
@@ -54,15 +55,22 @@ def check(run: RunDirectory, asked: Config) -> Beginning:
             return Beginning(run.began_with(), [])
         except RunDirectoryError as error:
             raise ConfigError(f"{error}; there is no checkpoint to go on with either, so begin a new run") from None
-    found = _newest_meta(run, known)
+    found = check_version(run)
     if found is None:
         return Beginning(None, [])  # all of them are damaged, which is told when they are read
-    if found.get("state_format") != STATE_FORMAT:
+    return Beginning(None, [*_edits(run, found["settings"]), *_another_device(found["settings"], asked)])
+
+
+def check_version(run: RunDirectory) -> dict[str, Any] | None:
+    """What the newest checkpoint that can be read tells of itself, if any; ConfigError if a version of this program
+    wrote it whose states have another shape."""
+    found = _newest_meta(run, available(run.checkpoints))
+    if found is not None and found.get("state_format") != STATE_FORMAT:
         raise ConfigError(
-            f"the checkpoints in {run.path} were written by {_program(run, found)}, whose states have another shape: "
+            f"the checkpoints in {run.path} were written by {made_by(run, found)}, whose states have another shape: "
             f"go on with that version, or {begin_anew(run)}"
         )
-    return Beginning(None, [*_edits(run, found["settings"]), *_another_device(found["settings"], asked)])
+    return found
 
 
 def progress(run: RunDirectory) -> int:
@@ -80,15 +88,15 @@ def begin_anew(run: RunDirectory) -> str:
 def after_divergence(run: RunDirectory, config: Config) -> str:
     """The advice for a run whose learning broke down: what to lower, and what there is to begin with."""
     pulled = config.consolidation.kind != "none" and config.consolidation.step == "gradient"
-    strength = "consolidation.strength or " if pulled and config.consolidation.strength else ""
-    return f"lower {strength}learner.learning_rate and {begin_anew(run)}"
+    either = "consolidation.ewc_lambda or " if pulled and config.consolidation.ewc_lambda else ""
+    return f"lower {either}learner.learning_rate and {begin_anew(run)}"
 
 
 def _traces(run: RunDirectory) -> Iterator[Path]:
     """Whatever shows that a run came further than its first checkpoint, and would be lost if it began anew."""
     yield from sorted(run.snapshots.glob("*.pt"))
     yield from sorted(path for path in run.checkpoints.glob("*") if not path.name.startswith(".tmp-"))
-    for file in (run.evaluations, run.tasks, run.confusion):
+    for file in (run.evaluations, run.task_changes, run.confusion):
         if file.is_file() and file.stat().st_size:
             yield file
     if run.report.is_dir():
@@ -111,11 +119,11 @@ def _newest_meta(run: RunDirectory, known: list[int]) -> dict[str, Any] | None:
         except DamageError:
             continue
         except CheckpointError as error:
-            raise ConfigError(f"{error}; {_program(run, {})} wrote it, so go on with that version") from None
+            raise ConfigError(f"{error}; {made_by(run)} wrote it, so go on with that version") from None
     return None
 
 
-def _program(run: RunDirectory, found: dict[str, Any]) -> str:
+def made_by(run: RunDirectory, found: Mapping[str, Any] = MappingProxyType({})) -> str:
     """The version that wrote a checkpoint, as far as its meta or versions.json tell."""
     entries = read_json(run.versions)
     last = entries[-1] if isinstance(entries, list) and entries and isinstance(entries[-1], dict) else {}

@@ -22,17 +22,17 @@ from agent.gaussian import DiagonalGaussian, multiply_into
 
 
 class AnchoredConsolidator:
-    """(strength / 2) sum P (theta - mu)^2, with the anchors of `store` merged into N(mu, P^-1).
+    """(ewc_lambda / 2) sum P (theta - mu)^2, with the anchors of `store` merged into N(mu, P^-1).
 
     store     keeps what tasks leave: `EWC`, `OnlineEWC`, `RecursiveLaplace`, `L2`, ...
     step      makes the penalty felt: `ProximalStep` or `PenaltyGradient`
     strength  lambda (PAPER: 400 at a loss summed over 32)
     """
 
-    def __init__(self, store: AnchorStore, step: PenaltyStep, weights: Weights, strength: float) -> None:
+    def __init__(self, store: AnchorStore, step: PenaltyStep, weights: Weights, ewc_lambda: float) -> None:
         self.store = store
         self.penalty_step = step
-        self.strength = strength
+        self.ewc_lambda = ewc_lambda
         self.merged = DiagonalGaussian.flat(weights)  # overwritten in place, never replaced
         self.constant = 0.0  # completes the merged quadratic to the sum over the factors
         self.active = -1
@@ -64,23 +64,23 @@ class AnchoredConsolidator:
 
     def before_step(self, weights: Weights) -> None:
         """Between the backward pass of the loss and the optimizer's step."""
-        self.penalty_step.before_step(weights, self.merged, self.strength)
+        self.penalty_step.before_step(weights, self.merged, self.ewc_lambda)
 
     def step(self, optimizer: Optimizer) -> None:
         """The optimizer's step, the penalty included."""
-        self.penalty_step.step(optimizer, self.merged, self.strength)
+        self.penalty_step.step(optimizer, self.merged, self.ewc_lambda)
 
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """The penalty's share of a step that something else has made with these rates."""
-        self.penalty_step.after_step(weights, self.merged, self.strength, rates)
+        self.penalty_step.after_step(weights, self.merged, self.ewc_lambda, rates)
 
     @torch.no_grad()
-    def examine(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
+    def diagnostics(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
         """Penalty, its gradient beside the loss's, stiffness (see `agent.diagnostics`), and the distance from every
         anchor that is kept, in its own metric: the root of sum F (theta - theta_c)^2."""
         found = {"penalty": float(self.penalty(weights))}
-        found |= pull_against_loss(weights, gradients, self.merged, self.strength)
-        found |= stiffness(self.merged, curvature, self.strength)
+        found |= pull_against_loss(weights, gradients, self.merged, self.ewc_lambda)
+        found |= stiffness(self.merged, curvature, self.ewc_lambda)
         here = [w.detach().cpu() for w in weights]
         for task in sorted(self.store.anchors):
             found[f"distance_task{task}"] = float(self.store.anchors[task].quadratic(here)) ** 0.5
@@ -88,7 +88,7 @@ class AnchoredConsolidator:
 
     def penalty(self, weights: Weights) -> Tensor:
         """(lambda / 2) of the sum of the quadratics of all anchors that are merged, a 0-d tensor."""
-        return 0.5 * self.strength * (self.merged.quadratic(weights) + self.constant)
+        return 0.5 * self.ewc_lambda * (self.merged.quadratic(weights) + self.constant)
 
     def state_dict(self) -> dict[str, Any]:
         """The store, with its `segments` at the top, and the active task; the merge is made anew from them."""

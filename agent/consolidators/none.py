@@ -32,7 +32,7 @@ class NoConsolidation:
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """Nothing to pull."""
 
-    def examine(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
+    def diagnostics(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
         """There is nothing to see."""
         return {}
 

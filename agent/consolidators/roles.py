@@ -32,7 +32,7 @@ class Optimizer(Protocol):
 
     def step(self) -> Any: ...
 
-    def step_towards(self, anchor: DiagonalGaussian, strength: float) -> None: ...
+    def step_towards(self, anchor: DiagonalGaussian, ewc_lambda: float) -> None: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -65,7 +65,7 @@ class Consolidator(Protocol):
     def after_step(self, weights: Weights, rates: Rates) -> None:
         """Instead of `step`, after one that something else has made with these rates."""
 
-    def examine(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
+    def diagnostics(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
         """What consolidation does to learning, from the loss's gradients and the running mean of their squares."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,16 +98,16 @@ class AnchorStore(Protocol):
 
 
 class PenaltyStep(Protocol):
-    """Makes the penalty (strength / 2) sum P (theta - mu)^2 felt in an update of the weights."""
+    """Makes the penalty (ewc_lambda / 2) sum P (theta - mu)^2 felt in an update of the weights."""
 
     adds_to_gradients: bool
     """Whether `before_step` does."""
 
-    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """Between the loss's backward pass and the optimizer's step."""
 
-    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, strength: float) -> None:
+    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """The optimizer's step."""
 
-    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float, rates: Rates) -> None:
         """Instead of `step`, after one that something else has made; `rates()` are its rates."""

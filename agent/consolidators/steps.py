@@ -18,20 +18,20 @@ class PenaltyGradient:
     adds_to_gradients = True
 
     @torch.no_grad()
-    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """Add to every `.grad`."""
         for w, m, p in zip(weights, merged.mean, merged.precision, strict=True):
             gradient = (w - m).mul_(p)
             if w.grad is None:
-                w.grad = gradient.mul_(strength)
+                w.grad = gradient.mul_(ewc_lambda)
             else:
-                w.grad.add_(gradient, alpha=strength)
+                w.grad.add_(gradient, alpha=ewc_lambda)
 
-    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, strength: float) -> None:
+    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """With the gradient of both."""
         optimizer.step()
 
-    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float, rates: Rates) -> None:
         """Nothing is left to do."""
 
 
@@ -45,16 +45,16 @@ class ProximalStep:
 
     adds_to_gradients = False
 
-    def before_step(self, weights: Weights, merged: DiagonalGaussian, strength: float) -> None:
+    def before_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """The optimizer sees the loss alone."""
 
-    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, strength: float) -> None:
+    def step(self, optimizer: Optimizer, merged: DiagonalGaussian, ewc_lambda: float) -> None:
         """Both at once, in one pass over memory."""
-        optimizer.step_towards(merged, strength)
+        optimizer.step_towards(merged, ewc_lambda)
 
     @torch.no_grad()
-    def after_step(self, weights: Weights, merged: DiagonalGaussian, strength: float, rates: Rates) -> None:
+    def after_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float, rates: Rates) -> None:
         """Move every weight towards its mean."""
         for w, m, p, eta in zip(weights, merged.mean, merged.precision, rates(), strict=True):
-            stiffness = (eta * p).mul_(strength).clamp_(max=1e30)  # infinity over infinity is no number
+            stiffness = (eta * p).mul_(ewc_lambda).clamp_(max=1e30)  # infinity over infinity is no number
             w.lerp_(m, stiffness / (1 + stiffness))

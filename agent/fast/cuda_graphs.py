@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimisers make their state
+_WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimizers make their state
 
 
 class CudaGraphs:

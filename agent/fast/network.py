@@ -174,7 +174,7 @@ class FastNetwork:
         """Make the copies anew, if the parameters are not those that they are of."""
         network = self.network
         if task not in self._parameters:
-            tuned = [] if task is None else [*network.tasks[task].parameters()]
+            tuned = [] if task is None else [*network.task_parameters[task].parameters()]
             self._parameters[task] = [*network.weights, *tuned]
         made = task, sum(p._version for p in self._parameters[task])  # versions only grow
         if made == self._made and not always:

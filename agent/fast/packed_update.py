@@ -175,11 +175,11 @@ class PackedTask:
         """One step of Adam from `gradient`, bounded, the penalty included; returns the norm before the bound."""
         flat, gradient, shared = self.pack.flat, self.gradient, self.pack.shared
         held = isinstance(consolidator, AnchoredConsolidator)
-        strength = consolidator.strength if isinstance(consolidator, AnchoredConsolidator) else 0.0
+        ewc_lambda = consolidator.ewc_lambda if isinstance(consolidator, AnchoredConsolidator) else 0.0
         if isinstance(consolidator, AnchoredConsolidator):
             self._read_anchor(consolidator)
             if consolidator.adds_to_gradients:
-                gradient[:shared].addcmul_(flat[:shared] - self._centre, self._precision, value=strength)
+                gradient[:shared].addcmul_(flat[:shared] - self._centre, self._precision, value=ewc_lambda)
         norm = torch.linalg.vector_norm(gradient)
         scale = max_gradient_norm / (norm + 1e-6)
         if scale < 1:
@@ -195,7 +195,7 @@ class PackedTask:
             root = (self._square[part] / correction2).clamp_(min=least).sqrt_().add_(group["eps"])
             flat[part].addcdiv_(self._mean[part], root, value=-group["lr"] / correction1)
             if number == 0 and held and not consolidator.adds_to_gradients:
-                pull(flat[part], root, self._centre, self._precision, strength * group["lr"])
+                pull(flat[part], root, self._centre, self._precision, ewc_lambda * group["lr"])
         self.online.renew()
         self._changed = True
         return norm

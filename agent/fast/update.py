@@ -60,7 +60,9 @@ class FastUpdate:
             return self._update(*inputs, task, consolidator)
         numbers = self._graphs(task, inputs, task, consolidator)
         # A recording changes parameters without telling them so.
-        torch.autograd.graph.increment_version([*self.network.weights, *self.network.tasks[task].parameters()])
+        torch.autograd.graph.increment_version(
+            [*self.network.weights, *self.network.task_parameters[task].parameters()]
+        )
         return numbers
 
     def flush(self) -> None:
@@ -115,7 +117,7 @@ class FastUpdate:
     def _set_gradients(self, gradients: Gradients, task: int, without: Sequence[int]) -> None:
         """As a backward pass by autograd would; none for the parameters of other tasks, nor for the weights of the
         layers `without`."""
-        for number, others in enumerate(self.network.tasks):
+        for number, others in enumerate(self.network.task_parameters):
             if number != task:
                 for p in others.parameters():
                     p.grad = None
@@ -134,5 +136,5 @@ class FastUpdate:
 
     def _gradients(self, task: int) -> list[Tensor]:
         """Those of the shared weights and of the task's own parameters."""
-        parameters = (*self.network.weights, *self.network.tasks[task].parameters())
+        parameters = (*self.network.weights, *self.network.task_parameters[task].parameters())
         return [p.grad for p in parameters if p.grad is not None]

@@ -24,7 +24,7 @@ from agent.learner import QLearner
 from configs.build import build_memory, emulator_maker, for_evaluation, numpy_generator, torch_generator
 from envs.games import game as find_game
 from envs.timestep import TimeStep
-from evaluation.play import GameResult, Plays, Recognises, game_seed, play_game
+from evaluation.play import GameResult, Policy, TaskRecogniser, game_seed, play_game
 from experiments.perturbation import report
 from experiments.perturbation.kept_agent import KeptAgent
 from experiments.perturbation.noise import (
@@ -64,7 +64,7 @@ class NoisyPlayer:
     """A player whose weights are perturbed anew at every step; between the steps they are what they were."""
 
     def __init__(
-        self, player: Plays, learner: QLearner, spread: Sequence[Tensor], scale: float, generator: torch.Generator
+        self, player: Policy, learner: QLearner, spread: Sequence[Tensor], scale: float, generator: torch.Generator
     ) -> None:
         """spread: every weight's deviation at scale 1."""
         self.player, self.weights = player, learner.weights
@@ -175,15 +175,15 @@ class Audit:
             "zero_share": int((its == 0).sum()) / weights,
         }
 
-    def player(self) -> Plays:
+    def player(self) -> Policy:
         """The unperturbed policy; every player explores alike."""
         s = self.settings
         return self.kept.agent.player(s.epsilon, numpy_generator(s.seed, f"exploration in {self.game}"))
 
     def play(
         self,
-        player: Plays,
-        recogniser: Recognises,
+        player: Policy,
+        recogniser: TaskRecogniser,
         purpose: str,
         on_step: Callable[[np.ndarray, TimeStep], None] = lambda action, now: None,
     ) -> GameResult:

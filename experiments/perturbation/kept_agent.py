@@ -10,7 +10,6 @@ import torch
 
 from agent.continual import ContinualAgent
 from configs.build import build_agent, build_memory
-from configs.parse import load
 from configs.schema import Config
 from replay.per_task import PerTaskReplay
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
@@ -18,7 +17,7 @@ from tracking.manifest import DamageError, verify
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import kept_snapshots, newest_intact, read_snapshot
 from tracking.task_log import frames_by_task, read_changes
-from training.launch import ON_CPU
+from training.launch import load_run
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class KeptAgent:
     frames: int
 
     def share_of(self, game: str, task: int) -> float:
-        """The share of the frames of `task` that were of this game, by the run's tasks.csv; 0 if it does not tell."""
+        """The share of the frames of `task` of this game, by the run's task_changes.csv; 0 if it does not tell."""
         try:
-            table = frames_by_task(read_changes(RunDirectory(run_of(self.path)).tasks), self.frames)
+            table = frames_by_task(read_changes(RunDirectory(run_of(self.path)).task_changes), self.frames)
         except (OSError, KeyError, ValueError, TypeError):
             return 0.0
         whole = sum(frames.get(task, 0) for frames in table.values())
@@ -96,7 +95,7 @@ def load_kept(path: Path, game: str) -> KeptAgent:
     Raises ValueError or CheckpointError with one sentence.
     """
     run, kept = find(path)
-    config = load(run / "config.yaml", [] if torch.cuda.is_available() else ON_CPU)
+    config = load_run(RunDirectory(run))
     config = replace(config, learner=replace(config.learner, precision="float32"))
     torch.set_num_threads(config.threads or torch.get_num_threads())
     agent = build_agent(config, build_memory(config), label=lambda: game)

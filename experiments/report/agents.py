@@ -18,7 +18,7 @@ from tracking.files import printable
 
 # Runs that differ in settings that begin like this alone are runs of one agent: the seed, what was decided by measuring
 # on the machine, and what a resume may change.
-_NOT_THE_AGENT = ("seed", "threads", "learner.precision", "learner.optimiser_code", *MAY_CHANGE)
+_NOT_THE_AGENT = ("seed", "threads", "learner.precision", "learner.optimizer_code", *MAY_CHANGE)
 
 
 @dataclass(frozen=True)

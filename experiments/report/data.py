@@ -83,7 +83,7 @@ def read_run(path: Path) -> Run:
     run = RunDirectory(path)
     if not path.is_dir():
         raise ReportError(f"there is no directory {path}")
-    for needed in (run.config, run.tasks):
+    for needed in (run.config, run.task_changes):
         if not needed.is_file():
             raise ReportError(f"{path} holds no run: it has no {needed.name}")
     rows = _of(run.evaluations, read_evaluations) if run.evaluations.is_file() else []
@@ -110,11 +110,11 @@ def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> R
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
     end = max(status.get("frames", 0), frames[-1])
-    played = visits(_of(run.tasks, read_changes), end)
+    played = visits(_of(run.task_changes, read_changes), end)
     if not played:
-        raise ReportError(f"{run.tasks} names no game")
+        raise ReportError(f"{run.task_changes} names no game")
     confusion = _of(run.confusion, _read_confusion) if run.confusion.is_file() else {}
-    for file, named in ((run.tasks, [game for game, _, _ in played]), (run.confusion, list(confusion))):
+    for file, named in ((run.task_changes, [game for game, _, _ in played]), (run.confusion, list(confusion))):
         if strange := [game for game in named if game not in games]:
             raise ReportError(f"{file} names {strange[0]}, which the run never evaluated")
     try:

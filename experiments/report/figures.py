@@ -40,7 +40,7 @@ LEARNING = {
     "learning/q_max": ("largest Q", False),
     "learning/gradient_norm": ("gradient norm, sum over a minibatch", True),
     "learning/fisher_mean": ("mean Fisher information on leaving", True),
-    "learning/units_used": ("share of hidden units used on leaving", False),
+    "learning/active_fraction": ("share of hidden units used on leaving", False),
 }
 
 

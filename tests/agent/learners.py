@@ -71,9 +71,9 @@ def make_batch(count=8, seed=2, actions=18, stack=4, side=84):
     )
 
 
-def consolidate(learner, step, strength, store=None):
+def consolidate(learner, step, ewc_lambda, store=None):
     """Anchors of two other tasks, away from the present weights by as much as these are large; task 0 is played."""
-    consolidator = AnchoredConsolidator(store or EWC(), step, learner.weights, strength)
+    consolidator = AnchoredConsolidator(store or EWC(), step, learner.weights, ewc_lambda)
     g = torch.Generator().manual_seed(9)
     for task in (5, 6):
         moved = [w.detach() + w.std().detach() * torch.randn(w.shape, generator=g) for w in learner.weights]

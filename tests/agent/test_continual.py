@@ -222,7 +222,7 @@ def numbered_step(t, emulators=2):
 def live(agent, times, emulators=2):
     """Act and observe from step to step; the updates made at each."""
     steps = [(numbered_step(t, emulators), numbered_step(t + 1, emulators)) for t in times]
-    return [sum("units_used" not in each for each in advance(agent, now, following)) for now, following in steps]
+    return [sum("active_fraction" not in each for each in advance(agent, now, following)) for now, following in steps]
 
 
 # In doubt from step 2 until 5 brings a new task, from 7 until 8 keeps the old one, and from 9 until 10, where the
@@ -278,7 +278,7 @@ def test_learning_and_leaving_wait_for_something_to_learn_from(changes):
     agent = make_agent(Script([0] * 20 + [1] * 20 + [0] * 20), consolidator=Consolidator(True), **changes)
     agent.replay.empty = True
     live(agent, range(41), 1)
-    assert not agent.replay.sampled and agent.examine() == {} and agent.sample_debt == 0
+    assert not agent.replay.sampled and agent.diagnostics() == {} and agent.sample_debt == 0
     assert agent.consolidator.told == [("enter", 0), ("enter", 1), ("enter", 0)]
     agent.replay.empty = False
     assert sum(live(agent, range(41, 60), 1)) == 19 * 8 // 32
@@ -288,9 +288,9 @@ def test_learning_and_leaving_wait_for_something_to_learn_from(changes):
 def test_a_stream_too_short_for_any_transition_teaches_nothing_and_does_no_harm(stream):
     """Every row is cut off: what `configs.checks` refuses, and what the replay of a short visit may hold."""
     config = Config(
-        tasks="single",
+        task_source="single",
         stream=StreamConfig(games=["toy_catch", "toy_avoid"], **stream),
-        emulators=EmulatorConfig(count=2),
+        emulators=EmulatorConfig(num_envs=2),
         learner=LearnerConfig(network="small", precision="float32", batch_size=8),
         replay=ReplayConfig(capacity=1000, min_history=40),
     )
@@ -484,7 +484,7 @@ def test_a_departure_is_reported_once_before_the_updates():
     step = numbered_step(0, 1)
     reports = [advance(agent, step, step) for _ in range(4)]
     assert [len(each) for each in reports] == [1, 1, 2, 1]
-    assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0, "units_used": 1.0}
+    assert {name: value.item() for name, value in reports[2][0].items()} == {"frames": 8.0, "active_fraction": 1.0}
 
 
 def test_the_consolidation_is_handed_to_every_update():
@@ -527,16 +527,16 @@ def test_a_fisher_is_measured_on_the_task_that_is_left_from_a_generator_of_its_o
 B = 2
 
 
-def toy_config(optimiser, **consolidation):
+def toy_config(optimizer, **consolidation):
     visits = [Visit(game, 20 * 4 * B) for game in ("toy_rise", "toy_mirror", "toy_catch")]
     return Config(
-        tasks="true_labels",
+        task_source="true_labels",
         stream=StreamConfig(order="listed", visits=visits),
-        emulators=EmulatorConfig(count=B),
+        emulators=EmulatorConfig(num_envs=B),
         learner=LearnerConfig(
             network="small",
             precision="float32",
-            optimiser=optimiser,
+            optimizer=optimizer,
             batch_size=6,
             samples_per_step=1.5,
             n_step=2,
@@ -565,24 +565,24 @@ def play_toys(config, steps=84, examine=False):
         departures += [each for each in metrics if "fisher_mean" in each]
         trace.append((action, agent.task, [each for each in metrics if "loss" in each]))
         if examine and step % 7 == 6:
-            agent.examine()
+            agent.diagnostics()
     return agent, trace, departures
 
 
 NO_STRENGTH = [
-    {"step": "implicit", "fisher": "policy"},
+    {"step": "proximal", "fisher": "policy"},
     {"step": "gradient", "fisher": "td"},
-    {"step": "implicit", "kind": "online", "normalise": True},
+    {"step": "proximal", "kind": "online_ewc", "normalise": True},
 ]
 
 
-@pytest.mark.parametrize(("optimiser", "settings"), [("adam", NO_STRENGTH), ("rmsprop", NO_STRENGTH[:2])])
-def test_consolidation_of_no_strength_is_none_bit_for_bit(optimiser, settings):
-    plain, trace, none = play_toys(toy_config(optimiser, kind="none"))
+@pytest.mark.parametrize(("optimizer", "settings"), [("adam", NO_STRENGTH), ("rmsprop", NO_STRENGTH[:2])])
+def test_consolidation_of_no_strength_is_none_bit_for_bit(optimizer, settings):
+    plain, trace, none = play_toys(toy_config(optimizer, kind="none"))
     assert plain.updates > 25 and not none
     for changes in settings:
         world, others = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        config = toy_config(optimiser, strength=0.0, **{"kind": "ewc", **changes})
+        config = toy_config(optimizer, ewc_lambda=0.0, **{"kind": "ewc", **changes})
         agent, its, departures = play_toys(config, examine=True)
         assert len(departures) == 4 and all(each["fisher_mean"] > 0 for each in departures)
         assert any((p > 0).any() for p in agent.consolidator.merged.precision)
@@ -594,7 +594,7 @@ def test_consolidation_of_no_strength_is_none_bit_for_bit(optimiser, settings):
 
 def test_consolidation_of_some_strength_is_felt_from_the_first_departure_on():
     plain, trace, _ = play_toys(toy_config("adam", kind="none"))
-    agent, its, _ = play_toys(toy_config("adam", strength=1e3))
+    agent, its, _ = play_toys(toy_config("adam", ewc_lambda=1e3))
     met = [i for i, (a, b) in enumerate(zip(trace, its, strict=True)) if difference(a, b)]
     assert 20 <= met[0] < 45  # the second task's first updates come at step 28
     assert difference(agent.state_dict(), plain.state_dict())
@@ -603,7 +603,7 @@ def test_consolidation_of_some_strength_is_felt_from_the_first_departure_on():
 
 def test_what_a_task_leaves_is_its_weights_and_its_fisher():
     """At the switch, measured once more from the same generator."""
-    config = toy_config("adam", strength=5.0, fisher="policy")
+    config = toy_config("adam", ewc_lambda=5.0, fisher="policy")
     stream, memory = build_stream(config), build_memory(config)
     agent = build_agent(config, memory, lambda: stream.label)
     stream.start()
@@ -631,15 +631,15 @@ def test_what_a_task_leaves_is_its_weights_and_its_fisher():
 def test_a_left_tasks_inactive_units_are_pruned_and_the_weights_between_the_others_damped():
     """The same departure with and without: neither values nor Fisher change but for what the settings say. Units are
     closed without a penalty, too."""
-    both = {"close_silent": True, "floor": 0.5}
+    both = {"prune_inactive": True, "fisher_damping": 0.5}
     agents = [
         play_toys(toy_config("adam", fisher_batches=20, **settings), steps=21)[0]
-        for settings in ({"strength": 5.0}, {"strength": 5.0, **both}, {"kind": "none", **both})
+        for settings in ({"ewc_lambda": 5.0}, {"ewc_lambda": 5.0, **both}, {"kind": "none", **both})
     ]
     plain, closing, unheld = agents
-    assert all((gain != 0).all() for gain in plain.learner.network.tasks[0].gains)
-    gains = closing.learner.network.tasks[0].gains
-    assert_alike(list(unheld.learner.network.tasks[0].gains), list(gains))
+    assert all((gain != 0).all() for gain in plain.learner.network.task_parameters[0].gains)
+    gains = closing.learner.network.task_parameters[0].gains
+    assert_alike(list(unheld.learner.network.task_parameters[0].gains), list(gains))
     assert any((gain == 0).any() for gain in gains) and (gains[-1] != 0).all()
     seen = plain.replay.sample(0, 60, np.random.default_rng(0)).observation
     was, now = (agent.learner.q_values(seen, 0) for agent in (plain, closing))
@@ -694,7 +694,7 @@ def test_frames_in_doubt_count_for_the_visit_they_are_assigned_to():
 
 
 def test_a_real_anchor_survives_a_flicker_bit_for_bit():
-    config = toy_config("adam", strength=5.0, min_visit_frames=16 * 4 * B)
+    config = toy_config("adam", ewc_lambda=5.0, min_visit_frames=16 * 4 * B)
     agent, _, departures = play_toys(config)
     assert len(departures) == 4
     kept = copy.deepcopy(agent.consolidator.store.state_dict())

@@ -26,7 +26,7 @@ def test_the_pull_beside_the_loss_by_hand():
     merged = gaussian([[0.0, 0.0], [1.0]], [[1.0, 2.0], [0.0]])
     weights = [torch.tensor([3.0, 1.0]), torch.tensor([5.0])]
     gradients = [torch.tensor([-6.0, 8.0]), torch.tensor([0.0])]
-    found = pull_against_loss(weights, gradients, merged, strength=2.0)  # e = (6, 4), (0)
+    found = pull_against_loss(weights, gradients, merged, ewc_lambda=2.0)  # e = (6, 4), (0)
     assert found["ratio_layer0"] == pytest.approx(52**0.5 / 10) and found["ratio_layer1"] == 0.0
     assert found["ratio"] == pytest.approx(52**0.5 / 10)
     assert found["cancelled"] == pytest.approx((36 - 32) / 100)
@@ -36,14 +36,14 @@ def test_where_both_balance_everything_is_cancelled():
     merged = gaussian([[0.5, -1.0]], [[3.0, 7.0]])
     weights = [torch.tensor([2.0, 4.0])]
     gradients = [-5.0 * merged.precision[0] * (weights[0] - merged.mean[0])]
-    found = pull_against_loss(weights, gradients, merged, strength=5.0)
+    found = pull_against_loss(weights, gradients, merged, ewc_lambda=5.0)
     assert found["cancelled"] == pytest.approx(1.0) and found["ratio"] == pytest.approx(1.0)
 
 
 def test_without_anchors_nothing_pulls_and_nothing_is_stiff():
     weights = [torch.ones(3)]
     flat = DiagonalGaussian.flat(weights)
-    found = pull_against_loss(weights, [torch.ones(3)], flat, strength=400.0)
+    found = pull_against_loss(weights, [torch.ones(3)], flat, ewc_lambda=400.0)
     assert found["ratio"] == found["cancelled"] == 0.0
     assert stiffness(flat, [torch.full((3,), 1e-9)], 400.0) == {"held_share": 0.0, "stiff_share": 0.0}
 
@@ -51,7 +51,7 @@ def test_without_anchors_nothing_pulls_and_nothing_is_stiff():
 def test_stiffness_counts_the_weights_that_outweigh_the_loss():
     precision = [[0.0, 1e-3, 1e-1, 10.0], [1e-5, 0.0, 0.0, 0.0]]
     merged = gaussian([[0.0] * 4, [0.0] * 4], precision)
-    found = stiffness(merged, [torch.full((4,), 0.5), torch.full((4,), 1e-5)], strength=10.0)
+    found = stiffness(merged, [torch.full((4,), 0.5), torch.full((4,), 1e-5)], ewc_lambda=10.0)
     assert found["held_share"] == 0.5
     assert found["stiff_share"] == 3 / 8  # 1 and 100 in the first layer, 1e-4 in the second
     assert found["log10_stiffness_q10"] == pytest.approx(-4) and found["log10_stiffness_q99"] == pytest.approx(2)

@@ -38,10 +38,10 @@ def test_one_update_equals_plain_autograd(make_update):
     learner, batch = make_learner(make_update=make_update), make_batch()
     learner.learn(make_batch(seed=5), 1, NONE)  # online and target differ from here on
     twin = copy.deepcopy(learner.network)
-    optimizer = torch.optim.Adam([*twin.weights.parameters(), *twin.tasks[1].parameters()], lr=1e-3, eps=1e-3)
+    optimizer = torch.optim.Adam([*twin.weights.parameters(), *twin.task_parameters[1].parameters()], lr=1e-3, eps=1e-3)
     moments = learner.optimizer.state_dict()
     learner.update.optimizer = torch.optim.Adam(
-        [*learner.network.weights.parameters(), *learner.network.tasks[1].parameters()], lr=1e-3, eps=1e-3
+        [*learner.network.weights.parameters(), *learner.network.task_parameters[1].parameters()], lr=1e-3, eps=1e-3
     )
     assert moments["state"]  # the first update was made with the learner's own optimizer
 
@@ -95,8 +95,8 @@ def test_values_converge_to_the_fixed_point_of_a_small_chain(kind, update):
     )
     # Only action 4 is ever learned; give the others values too low to be chosen.
     with torch.no_grad():
-        learner.network.tasks[0].biases[-1].fill_(-5.0)
-        learner.network.tasks[0].biases[-1][4] = 0.0
+        learner.network.task_parameters[0].biases[-1].fill_(-5.0)
+        learner.network.task_parameters[0].biases[-1][4] = 0.0
     learner.sync_target()
     for update in range(300):
         learner.learn(batch, 0, NONE)

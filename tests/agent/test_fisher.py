@@ -26,9 +26,9 @@ def make_learner(world="tiny", dtype=torch.float32):
     learner = learners.make_learner(network, max_gradient_norm=1.0, shift_pixels=2)
     g = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for parameter in [*network.tasks.parameters(), *learner.target.parameters()]:
+        for parameter in [*network.task_parameters.parameters(), *learner.target.parameters()]:
             parameter += 0.3 * torch.randn(parameter.shape, generator=g)
-        network.tasks[1].gains[0][0] *= -1
+        network.task_parameters[1].gains[0][0] *= -1
     return learner
 
 
@@ -274,7 +274,7 @@ def test_the_exact_expectation_equals_that_over_all_classes_of_a_network():
 def test_the_policys_fisher_is_unbiased():
     learner, batch = make_learner(), make_batch(6)
     with torch.no_grad():
-        learner.network.tasks[1].gains[-1].mul_(8)  # a policy that is far from uniform
+        learner.network.task_parameters[1].gains[-1].mul_(8)  # a policy that is far from uniform
     values, taps = learner.network.with_taps(batch.observation, 1)
     exact = [each / 6 for each in f.exact_softmax_squares(values, taps)]
     generator, draws = seeded(), 200
@@ -388,7 +388,7 @@ def joined_in(network, task):
 def test_joined_weights_are_those_that_values_depend_on():
     network = gated()
     randomise = torch.Generator().manual_seed(5)
-    for own in network.tasks:
+    for own in network.task_parameters:
         for bias in own.biases:
             bias.data.fill_(0.5)  # so that most open units are active
     x = observations(16)

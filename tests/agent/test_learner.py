@@ -24,11 +24,11 @@ def test_learning_one_task_never_touches_anothers_parameters(optimizer):
     learner = make_learner(optimizer=optimizer)
     for seed in range(3):
         learner.learn(make_batch(seed=seed), 0, NONE)
-    before = copy.deepcopy(learner.network.tasks[0].state_dict())
+    before = copy.deepcopy(learner.network.task_parameters[0].state_dict())
     shared = learner.network.weights[0].detach().clone()
     for seed in range(5):
         learner.learn(make_batch(seed=seed), 1, NONE)
-    for name, value in learner.network.tasks[0].state_dict().items():
+    for name, value in learner.network.task_parameters[0].state_dict().items():
         assert torch.equal(value, before[name]), name
     assert not torch.equal(learner.network.weights[0].detach(), shared)
 
@@ -76,7 +76,7 @@ def test_in_the_gradients_form_an_update_is_that_of_loss_and_separate_penalties(
     norm = learner.learn(batch, 1, consolidator)["gradient_norm"]
     for w, e in zip(learner.weights, expected, strict=True):
         torch.testing.assert_close(w.grad, e, rtol=1e-3, atol=1e-4)
-    own = [p.grad for p in learner.network.tasks[1].parameters()]
+    own = [p.grad for p in learner.network.task_parameters[1].parameters()]
     whole = torch.cat([g.flatten() for g in (*expected, *own)]).norm()
     assert norm.item() == pytest.approx(whole.item(), rel=1e-4)
 
@@ -109,14 +109,14 @@ def test_another_tasks_gains_and_biases_are_untouched_whatever_the_strength(opti
         for part in (each.mean, each.precision):
             assert [layer.shape for layer in part] == [w.shape for w in learner.weights]
     plain = copy.deepcopy(learner)
-    before = copy.deepcopy([task.state_dict() for task in learner.network.tasks])
+    before = copy.deepcopy([task.state_dict() for task in learner.network.task_parameters])
     values = learner.q_values(batch.observation, 0)
     for seed in range(6):
         for each, its in ((learner, consolidator), (plain, NONE)):
             each.learn(make_batch(4, seed), 1, its)
     for each in (learner, plain):
-        assert_alike(each.network.tasks[0].state_dict(), before[0])
-        for name, value in each.network.tasks[1].state_dict().items():
+        assert_alike(each.network.task_parameters[0].state_dict(), before[0])
+        for name, value in each.network.task_parameters[1].state_dict().items():
             assert not torch.equal(value, before[1][name])  # the task's own are free to learn
     if isinstance(step, ProximalStep):  # and what the other task was worth stays
         held, free = ((each.q_values(batch.observation, 0) - values).norm() for each in (learner, plain))
@@ -131,7 +131,7 @@ def test_the_tasks_own_gains_and_biases_are_not_pulled(optimizer, step):
     batch = make_batch()
     held.learn(batch, 1, consolidate(held, step, 1e4))
     plain.learn(batch, 1, NONE)
-    assert_alike(held.network.tasks[1].state_dict(), plain.network.tasks[1].state_dict())
+    assert_alike(held.network.task_parameters[1].state_dict(), plain.network.task_parameters[1].state_dict())
     assert not torch.equal(held.weights[0], plain.weights[0])
 
 
@@ -154,7 +154,9 @@ def gated_learner(optimizer):
     learner.network.gated = learner.target.gated = 0.5
     for task in (2, 3):
         learner.add_task()
-        for online, target in zip(learner.network.tasks[task].gains, learner.target.tasks[task].gains, strict=True):
+        for online, target in zip(
+            learner.network.task_parameters[task].gains, learner.target.task_parameters[task].gains, strict=True
+        ):
             assert torch.equal(online, target)
     return learner
 
@@ -165,13 +167,13 @@ def test_learning_leaves_closed_gates_and_what_joins_closed_units_as_they_were(o
     network = learner.network
     joined = joined_weights([w.shape for w in network.weights], network.active_units(2))
     weights = [w.detach().clone() for w in network.weights]
-    gains = [g.detach().clone() for g in network.tasks[2].gains]
+    gains = [g.detach().clone() for g in network.task_parameters[2].gains]
     for seed in range(3):
         learner.learn(make_batch(seed=seed), 2, NONE)
     network = learner.network
     for before, after, uses in zip(weights, network.weights, joined, strict=True):
         assert torch.equal(before[~uses], after[~uses])
         assert not torch.equal(before, after)
-    for before, after in zip(gains, network.tasks[2].gains, strict=True):
+    for before, after in zip(gains, network.task_parameters[2].gains, strict=True):
         assert torch.equal(after[before == 0], before[before == 0])
         assert not torch.equal(before, after)

@@ -15,7 +15,7 @@ def make(size="small", dtype=torch.float32, seed=0, **gates):
 
 def randomise_tasks(network, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    for parameter in network.tasks.parameters():
+    for parameter in network.task_parameters.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
 
 
@@ -45,7 +45,7 @@ def test_equals_the_equation_written_out(size):
     randomise_tasks(network)
     x = observations(3)
     y = x.float() / 255
-    own = network.tasks[1]
+    own = network.task_parameters[1]
     last = len(network.weights) - 1
     for layer, weight in enumerate(network.weights):
         bias, gain = own.biases[layer], own.gains[layer]
@@ -103,8 +103,8 @@ def test_gradients_reach_only_the_task_that_played():
     for _ in range(3):
         network.add_task()
     network(observations(2), 1).sum().backward()
-    assert all(p.grad is not None for p in network.tasks[1].parameters())
-    assert all(p.grad is None for i in (0, 2) for p in network.tasks[i].parameters())
+    assert all(p.grad is not None for p in network.task_parameters[1].parameters())
+    assert all(p.grad is None for i in (0, 2) for p in network.task_parameters[i].parameters())
 
 
 # -- gates -------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def gated(share=0.5, tasks=2, gate_seed=3):
 
 
 def closed(network, task):
-    return [(gain == 0).nonzero().flatten().tolist() for gain in network.tasks[task].gains]
+    return [(gain == 0).nonzero().flatten().tolist() for gain in network.task_parameters[task].gains]
 
 
 def test_every_task_does_without_the_stated_share_of_every_hidden_layer():
@@ -138,10 +138,12 @@ def test_gates_are_a_function_of_the_seed_and_the_tasks_before():
 def test_a_task_does_without_the_units_that_most_earlier_tasks_use():
     network = gated(tasks=1)
     with torch.no_grad():
-        network.tasks[0].gains[2][:] = (torch.arange(256) < 100).float()  # 28 of its 128 units were closed since
+        network.task_parameters[0].gains[2][:] = (
+            torch.arange(256) < 100
+        ).float()  # 28 of its 128 units were closed since
     network.add_task().biases[-1].data.fill_(0.1)
     network.add_task()
-    first, second, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains] for own in network.tasks)
+    first, second, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains] for own in network.task_parameters)
     assert [len(units) for units in third] == [16, 32, 128, 18]
     assert [len(a & b) for a, b in zip(first, second, strict=True)] == [0, 0, 0, 18]  # actions are everybody's
     unused = set(range(256)) - first[2] - second[2]
@@ -152,12 +154,12 @@ def test_a_task_that_was_never_learned_takes_no_units_from_others():
     network = gated(tasks=1)
     network.add_task()  # an error of the inference
     network.add_task()
-    first, _, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains[:-1]] for own in network.tasks)
+    first, _, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains[:-1]] for own in network.task_parameters)
     assert all(not a & b for a, b in zip(first, third, strict=True))
 
 
 def test_without_gates_every_gain_begins_at_one():
-    assert all((gain == 1).all() for gain in gated(share=0.0).tasks[1].gains)
+    assert all((gain == 1).all() for gain in gated(share=0.0).task_parameters[1].gains)
 
 
 def test_the_active_units_are_those_whose_gates_are_open():

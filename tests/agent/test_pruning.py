@@ -15,7 +15,7 @@ NONE = NoConsolidation()
 def with_inactive_units(learner, task=1):
     """Biases that keep some units of every hidden layer below zero, whatever is seen."""
     with torch.no_grad():
-        for bias in learner.network.tasks[task].biases[:-1]:
+        for bias in learner.network.task_parameters[task].biases[:-1]:
             bias[::3] = -100.0
     return learner
 
@@ -56,12 +56,12 @@ def test_pruning_changes_no_value_and_frees_the_units_weights():
 def test_a_layer_that_is_inactive_altogether_stays_open():
     learner = with_inactive_units(make_learner())
     with torch.no_grad():
-        learner.network.tasks[1].biases[1][:] = -1000.0
+        learner.network.task_parameters[1].biases[1][:] = -1000.0
     inactive = inactive_units(learner.network, [make_batch()], 1)
     assert inactive[1].all()
     prune(learner, 1, inactive)
     for network in (learner.network, learner.target):
-        gains = network.tasks[1].gains
+        gains = network.task_parameters[1].gains
         assert gains[0].count_nonzero() < len(gains[0]) and gains[1].all()
 
 
@@ -75,6 +75,6 @@ def test_pruned_units_stay_off_however_long_the_task_is_learned(optimizer):
     for seed in range(3, 6):
         learner.learn(make_batch(seed=seed), 1, NONE)
     for network in (learner.network, learner.target):
-        for gain, mask in zip(network.tasks[1].gains, pruned, strict=False):
+        for gain, mask in zip(network.task_parameters[1].gains, pruned, strict=False):
             assert (gain[mask] == 0).all() and (gain[~mask] != 0).all()
     assert active_fraction(learner.network, 1) == 0.75 and active_fraction(learner.network, 0) == 1.0

@@ -13,9 +13,9 @@ def test_every_case_is_a_configuration_of_that_device(device: str) -> None:
     for case in cases:
         config = roofline.configuration(roofline.parser().parse_args(list(case.options)))
         assert config.device == device and case.name.startswith(config.learner.network)
-        assert ("recorded" in case.name) == config.learner.recorded
+        assert ("recorded" in case.name) == config.learner.cuda_graphs
         assert ("frames" in case.name) == (config.replay.device_gib > 0)
-        assert (config.tasks == "inferred") != ("plain" in case.name)
+        assert (config.task_source == "inferred") != ("plain" in case.name)
         assert case.deterministic == ("deterministic" in case.name)
 
 

@@ -14,13 +14,13 @@ from benchmarks.recordings import Filler, load, record
 from configs.build import emulator_maker
 from configs.schema import Config, EmulatorConfig
 from envs.timestep import TimeStep
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from replay.per_task import PerTaskReplay
 
 
 @pytest.mark.parametrize("game", ["breakout", "toy_avoid"])
 def test_a_recording_is_what_the_emulators_showed(game: str, tmp_path: Path) -> None:
-    config = Config(seed=3, emulators=EmulatorConfig(count=2))
+    config = Config(seed=3, emulators=EmulatorConfig(num_envs=2))
     record(config, game, 599, tmp_path / "play.npz")
     recording = load(tmp_path / "play.npz")
     batch = emulator_maker(config)(game, 3)
@@ -42,7 +42,7 @@ class Spy(PerTaskReplay):
     """Remembers the times and newest pixels of what is added."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: FrameRing(100), budget_bytes=10**9)
+        super().__init__(lambda: ReplayBuffer(100), budget_bytes=10**9)
         self.added: list[tuple[int, int, int]] = []
 
     def add(self, task: int, time: int, now: TimeStep, action: np.ndarray, following: TimeStep) -> None:
@@ -51,7 +51,7 @@ class Spy(PerTaskReplay):
 
 
 def test_a_recording_is_played_again_and_again_behind_a_seam(tmp_path: Path) -> None:
-    record(Config(emulators=EmulatorConfig(count=2)), "toy_rise", 10, tmp_path / "play.npz")
+    record(Config(emulators=EmulatorConfig(num_envs=2)), "toy_rise", 10, tmp_path / "play.npz")
     recording = load(tmp_path / "play.npz")
     recording.frames[:] = np.arange(6)[:, None, None, None]
     memory = Spy()
@@ -98,7 +98,7 @@ def test_the_report_of_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture
     assert report["bytes_per_transition"] == pytest.approx(np.mean(held)) and 20 < min(held) < max(held) < 7056
     assert report["replay_gib"] * 2**30 == pytest.approx(8192 * sum(held))
     assert 0 < report["resident_at_end_gib"] < report["peak_gib"] + 0.01
-    # Networks, optimiser, three anchors and rings; two checkpoints later without one of both, which were not touched.
+    # Networks, optimizer, three anchors and rings; two checkpoints later without one of both, which were not touched.
     weights = report["anchors_gib"] * 2**30 / 6
     assert report["first_checkpoint_bytes"] > 10 * weights + 8192 * sum(held) - 1e5
     linked = 2 * weights + 0.4 * 8192 * held[2]  # the ring's columns are not

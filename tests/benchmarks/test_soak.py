@@ -21,7 +21,7 @@ def _sample(minutes: float, launch: int, **values: float) -> soak.Sample:
 def test_the_run_plays_all_57_games_with_anchors_and_inferred_tasks() -> None:
     check(soak.CONFIG)
     assert len(soak.CONFIG.stream.games) == 57
-    assert soak.CONFIG.tasks == "inferred" and soak.CONFIG.consolidation.kind == "ewc"
+    assert soak.CONFIG.task_source == "inferred" and soak.CONFIG.consolidation.kind == "ewc"
     assert soak.CONFIG.consolidation.start_frames < soak.CONFIG.stream.visit_frames
     assert plan(soak.CONFIG, measure=False).memory_bytes < 4 * 2**30
 

@@ -74,7 +74,7 @@ MISSPELT = [
     ("learner.nstep", "learner.n_step"),
     ("lerner.n_step", "learner.n_step"),
     ("n_step", "learner.n_step"),
-    ("learner.optimizer", "learner.optimiser"),
+    ("learner.optimiser", "learner.optimizer"),
     ("replay.capacty", "replay.capacity"),
     ("frame", "frames"),
 ]
@@ -114,21 +114,21 @@ WRONG_TYPE = [
     ("learner.network", "huge", "'paper', 'nature', 'small'"),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
-    ("consolidation.kind", "elastic", "'none', 'ewc', 'l2', 'online', 'latest'"),
+    ("consolidation.kind", "elastic", "'none', 'ewc', 'l2', 'online_ewc', 'laplace'"),
     ("consolidation.fisher", "empirical", "'td', 'q', 'q_all', 'policy'"),
-    ("consolidation.step", "explicit", "'implicit', 'gradient'"),
-    ("consolidation.strength", "strong", "float"),
+    ("consolidation.step", "explicit", "'proximal', 'gradient'"),
+    ("consolidation.ewc_lambda", "strong", "float"),
     ("consolidation.fisher_batches", 1.5, "int"),
     ("consolidation.normalise", "maybe", "bool"),
     ("consolidation.include_active", 3, "bool"),
-    ("tasks", "guess", "'inferred', 'true_labels', 'single'"),
+    ("task_source", "guess", "'inferred', 'true_labels', 'single'"),
     ("inference.model", "guess", "'default', 'paper'"),
     ("inference.levels", 1.5, "int"),
     ("inference.window", "long", "int"),
     ("inference.concentration", "thick", "float"),
     ("inference.base", "odd", "'uniform', 'pooled'"),
-    ("inference.at_starts", "maybe", "bool"),
-    ("inference.hold_back", 3, "bool"),
+    ("inference.episode_start_only", "maybe", "bool"),
+    ("inference.defer_storage", 3, "bool"),
 ]
 
 
@@ -235,7 +235,7 @@ def outside(bounds: Range) -> list[float]:
 
 IMPOSSIBLE = [
     ("learner.gated", "0.99", "leaves no unit of a layer of 32 open"),
-    ("learner.recorded", "true", "needs device cuda"),
+    ("learner.cuda_graphs", "true", "needs device cuda"),
     ("replay.device_gib", "2", "needs device cuda"),
     ("stream.games", "[]", "at least one"),
     ("stream.games", "[krull, krull]", "once"),
@@ -273,25 +273,28 @@ def test_a_command_line_meets_the_ranges() -> None:
     assert complaint("--seed=-1") == "seed: must lie between 0 and 1,000,000,000,000,000,000, is -1"
     assert complaint("--frames", "1" + 26 * "0") == "frames: must lie between 4 and 1,000,000,000,000, is about 10^26"
     assert complaint("--threads", "100000") == "threads: must lie between 0 and 1,024, is 100,000"
-    assert complaint("--consolidation.strength=1e300") == (
-        "consolidation.strength: must lie between 0 and 1e+12, is 1e+300"
+    assert complaint("--consolidation.ewc_lambda=1e300") == (
+        "consolidation.ewc_lambda: must lie between 0 and 1e+12, is 1e+300"
     )
     assert complaint("--learner.gated", "-1e-13") == (
         "learner.gated: a value is missing; one that begins with - is given as --learner.gated=-1"
     )
-    assert complaint("--inference.memory", ".nan") == "inference.memory: must lie between 0 and 1e+09, is nan"
+    assert (
+        complaint("--inference.max_effective_count", ".nan")
+        == "inference.max_effective_count: must lie between 0 and 1e+09, is nan"
+    )
 
 
 def test_values_that_are_impossible_together(tmp_path: Path) -> None:
     tiny = ["--learner.batch_size", "4", "--replay.min_history", "10", "--replay.capacity", "10"]
-    assert complaint(*tiny, "--emulators.count", "8").startswith("replay.")
+    assert complaint(*tiny, "--emulators.num_envs", "8").startswith("replay.")
     visit = {"game": "krull", "frames": 0}
     said = complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
     assert said.startswith("stream.visits[0].frames: must lie between 4 and ")
     visit = {"game": "krul", "frames": 1000}
     said = complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
     assert "stream.visits[0]" in said and "did you mean krull" in said
-    assert "with gates" in complaint("--learner.gated", "0.5", "--learner.recorded", "true")
+    assert "with gates" in complaint("--learner.gated", "0.5", "--learner.cuda_graphs", "true")
     assert "lost.csv" in complaint("--stream.order", "listed", "--stream.visits_csv", "lost.csv")
 
 
@@ -324,7 +327,7 @@ def test_help_tells_the_ranges() -> None:
 
 def test_a_dumped_configuration_loads_back(tmp_path: Path) -> None:
     arguments = ["--seed", "7", "--learner.learning_rate", "3e-05", "--stream.games", "[pong, boxing]"]
-    arguments += ["--replay.compress", "false", "--learner.reward_clip", "0", "--learner.optimiser_code", "eager"]
+    arguments += ["--replay.compress", "false", "--learner.reward_clip", "0", "--learner.optimizer_code", "eager"]
     _, config = read_options(arguments)
     assert (config.seed, config.learner.learning_rate, config.stream.games) == (7, 3e-5, ["pong", "boxing"])
     for each in (Config(), config, resolve(config)):
@@ -403,7 +406,7 @@ def test_threads_that_nobody_names_are_those_of_openmp(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if told is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", told)
-    decided = LearnerConfig(network="small", precision="float32", optimiser_code="eager")
+    decided = LearnerConfig(network="small", precision="float32", optimizer_code="eager")
     assert resolve(Config(learner=decided)).threads == threads
     assert resolve(Config(learner=decided, threads=2)).threads == 2
 
@@ -413,16 +416,16 @@ def test_resolve_decides_threads_precision_and_code_and_spells_out_the_inference
     assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "auto")
     small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
     resolved = resolve(small)
-    assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.count
+    assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.num_envs
     assert resolved.learner.precision in ("float32", "bfloat16")
-    assert resolved.learner.optimiser_code == "eager"  # as always for the small network
+    assert resolved.learner.optimizer_code == "eager"  # as always for the small network
     assert resolved.inference == InferenceConfig(**dataclasses.asdict(DEFAULT))
     assert resolve(resolved) == resolved
     undone = replace(
         resolved,
         threads=0,
         emulators=replace(resolved.emulators, threads=0),
-        learner=replace(resolved.learner, precision="auto", optimiser_code="auto"),
+        learner=replace(resolved.learner, precision="auto", optimizer_code="auto"),
         inference=InferenceConfig(),
     )
     assert undone == small  # nothing else was decided
@@ -434,7 +437,7 @@ def test_resolve_keeps_what_was_asked_for(precision: Any, code: Any) -> None:
     asked = replace(
         config,
         emulators=replace(config.emulators, threads=2),
-        learner=replace(config.learner, precision=precision, optimiser_code=code),
+        learner=replace(config.learner, precision=precision, optimizer_code=code),
         inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper"),
     )
     assert resolve(asked) == asked
@@ -447,13 +450,13 @@ OTHER = replace(
     DEFAULT,
     levels=32,
     concentration=0.5,
-    memory=7.0,
+    max_effective_count=7.0,
     period=2,
     window=3,
-    window_pictures=5,
+    window_images=5,
     switch_probability=0.25,
     max_contexts=0,
-    hold_back=False,
+    defer_storage=False,
 )
 
 
@@ -463,7 +466,7 @@ MODELS: list[tuple[Any, ForgetMeNotSettings]] = [("default", DEFAULT), ("paper",
 @pytest.mark.parametrize(("model", "settings"), MODELS)
 def test_a_model_stands_for_all_its_settings(model: Any, settings: Any, tmp_path: Path) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
-    _, config = read_options(["--inference.model", model, "--tasks", "inferred", *small])
+    _, config = read_options(["--inference.model", model, "--task_source", "inferred", *small])
     assert forget_me_not_settings(config.inference) == settings
     resolved = resolve(config)
     assert resolved.inference == InferenceConfig(model=model, **dataclasses.asdict(settings))
@@ -475,14 +478,14 @@ def test_a_model_stands_for_all_its_settings(model: Any, settings: Any, tmp_path
 
 
 def test_the_papers_model_has_the_papers_numbers() -> None:
-    assert (PAPER.window, PAPER.period, PAPER.switch_probability, PAPER.at_starts) == (4, 4, 0, False)
-    assert (PAPER.levels, PAPER.concentration, PAPER.base, PAPER.memory) == (256, 1, "uniform", 0)
+    assert (PAPER.window, PAPER.period, PAPER.switch_probability, PAPER.episode_start_only) == (4, 4, 0, False)
+    assert (PAPER.levels, PAPER.concentration, PAPER.base, PAPER.max_effective_count) == (256, 1, "uniform", 0)
 
 
 @pytest.mark.parametrize("name", dataclasses.asdict(DEFAULT))
 def test_a_single_setting_beats_the_models(name: str) -> None:
     for model, settings in MODELS:
-        given = getattr(OTHER, name) if name not in ("base", "at_starts") else getattr(DEFAULT, name)
+        given = getattr(OTHER, name) if name not in ("base", "episode_start_only") else getattr(DEFAULT, name)
         value = str(given).lower() if isinstance(given, bool) else str(given)
         arguments = ["--inference.model", model, f"--inference.{name}", value]
         arguments += ["--learner.precision", "float32", "--learner.network", "small"]
@@ -491,7 +494,9 @@ def test_a_single_setting_beats_the_models(name: str) -> None:
         assert resolve(config).inference == InferenceConfig(model=model, **dataclasses.asdict(expected))
 
 
-@pytest.mark.parametrize(("name", "value"), [("memory", 0), ("at_starts", False), ("window_pictures", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_effective_count", 0), ("episode_start_only", False), ("window_images", 0)]
+)
 def test_nought_and_no_are_values_and_null_is_none(name: str, value: Any) -> None:
     _, config = read_options([f"--inference.{name}", str(value).lower()])
     assert getattr(forget_me_not_settings(config.inference), name) == value != getattr(DEFAULT, name)
@@ -499,12 +504,14 @@ def test_nought_and_no_are_values_and_null_is_none(name: str, value: Any) -> Non
     assert forget_me_not_settings(config.inference) == DEFAULT
 
 
-@pytest.mark.parametrize("hold_back", [True, False])
-def test_whether_rows_are_held_back_reaches_the_source_of_tasks(hold_back: bool) -> None:
+@pytest.mark.parametrize("defer_storage", [True, False])
+def test_whether_rows_are_held_back_reaches_the_source_of_tasks(defer_storage: bool) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
-    _, config = read_options(["--tasks", "inferred", "--inference.hold_back", str(hold_back).lower(), *small])
+    _, config = read_options(
+        ["--task_source", "inferred", "--inference.defer_storage", str(defer_storage).lower(), *small]
+    )
     source = build_agent(config, build_memory(config), lambda: "").task_source
-    assert isinstance(source, ForgetMeNot) and source.settings.hold_back is hold_back
+    assert isinstance(source, ForgetMeNot) and source.settings.defer_storage is defer_storage
 
 
 # -- consolidation -----------------------------------------------------------------------------------------------
@@ -516,22 +523,22 @@ def built(*arguments: str) -> Any:
     return build_agent(config, build_memory(config), lambda: "").consolidator
 
 
-KINDS = {"ewc": EWC, "l2": L2, "online": OnlineEWC, "latest": RecursiveLaplace}
+KINDS = {"ewc": EWC, "l2": L2, "online_ewc": OnlineEWC, "laplace": RecursiveLaplace}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_consolidation_is_built_with_its_settings(kind: str) -> None:
     plain = built("--consolidation.kind", kind)
     assert isinstance(plain, AnchoredConsolidator) and type(plain.store) is KINDS[kind]
-    assert plain.strength == 400  # the paper's
+    assert plain.ewc_lambda == 400  # the paper's
     assert isinstance(plain.penalty_step, ProximalStep)
     assert getattr(plain.store, "include_active", False) is False and getattr(plain.store, "decay", 1.0) == 1.0
     assert plain.store.damping == 0
-    settings = {"strength": "7", "step": "gradient", "normalise": "true", "floor": "0.25"}
+    settings = {"ewc_lambda": "7", "step": "gradient", "normalise": "true", "fisher_damping": "0.25"}
     settings |= {"include_active": "true", "decay": "0.5"}
     options = [each for name, value in settings.items() for each in (f"--consolidation.{name}", value)]
     other = built("--consolidation.kind", kind, *options)
-    assert other.strength == 7
+    assert other.ewc_lambda == 7
     assert isinstance(other.penalty_step, PenaltyGradient)
     assert isinstance(other.store, NormalisedFishers) and type(other.store.store) is KINDS[kind]
     inner: Any = other.store.store
@@ -546,7 +553,7 @@ def test_without_consolidation_there_is_a_null_object() -> None:
 def test_the_default_is_the_papers_penalty() -> None:
     assert type(built().store) is EWC
     default = ConsolidationConfig()
-    assert (default.kind, default.strength, default.fisher_batches) == ("ewc", 400, 100)
+    assert (default.kind, default.ewc_lambda, default.fisher_batches) == ("ewc", 400, 100)
 
 
 def test_what_can_be_asked_for_as_fisher_is_what_the_learner_knows() -> None:

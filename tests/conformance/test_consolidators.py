@@ -176,7 +176,7 @@ def test_on_a_single_task_all_but_l2_agree() -> None:
 @pytest.mark.parametrize("step", STEPS)
 @every_store
 def test_with_strength_nought_nothing_moves(kind: str, step: Any) -> None:
-    consolidator, weights = make(STORES[kind].make(), step, strength=0.0), weights_at(5)
+    consolidator, weights = make(STORES[kind].make(), step, ewc_lambda=0.0), weights_at(5)
     leave_all(consolidator, [0, 1])
     consolidator.enter(2)
     assert any((p > 0).any() for p in consolidator.merged.precision)
@@ -195,7 +195,7 @@ def test_with_strength_nought_nothing_moves(kind: str, step: Any) -> None:
 def test_with_strength_nought_an_optimizer_moves_as_without_consolidation_bit_for_bit(
     kind: str, step: Any, optimizer: str
 ) -> None:
-    consolidator = make(STORES[kind].make(), step, strength=0.0)
+    consolidator = make(STORES[kind].make(), step, ewc_lambda=0.0)
     leave_all(consolidator, [0, 1])
     consolidator.enter(2)
     worlds: list[Any] = []
@@ -281,7 +281,7 @@ def test_a_restored_consolidator_pays_the_same_and_goes_on_alike(kind: str) -> N
         if isinstance(whole, AnchoredConsolidator):
             assert_alike(resumed.merged, whole.merged)
             assert (resumed.constant, resumed.active) == (whole.constant, whole.active)
-        examined = [each.examine(weights_at(30), weights_at(31), None) for each in (whole, resumed)]
+        examined = [each.diagnostics(weights_at(30), weights_at(31), None) for each in (whole, resumed)]
         assert_alike(examined[0], examined[1])
         for each in (whole, resumed):
             leave_all(each, [seed % 3], seed)
@@ -397,7 +397,7 @@ def test_to_examine_changes_nothing(kind: str) -> None:
     leave_all(consolidator, [0, 1])
     consolidator.enter(0)
     before = copy.deepcopy([consolidator.state_dict(), vars(consolidator).get("merged"), weights, gradients, curvature])
-    found = consolidator.examine(weights, gradients, curvature)
+    found = consolidator.diagnostics(weights, gradients, curvature)
     assert all(type(value) is float for value in found.values()) and not any(v != v for v in found.values())
     after = [consolidator.state_dict(), vars(consolidator).get("merged"), weights, gradients, curvature]
     assert_alike(after, before)

@@ -70,7 +70,7 @@ def test_every_module_of_ours_is_under_the_rule() -> None:
 @pytest.mark.parametrize(
     ("package", "source"),
     [
-        ("envs", "from replay.buffer import FrameRing"),
+        ("envs", "from replay.buffer import ReplayBuffer"),
         ("replay", "from envs.games import game"),
         ("agent", "from taskid.labels import TrueLabels"),
         ("agent", "import envs.games"),

@@ -37,20 +37,20 @@ from envs.episodes import EpisodeReturns
 from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
-from envs.toy import LIVERIES, CatchBatch
+from envs.toy import VARIANTS, CatchBatch
 from evaluation.inference_score import InferenceScore
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from replay.frames import FrameBlock
 from replay.pending import PendingRows, Row
 from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
 from taskid.labels import TrueLabels
-from taskid.pixels import PixelModels, Window, pictures
+from taskid.pixels import PixelModels, Window, images
 from taskid.single import SingleTask
 from tests.agent.consolidators.anchors import leave_all, make, units_of, weights_at
 from tests.agent.learners import make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike, through_a_file
-from tests.conformance.test_imports import PACKAGES, ROOT, modules
+from tests.conformance.test_imports import ALLOWED, ROOT, modules
 from tests.envs.helpers import random_actions
 from tests.replay.streams import Stream
 from tracking.metrics import MetricWindow
@@ -80,9 +80,9 @@ def _play(part: Any, t: int) -> Any:
     return now, getattr(part, "cut", None), getattr(part, "label", None), getattr(part, "frames", None)
 
 
-def _toys(livery: str) -> Callable[[int], CatchBatch]:
+def _toys(variant: str) -> Callable[[int], CatchBatch]:
     def make(seed: int) -> CatchBatch:
-        batch = CatchBatch(livery, B, seed)
+        batch = CatchBatch(variant, B, seed)
         batch.reset()
         return batch
 
@@ -126,7 +126,7 @@ _endless = Stream(0, B, fill="noise")
 _rows: list[tuple[Any, np.ndarray, Any]] = []
 
 
-def _remember(part: FrameRing, t: int) -> Any:
+def _remember(part: ReplayBuffer, t: int) -> Any:
     part.add(t + t // 17, *_row(t))  # a seam every 17 rows
     batch = part.sample(5, np.random.default_rng(t)) if part.count_sampleable() else None
     return batch, len(part), part.nbytes, part.full_blocks
@@ -139,7 +139,7 @@ def _remember_by_task(part: PerTaskReplay, t: int) -> Any:
         part.assign((t + 1 - part.pending) // 9 % 3)
     task = t // 9 % 3
     batch = part.sample(task, 5, np.random.default_rng(t)) if 3 < t % 9 < 7 else None
-    return batch, part.tasks, part.nbytes, part.pending, [part.size(each) for each in range(4)]
+    return batch, part.task_ids, part.nbytes, part.pending, [part.size(each) for each in range(4)]
 
 
 def _append(part: FrameBlock, t: int) -> Any:
@@ -182,10 +182,10 @@ def _infer_from_screens(part: ForgetMeNot, t: int) -> Any:
 
 
 def _filter(settings: ForgetMeNotSettings) -> Case:
-    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.memory)
+    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.max_effective_count)
     for number in range(2):
         window = Window(settings.levels)
-        models.read(window, pictures(_screen(21 * number).observation, settings.levels))
+        models.read(window, images(_screen(21 * number).observation, settings.levels))
         models.keep(number, window)
 
     def make(seed: int) -> Filter:
@@ -202,20 +202,20 @@ def _filter(settings: ForgetMeNotSettings) -> Case:
     return Case(Filter, make, drive, (0, 3, 15, 30), 40)
 
 
-def _tiny_pictures(t: int) -> np.ndarray:
+def _tiny_images(t: int) -> np.ndarray:
     return np.sort(np.random.default_rng(t).integers(0, 3, (1 + t % 2, 5)), axis=0)
 
 
 def _look(part: Window, t: int) -> Any:
     if t % 7 == 6:
         part.clear()
-    part.add(np.arange(5) * 3 + _tiny_pictures(t))
+    part.add(np.arange(5) * 3 + _tiny_images(t))
     return part.counts.copy(), part.pictures
 
 
 def _model(part: PixelModels, t: int) -> Any:
     window = Window(3, 5)
-    read = part.read(window, _tiny_pictures(t))
+    read = part.read(window, _tiny_images(t))
     part.keep(t * t % (min(part.count, 3) + 1), window)
     return read, part.count, part.nbytes, part.base_measure.copy()
 
@@ -249,7 +249,7 @@ def _keep(part: Any, t: int) -> Any:
 
 
 def _consolidator(store: Callable[[], Any], step: Any) -> Callable[[int], AnchoredConsolidator]:
-    return lambda seed: make(store(), step, strength=3.0)
+    return lambda seed: make(store(), step, ewc_lambda=3.0)
 
 
 def _consolidate(part: AnchoredConsolidator, t: int) -> Any:
@@ -265,7 +265,7 @@ def _consolidate(part: AnchoredConsolidator, t: int) -> Any:
         part.before_step(weights)
         optimizer.step()
         part.after_step(weights, lambda: [torch.full_like(w, 0.1) for w in weights])
-    examined = part.examine(weights, weights_at(t + 2), None)
+    examined = part.diagnostics(weights, weights_at(t + 2), None)
     return examined, weights, part.penalty(weights), part.merged, part.active
 
 
@@ -279,17 +279,17 @@ class World:
 
     parts = ("stream", "memory", "agent", "consolidation")
 
-    def __init__(self, seed: int, optimiser: Any, tasks: Any = "true_labels", **consolidation: Any) -> None:
+    def __init__(self, seed: int, optimizer: Any, tasks: Any = "true_labels", **consolidation: Any) -> None:
         visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
         config = Config(
             seed=seed,
-            tasks=tasks,
+            task_source=tasks,
             stream=StreamConfig(order="listed", visits=visits, reseed_frames=50 * B),
-            emulators=EmulatorConfig(count=B),
+            emulators=EmulatorConfig(num_envs=B),
             learner=LearnerConfig(
                 network="small",
                 precision="float32",
-                optimiser=optimiser,
+                optimizer=optimizer,
                 batch_size=6,
                 samples_per_step=1.25,  # some samples are always owed
                 n_step=2,
@@ -298,7 +298,7 @@ class World:
             ),
             consolidation=ConsolidationConfig(
                 **{
-                    "strength": 100.0,
+                    "ewc_lambda": 100.0,
                     "start_frames": 80 * B,
                     "min_visit_frames": 0,
                     "fisher": "policy",
@@ -359,17 +359,17 @@ def _pass(part: Milestones, t: int) -> Any:
 
 
 CASES = {
-    **{livery: Case(CatchBatch, _toys(livery), _play, (0, 4, 27), 40) for livery in LIVERIES},
+    **{variant: Case(CatchBatch, _toys(variant), _play, (0, 4, 27), 40) for variant in VARIANTS},
     # Ends, and in breakout and krull lost lives, on both sides of the snapshot.
     "breakout": Case(AtariBatch, _atari("breakout"), _play, (0, 170), 170),
     "krull": Case(AtariBatch, _atari("krull"), _play, (90,), 120),
     "stream": Case(GameStream, _stream, _play, (0, 13, 29, 30, 41), 60),
     "episodes": Case(EpisodeReturns, lambda seed: EpisodeReturns(B), _episodes, (0, 11), 30),
-    "ring raw": Case(FrameRing, lambda seed: FrameRing(50, 2, 0.9, 6, False), _remember, (0, 5, 40), 60),
-    "ring lz4": Case(FrameRing, lambda seed: FrameRing(50, 3, 0.9, 6, True), _remember, (0, 6, 41), 60),
+    "ring raw": Case(ReplayBuffer, lambda seed: ReplayBuffer(50, 2, 0.9, 6, False), _remember, (0, 5, 40), 60),
+    "ring lz4": Case(ReplayBuffer, lambda seed: ReplayBuffer(50, 3, 0.9, 6, True), _remember, (0, 6, 41), 60),
     "per task": Case(
         PerTaskReplay,
-        lambda seed: PerTaskReplay(lambda: FrameRing(40, 2, 0.9, 4), budget_bytes=6000),
+        lambda seed: PerTaskReplay(lambda: ReplayBuffer(40, 2, 0.9, 4), budget_bytes=6000),
         _remember_by_task,
         (0, 20, 70),
         60,
@@ -415,9 +415,9 @@ CASES = {
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
     "agent, loaded backwards": Case(Backwards, lambda seed: Backwards(seed, "adam"), _live, (44,), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
-    "agent, laplace": Case(World, lambda seed: World(seed, "adam", kind="latest"), _live, (44,), 40),
+    "agent, laplace": Case(World, lambda seed: World(seed, "adam", kind="laplace"), _live, (44,), 40),
     "agent, online ewc": Case(
-        World, lambda seed: World(seed, "adam", kind="online", step="gradient", fisher="td"), _live, (44,), 40
+        World, lambda seed: World(seed, "adam", kind="online_ewc", step="gradient", fisher="td"), _live, (44,), 40
     ),
     # Snapshots with a window open, in the first window of a game met again, and without one.
     "agent, inferred": Case(World, lambda seed: World(seed, "adam", "inferred"), _live, (3, 62, 70), 60),
@@ -476,7 +476,7 @@ def test_without_loading_the_twins_differ(name: str) -> None:
 def _stateful_classes() -> set[str]:
     """Every class of ours with a state of its own, protocols left out."""
     found = set()
-    for package in PACKAGES:
+    for package in ALLOWED:
         for path in modules(package):
             for node in ast.walk(ast.parse(path.read_text())):
                 if not isinstance(node, ast.ClassDef) or any(getattr(b, "id", "") == "Protocol" for b in node.bases):

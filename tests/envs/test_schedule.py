@@ -79,7 +79,7 @@ def test_visits_are_counted_without_being_listed():
 
 
 def test_the_papers_schedule():
-    schedule = load_schedule_csv(ROOT / "configs" / "paper_schedule.csv")
+    schedule = load_schedule_csv(ROOT / "configs" / "presets" / "paper_schedule.csv")
     assert len(schedule.visits) == 93
     assert sum(each.frames for each in schedule.visits) == 397_000_000
     assert set(schedule.games) == set(FIGURE_3)
@@ -90,7 +90,7 @@ def test_the_papers_schedule_is_the_digitised_one():
         pytest.skip(f"the table to compare with is not at {DIGITISED}")
     with DIGITISED.open() as file:
         rows = list(csv.DictReader(file))
-    table = timetable(load_schedule_csv(ROOT / "configs" / "paper_schedule.csv"), 397_000_000, 4)
+    table = timetable(load_schedule_csv(ROOT / "configs" / "presets" / "paper_schedule.csv"), 397_000_000, 4)
     for row, (index, start, visit) in zip(rows, table, strict=True):
         assert (int(row["segment"]), int(row["start_Mframes"]) * 10**6, row["game"]) == (
             index,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from envs.games import all_games, game
-from envs.toy import BALLS, LIVERIES, STEPS, CatchBatch, background
+from envs.toy import BALLS, STEPS, VARIANTS, CatchBatch, background
 from tests.envs.helpers import assert_same, random_actions, through_disk
 
 LEFT, NOOP, RIGHT = 4, 0, 3
@@ -10,19 +10,19 @@ LEFT, NOOP, RIGHT = 4, 0, 3
 
 def optimal(batch):
     """Move towards where the ball will be, or out of its way."""
-    livery = batch._livery
+    variant = batch._variant
     column, paddle = batch.ball[:, 1], batch.paddle
-    if livery.meet:
-        move = np.where(column < paddle, -1, np.where(column >= paddle + livery.width, 1, 0))
+    if variant.meet:
+        move = np.where(column < paddle, -1, np.where(column >= paddle + variant.width, 1, 0))
     else:
-        hit = (column >= paddle) & (column < paddle + livery.width)
-        move = np.where(hit, np.where(column < 6 - livery.width, 1, -1), 0)
-    return np.array([LEFT, NOOP, RIGHT])[move * livery.right + 1]
+        hit = (column >= paddle) & (column < paddle + variant.width)
+        move = np.where(hit, np.where(column < 6 - variant.width, 1, -1), 0)
+    return np.array([LEFT, NOOP, RIGHT])[move * variant.right + 1]
 
 
 def returns_of(batch, episodes, policy):
     batch.reset()
-    returns = np.zeros((episodes, batch.count))
+    returns = np.zeros((episodes, batch.num_envs))
     for e in range(episodes):
         for t in range(BALLS * STEPS):
             step = batch.step(policy(batch))
@@ -33,29 +33,29 @@ def returns_of(batch, episodes, policy):
 
 
 def test_the_toys_are_registered():
-    assert set(LIVERIES) == {each.name for each in all_games().values() if each.is_toy}
+    assert set(VARIANTS) == {each.name for each in all_games().values() if each.is_toy}
     with pytest.raises(ValueError, match="toy_catch"):
         CatchBatch("pong", 1, 0)
 
 
-@pytest.mark.parametrize("name", LIVERIES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_optimal_play_gets_the_human_score_in_every_episode(name):
     assert (returns_of(CatchBatch(name, 64, 0), 4, optimal) == game(name).human).all()
 
 
-@pytest.mark.parametrize("name", LIVERIES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_random_play_gets_the_random_score(name):
     rng = np.random.default_rng(0)
-    returns = returns_of(CatchBatch(name, 1000, 1), 4, lambda batch: rng.integers(0, 18, batch.count))
+    returns = returns_of(CatchBatch(name, 1000, 1), 4, lambda batch: rng.integers(0, 18, batch.num_envs))
     # 20 000 balls worth +-1, somewhat correlated within an episode; 4 standard errors.
     assert returns.mean() == pytest.approx(game(name).random, abs=4 * returns.std() / np.sqrt(returns.size / 4))
 
 
-@pytest.mark.parametrize("name", LIVERIES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_records(name):
     batch = CatchBatch(name, 3, 0)
     now = batch.reset()
-    assert batch.frames_per_step == 12 and batch.actions == 18 and batch.count == 3
+    assert batch.frames_per_step == 12 and batch.actions == 18 and batch.num_envs == 3
     assert now.observation.shape == (3, 4, 84, 84) and now.observation.dtype == np.uint8
     assert now.reward.dtype == np.float32 and now.discount.dtype == np.float32 and now.first.dtype == np.bool_
     assert now.first.all() and now.interrupted.all() and not now.observation[:, :3].any()
@@ -66,7 +66,7 @@ def test_records(name):
 
 
 def test_liveries_look_and_play_differently():
-    grounds = [background(name).tobytes() for name in LIVERIES]
+    grounds = [background(name).tobytes() for name in VARIANTS]
     assert len(set(grounds)) == len(grounds)
     for name, end in (("toy_catch", 4), ("toy_mirror", 0)):  # always to the right
         batch = CatchBatch(name, 1, 0)
@@ -92,7 +92,7 @@ def test_only_horizontal_actions_move():
         assert np.array_equal(batch.paddle, np.minimum(before + move, 4)), action
 
 
-@pytest.mark.parametrize("name", LIVERIES)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("steps", [0, 3, 25, 37])
 def test_twins_stay_alike(name, steps):
     actions = random_actions(0, steps + 60, 5)
@@ -126,5 +126,5 @@ def test_mistakes_are_refused():
     with pytest.raises(RuntimeError, match="under way"):
         batch.state_dict()
     batch.receive()
-    with pytest.raises(ValueError, match="count 2"):
+    with pytest.raises(ValueError, match="num_envs 2"):
         CatchBatch("toy_catch", 3, 0).load_state_dict(batch.state_dict())

@@ -33,7 +33,7 @@ QUICKLY = ["--episodes", "3", "--emulators", "2"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy run with snapshots at 600, 800 (a switch) and 1,000 frames."""
     directory = tmp_path_factory.mktemp("evaluate")
-    config = write_config(directory / "toy.yaml", TOY, tasks="inferred")
+    config = write_config(directory / "toy.yaml", TOY, task_source="inferred")
     outcome = launch("--config", config, "--run_dir", directory / "run", "--frames", 1000)
     assert outcome.code == 0, outcome.err
     return directory / "run"
@@ -71,7 +71,7 @@ def test_table_json_and_csv_say_the_same(run: Path, tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     report, rows = scores(tmp_path / "out")
     settings = {"episodes": 3, "emulators": 2, "epsilon": 0.01, "max_episode_frames": 27000, "seed": 1}
-    asked = {"tasks": "inferred", "games": ["toy_catch", "toy_avoid"], "moments": [f"{1000:012d}"]}
+    asked = {"task_source": "inferred", "games": ["toy_catch", "toy_avoid"], "moments": [f"{1000:012d}"]}
     assert report["settings"] == {**settings, **asked}
     (moment,) = report["moments"]
     assert moment["frames"] == 1000 and "Evaluation at 1,000 frames" in shown
@@ -91,10 +91,10 @@ def test_it_tells_how_often_a_game_was_recognised(
 ) -> None:
     """As the task that the run gave it; of a game not met yet, as one that is not known."""
     games = ["--games", "toy_catch,toy_avoid,toy_rise"]
-    for arguments in ([], ["--tasks", "inferred"]):  # the default of this run: the same question, the same folder
+    for arguments in ([], ["--task_source", "inferred"]):  # the default of this run: the same question, the same folder
         assert main([str(run), *QUICKLY, *games, *arguments, "--output", str(tmp_path)]) == 0
         report, rows = scores(tmp_path)
-        assert report["settings"]["tasks"] == "inferred"
+        assert report["settings"]["task_source"] == "inferred"
         told = {row["game"]: row for row in rows}
         assert told["toy_rise"]["own_task"] == "" and {told[game]["own_task"] for game in PLAYED} == {"0", "1"}
         for game, row in told.items():
@@ -107,12 +107,12 @@ def test_it_tells_how_often_a_game_was_recognised(
 
 
 def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a run whose record has the tasks the other way round, no game is recognised, and --tasks true obeys it."""
+    """In a run whose record has the tasks the other way round, no game is recognised; --task_source true obeys it."""
     games = ["--games", "toy_catch,toy_avoid,toy_rise"]
-    assert main([str(run), *QUICKLY, *games, "--tasks", "true", "--output", str(tmp_path / "true")]) == 0
+    assert main([str(run), *QUICKLY, *games, "--task_source", "true", "--output", str(tmp_path / "true")]) == 0
     report, rows = scores(tmp_path / "true")
     true = {row["game"]: row["task"] for row in rows}
-    assert report["settings"]["tasks"] == "true" and "recognised" not in rows[0]
+    assert report["settings"]["task_source"] == "true" and "recognised" not in rows[0]
     assert true["toy_rise"] == "" and {true[game] for game in PLAYED} == {"0", "1"}
     assert "never met" in next(line for line in capsys.readouterr().out.splitlines() if "toy_rise" in line)
 
@@ -121,7 +121,7 @@ def test_true_tasks_are_those_that_the_run_gave(run: Path, tmp_path: Path, capsy
         snapshot = read_snapshot(path)
         swapped = {game: 1 - task for game, task in snapshot["own_tasks"].items()}
         save_file(path, {**snapshot, "own_tasks": swapped})
-    assert main([str(turned), *QUICKLY, "--tasks", "true", "--output", str(tmp_path / "a")]) == 0
+    assert main([str(turned), *QUICKLY, "--task_source", "true", "--output", str(tmp_path / "a")]) == 0
     assert {row["game"]: row["task"] for row in scores(tmp_path / "a")[1]} == {
         game: str(1 - int(true[game])) for game in PLAYED
     }
@@ -137,7 +137,7 @@ def copied(run: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("tasks", [[], ["--tasks", "inferred"], ["--tasks", "true"]])
+@pytest.mark.parametrize("tasks", [[], ["--task_source", "inferred"], ["--task_source", "true"]])
 def test_a_configuration_and_snapshots_are_all_it_needs(run: Path, tmp_path: Path, tasks: list[str]) -> None:
     bare = copied(run, tmp_path / "bare")
     for at in ("600", "1000"):
@@ -150,17 +150,17 @@ def test_a_configuration_and_snapshots_are_all_it_needs(run: Path, tmp_path: Pat
 def test_an_older_run_that_does_not_tell_its_tasks_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its snapshots do not say in which tasks the games were played; tasks.csv does."""
+    """Its snapshots do not say in which tasks the games were played; task_changes.csv does."""
     bare = copied(run, tmp_path / "bare")
     for path in kept_snapshots(bare / "snapshots"):
         save_file(path, {name: part for name, part in read_snapshot(path).items() if name != "own_tasks"})
-    for content in (None, "", "frames,game\n0,toy_catch\n", (run / "tasks.csv").read_text().splitlines()[0]):
+    for content in (None, "", "frames,game\n0,toy_catch\n", (run / "task_changes.csv").read_text().splitlines()[0]):
         if content is not None:
-            (bare / "tasks.csv").write_text(content)
+            (bare / "task_changes.csv").write_text(content)
         for tasks in ("inferred", "true"):
-            said = refused(capsys, bare, *QUICKLY, "--tasks", tasks)
-            assert f"neither the snapshot nor {bare / 'tasks.csv'} tells" in said
-    shutil.copy(run / "tasks.csv", bare)
+            said = refused(capsys, bare, *QUICKLY, "--task_source", tasks)
+            assert f"neither the snapshot nor {bare / 'task_changes.csv'} tells" in said
+    shutil.copy(run / "task_changes.csv", bare)
     assert main([str(bare), *QUICKLY, "--output", str(tmp_path / "out")]) == 0
     assert {row["own_task"] for row in scores(tmp_path / "out")[1]} == {"0", "1"}
 
@@ -169,19 +169,19 @@ def test_agents_that_were_told_their_tasks(tmp_path: Path, capsys: pytest.Captur
     """True tasks are the labels', or the only one there is; neither agent can infer."""
     for tasks, expected in (("true_labels", {"0", "1"}), ("single", {"0"})):
         told = tmp_path / tasks
-        config = write_config(tmp_path / "toy.yaml", TOY, tasks=tasks)
+        config = write_config(tmp_path / "toy.yaml", TOY, task_source=tasks)
         assert launch("--config", config, "--run_dir", told, "--frames", 1000).code == 0
-        (told / "tasks.csv").unlink()  # not needed
+        (told / "task_changes.csv").unlink()  # not needed
         found = []
-        for arguments in ([], ["--tasks", "true"]):
+        for arguments in ([], ["--task_source", "true"]):
             output = told / f"out{len(arguments)}"
             assert main([str(told), *QUICKLY, *arguments, "--output", str(output)]) == 0
             report, rows = scores(output)
             found.append(report["moments"])
             assert {row["task"] for row in rows} == expected and "recognised" not in rows[0]
-            assert report["settings"]["tasks"] == ("true" if arguments else tasks)
+            assert report["settings"]["task_source"] == ("true" if arguments else tasks)
         assert found[0] == found[1]
-        assert f"tasks: {tasks}" in refused(capsys, told, *QUICKLY, "--tasks", "inferred")
+        assert f"task_source: {tasks}" in refused(capsys, told, *QUICKLY, "--task_source", "inferred")
 
 
 def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
     assert scores(tmp_path / "bare")[0]["moments"] == report["moments"][:1]
 
 
-class Counted:
+class CountingRecogniser:
     """Counts the games played, and ends before one with an error."""
 
     def __init__(self, ends_before: int | None = None, error: BaseException | None = None) -> None:
@@ -239,7 +239,7 @@ def test_what_was_played_is_kept_and_the_same_command_goes_on(
     """To the numbers that an undisturbed one has."""
     ask = [str(run), *QUICKLY, "--at", "all", "--output"]
     assert main([*ask, str(tmp_path / "whole")]) == 0
-    interrupted, resumed, again = Counted(3, error), Counted(), Counted()
+    interrupted, resumed, again = CountingRecogniser(3, error), CountingRecogniser(), CountingRecogniser()
     monkeypatch.setattr(evaluator, "play_game", interrupted)
     with pytest.raises(SystemExit) as end:
         command.run(lambda: main([*ask, str(tmp_path / "out")]))

@@ -25,7 +25,7 @@ from tests.envs.helpers import random_actions
 
 
 class Drawn:
-    """Plays random actions, from a generator of its own."""
+    """Policy random actions, from a generator of its own."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
@@ -43,14 +43,14 @@ class Scripted:
     actions = 18
 
     def __init__(self, lengths: list[Iterator[int]]) -> None:
-        self.count = len(lengths)
+        self.num_envs = len(lengths)
         self.lengths = lengths
         self.steps = 0
 
     def reset(self) -> TimeStep:
         self.left = np.array([next(each) for each in self.lengths])
-        self.played = np.zeros(self.count, dtype=int)
-        return self._show(np.zeros(self.count), np.ones(self.count), np.ones(self.count, bool))
+        self.played = np.zeros(self.num_envs, dtype=int)
+        return self._show(np.zeros(self.num_envs), np.ones(self.num_envs), np.ones(self.num_envs, bool))
 
     def step(self, action: np.ndarray) -> TimeStep:
         self.steps += 1
@@ -60,10 +60,10 @@ class Scripted:
         self.played += over
         for b in np.flatnonzero(over):
             self.left[b] = next(self.lengths[b])
-        return self._show(1 + 10.0 * np.arange(self.count), 1.0 - end, over)
+        return self._show(1 + 10.0 * np.arange(self.num_envs), 1.0 - end, over)
 
     def _show(self, reward: np.ndarray, discount: np.ndarray, first: np.ndarray) -> TimeStep:
-        blank = np.zeros((self.count, 4, 84, 84), np.uint8)
+        blank = np.zeros((self.num_envs, 4, 84, 84), np.uint8)
         return TimeStep(blank, reward.astype(np.float32), discount.astype(np.float32), first)
 
 
@@ -148,7 +148,7 @@ def test_seeds_of_games_differ_and_stay() -> None:
 CONFIG = Config(
     seed=3,
     stream=StreamConfig(games=["toy_catch", "toy_avoid"]),
-    emulators=EmulatorConfig(count=2),
+    emulators=EmulatorConfig(num_envs=2),
     learner=LearnerConfig(network="small", precision="float32", batch_size=4),
     replay=ReplayConfig(capacity=100, min_history=8),
 )

@@ -11,7 +11,7 @@ from rich.console import Console
 from envs.timestep import TimeStep
 from evaluation.inference_score import InferenceScore
 from evaluation.play import GameResult
-from evaluation.recognition import AsConfigured, Inferred, Told
+from evaluation.recognition import AgentTask, InferredTask, OracleTask
 from evaluation.table import console_table, rows
 from taskid.source import FixedTask
 from tracking.run_directory import RunDirectory
@@ -75,7 +75,7 @@ def test_tasks_of_the_run_before_that_cannot_be_read_are_none(tmp_path: Path, te
 
 def test_decisions_in_a_games_own_task_are_counted() -> None:
     scripts = {"krull": Scripted(None, 0, 0, 1), "boxing": Scripted(None, 1, 1, None, None), "pong": Scripted(0, 0)}
-    inferred = Inferred(scripts.__getitem__, {"krull": 0, "pong": 1})
+    inferred = InferredTask(scripts.__getitem__, {"krull": 0, "pong": 1})
     for game, answers in (("krull", [None, 0, 0, 1]), ("boxing", [None, 1, 1, None, None]), ("pong", [0, 0])):
         recogniser = inferred.recogniser(game)
         assert [recogniser.identify(NOW) for _ in answers] == answers and recogniser.posterior == 0.75
@@ -86,9 +86,9 @@ def test_decisions_in_a_games_own_task_are_counted() -> None:
 
 
 def test_told_tasks_are_not_looked_for() -> None:
-    told = Told({"krull": 3})
+    told = OracleTask({"krull": 3})
     assert told.recogniser("krull").identify(NOW) == 3 and told.recogniser("pong").identify(NOW) is None
-    configured = AsConfigured(lambda game: FixedTask(5))
+    configured = AgentTask(lambda game: FixedTask(5))
     assert configured.recogniser("krull").identify(NOW) == 5
     assert told.report("krull") == {"own_task": 3} and configured.report("krull") == {"own_task": 5}
     assert told.report("pong") == {"own_task": ""} and told.columns == configured.columns == ("own_task",)
@@ -138,7 +138,7 @@ def _lines(told: list[dict]) -> list[str]:
 def test_a_run_that_began_with_a_snapshot_knows_the_tasks_of_the_run_before(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     lines = [(0, "krull", 3, 1.0), (40, "pong", 1, 1.0)]
-    run.tasks.write_text("\n".join(",".join(map(str, line)) for line in (COLUMNS, *lines)) + "\n")
+    run.task_changes.write_text("\n".join(",".join(map(str, line)) for line in (COLUMNS, *lines)) + "\n")
     assert known_tasks(run, 50) == {"krull": 3, "pong": 1}
     run.write_json(run.tasks_before, {"krull": 0, "boxing": 2})
     assert known_tasks(run, 50) == {"krull": 3, "pong": 1, "boxing": 2}

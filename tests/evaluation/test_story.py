@@ -23,7 +23,7 @@ SCORES = {100: (10.0, 0.1), 150: (5.0, 6.1), 300: (16.0, 4.0), 400: (8.0, 12.1)}
 def write_records(folder, scores=SCORES):
     folder.mkdir(parents=True, exist_ok=True)
     for name, columns, rows in (
-        ("tasks.csv", task_log.COLUMNS, [task_log.row(*visit, 1.0) for visit in VISITS]),
+        ("task_changes.csv", task_log.COLUMNS, [task_log.row(*visit, 1.0) for visit in VISITS]),
         ("evaluations.csv", table.COLUMNS, [row for at, means in scores.items() for row in evaluated(at, *means)]),
     ):
         with open(folder / name, "w", newline="") as file:
@@ -46,7 +46,7 @@ def text(told):
 
 
 def test_scores_after_visits_and_at_the_end_by_hand(tmp_path):
-    found = story.fates(write_records(tmp_path / "run"))
+    found = story.game_summaries(write_records(tmp_path / "run"))
     assert list(found) == ["pong", "boxing"]
     pong, boxing = found["pong"], found["boxing"]
     assert pong.after_visits == (10.0, 16.0)
@@ -59,7 +59,7 @@ def test_scores_after_visits_and_at_the_end_by_hand(tmp_path):
 
 def test_a_visit_in_which_nobody_looked_has_no_score(tmp_path):
     scores = {at: means for at, means in SCORES.items() if at != 150}
-    found = story.fates(write_records(tmp_path / "run", scores))
+    found = story.game_summaries(write_records(tmp_path / "run", scores))
     assert found["boxing"].after_visits == (None, 12.1)
     assert "?, 12.1" in text(story.story_table(write_records(tmp_path / "run", scores), None))
 
@@ -93,7 +93,7 @@ def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
     (said,) = check_reference(config)
     assert f"evaluation.reference: there is no run in {tmp_path}, it has no evaluations.csv" in said
     head, row = "frames,game,mean,standard_error,random,human,human_normalised\n", "1.0,0,0,2,0.5\n"
-    (tmp_path / "tasks.csv").write_text("frames,game,task,posterior\n0,krull,0,1.0\n")
+    (tmp_path / "task_changes.csv").write_text("frames,game,task,posterior\n0,krull,0,1.0\n")
     (tmp_path / "evaluations.csv").write_text(f"{head}100,boxing,{row}")
     with pytest.raises(ConfigError, match="was not evaluated in krull"):
         check_reference(config)

@@ -53,8 +53,8 @@ def test_a_comparison_of_toys_runs_once_and_keeps_what_is_small(
     for agent, tasks, kind in (("ewc_labels-0", "true_labels", "ewc"), ("plain_dqn-0", "single", "none")):
         run, kept = (RunDirectory(tmp_path / place / "toys" / agent) for place in ("runs", "kept"))
         written = load(kept.config)
-        assert (written.tasks, written.consolidation.kind, written.seed, written.threads) == (tasks, kind, 0, 1)
-        for name in ("evaluations", "tasks", "confusion", "config"):
+        assert (written.task_source, written.consolidation.kind, written.seed, written.threads) == (tasks, kind, 0, 1)
+        for name in ("evaluations", "task_changes", "confusion", "config"):
             assert getattr(kept, name).read_bytes() == getattr(run, name).read_bytes()
         status = kept.read_status()
         assert status is not None and status["state"] == "finished" and status["frames"] == 1600
@@ -72,14 +72,14 @@ def test_what_is_kept_of_metrics_is_thinned_and_has_every_departure(tmp_path: Pa
     run.append_versions({"git_commit": "one"})
     run.append_versions({"git_commit": "another"})  # it was resumed
     loop = [{"frames": i, "x": 1 / 3, "task/count": 3} for i in range(1, 991)]
-    lines = [{"frames": 17, "x": 1 / 3, "learning/units_used": 1e-7 / 3}, *loop]
+    lines = [{"frames": 17, "x": 1 / 3, "learning/active_fraction": 1e-7 / 3}, *loop]
     for at in (900, 300, 200):
         lines.insert(at, {"frames": at, "evaluation/score": 1.0})  # in the background they come later than otherwise
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     run.write_status("finished", 1, 1)
     keep(run.path, tmp_path / "kept")
     found = [json.loads(line) for line in RunDirectory(tmp_path / "kept").metrics.read_text().splitlines()]
-    assert found[0] == {"frames": 17, "x": 0.33333, "learning/units_used": 3.3333e-08}
+    assert found[0] == {"frames": 17, "x": 0.33333, "learning/active_fraction": 3.3333e-08}
     assert [line["frames"] for line in found[1:]] == [*range(24, 991, 24), 990]
     starts = json.loads(RunDirectory(tmp_path / "kept").versions.read_text())
     assert [start["git_commit"] for start in starts] == ["one", "another"] and "platform" not in starts[0]
@@ -191,7 +191,7 @@ def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuratio
     for job, frames in zip(jobs, (208_000, 200_000, 152_000), strict=True):
         _, file, *given = job.arguments
         alone = load(file, given)
-        assert (alone.frames, alone.tasks, alone.consolidation.kind) == (frames, "single", "none")
+        assert (alone.frames, alone.task_source, alone.consolidation.kind) == (frames, "single", "none")
         assert alone.log.period == 8000
         schedule = build_schedule(alone)
         assert schedule.games == (job.name.split("_", 1)[1][:-2],)

@@ -39,7 +39,7 @@ def fingerprint() -> dict[str, Any]:
 
 def play(directory: Path) -> list[dict[str, Any]]:
     """The logged numbers of a run of some 270 updates, without clock readings and words."""
-    learner = {**TOY["learner"], "samples_per_step": 4, "optimiser": "rmsprop", "learning_rate": 0.00025}
+    learner = {**TOY["learner"], "samples_per_step": 4, "optimizer": "rmsprop", "learning_rate": 0.00025}
     config = write_config(directory / "toy.yaml", TOY, learner=learner)
     outcome = launch("--config", config, "--run_dir", directory / "run")
     assert outcome.code == 0, outcome.err

@@ -5,12 +5,12 @@ import pytest
 from tests.integration.runs import TOY, launch, write_config
 
 # Anchors from the first departure on.
-EWC = {"start_frames": 100, "min_visit_frames": 0, "strength": 10.0, "fisher_batches": 5}
+EWC = {"start_frames": 100, "min_visit_frames": 0, "ewc_lambda": 10.0, "fisher_batches": 5}
 
 
 @pytest.fixture(scope="session")
 def toy_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, tasks="inferred", consolidation=EWC)
+    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, task_source="inferred", consolidation=EWC)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 Hook = Callable[[], None]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["train", "torch._dynamo", "tests.integration.runs"])  # the optimisers import dynamo
+_CONTEXT.set_forkserver_preload(["train", "torch._dynamo", "tests.integration.runs"])  # the optimizers import dynamo
 
 # Two toys; three visits, with re-seeds within them; 300 steps of two emulators and some 140 updates.
 TOY: dict[str, Any] = {
@@ -40,11 +40,11 @@ TOY: dict[str, Any] = {
     "frames": 2400,
     "threads": 1,
     "stream": {"games": ["toy_catch", "toy_avoid"], "visit_frames": 800, "reseed_frames": 500},
-    "emulators": {"count": 2, "threads": 1},
+    "emulators": {"num_envs": 2, "threads": 1},
     "learner": {
         "network": "small",
         "precision": "float32",
-        "optimiser": "adam",
+        "optimizer": "adam",
         "learning_rate": 0.001,
         "batch_size": 8,
         "samples_per_step": 2.1,
@@ -462,7 +462,7 @@ def checkpoint(run: Path, parts: tuple[str, ...] = PARTS) -> tuple[int, dict[str
 
 
 def assert_same_run(a: Path, b: Path) -> None:
-    """All that two finished runs left behind is equal: the final checkpoint with parameters, optimiser, replay
+    """All that two finished runs left behind is equal: the final checkpoint with parameters, optimizer, replay
     and generators, every logged number, the evaluations, TensorBoard's points, the snapshots, the tasks' log."""
     assert status(a)["state"] == status(b)["state"] == "finished"
     assert_alike(metrics(a), metrics(b))
@@ -470,5 +470,5 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert_alike(checkpoint(a), checkpoint(b))
     assert_alike(points(a), points(b))
     assert_alike(snapshots(a), snapshots(b))
-    for name in ("tasks.csv", "confusion.csv"):
+    for name in ("task_changes.csv", "confusion.csv"):
         assert (a / name).read_text() == (b / name).read_text()

@@ -48,7 +48,7 @@ LOG = {"period": 80, "image_period": 0, "checkpoint_period": 200}
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("background") / "toy.yaml"
     changes = {"frames": 1200, "stream": STREAM, "evaluation": EVALUATION, "log": LOG}
-    return write_config(path, TOY, tasks="inferred", consolidation=EWC, **changes)
+    return write_config(path, TOY, task_source="inferred", consolidation=EWC, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three visits, each long enough to learn something, with evaluations in their middle and at their end."""
     changes: dict[str, Any] = {
         "frames": 3 * VISIT,
-        "tasks": "inferred",
+        "task_source": "inferred",
         "consolidation": EWC,
         "stream": {"games": GAMES, "visit_frames": VISIT, "reseed_frames": VISIT},
         "learner": {**TOY["learner"], "samples_per_step": 8},
@@ -103,11 +103,11 @@ def test_every_scalar_is_in_a_chart_or_known_to_be_left_out(run: Path, charts: d
 
 
 def test_kept_fractions_are_those_of_the_files(run: Path) -> None:
-    """Logged live, they are what evaluations.csv and tasks.csv give afterwards."""
+    """Logged live, they are what evaluations.csv and task_changes.csv give afterwards."""
     logged = {line["frame"]: line for line in metrics(run) if "evaluation/clipped_total" in line}
     told = 0
     for frames, line in logged.items():
-        found = scalars(read_evaluations(run / "evaluations.csv"), read_changes(run / "tasks.csv"), frames)
+        found = scalars(read_evaluations(run / "evaluations.csv"), read_changes(run / "task_changes.csv"), frames)
         assert {name: line[name] for name in line if name.startswith("evaluation/kept")} == {
             f"evaluation/{name}": value for name, value in found.items()
         }

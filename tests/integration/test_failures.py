@@ -97,7 +97,7 @@ def test_changed_learning_settings_are_refused_and_listed(run: Path) -> None:
     ("change", "told"),
     [
         (("--stream.games", "[toy_rise, toy_catch]"), "stream.games"),
-        (("--emulators.count", 4), "emulators.count"),
+        (("--emulators.num_envs", 4), "emulators.num_envs"),
         (("--replay.capacity", 400), "replay.capacity"),
         (("--threads", 2), "threads"),
         (("--init_from", "x.pt"), "--init_from begins a new run"),
@@ -125,7 +125,7 @@ def test_a_run_is_not_made_shorter_than_it_is(run: Path) -> None:
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "tasks.csv", "tensorboard"])
+@pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "task_changes.csv", "tensorboard"])
 def test_what_is_left_of_a_run_is_not_overwritten(run: Path, left: str) -> None:
     """Without checkpoints a resume would begin anew, over the files of what was done; any of them speaks for it."""
     for path in run.iterdir():
@@ -338,7 +338,7 @@ def test_what_lies_beside_the_checkpoints_is_not_needed(run: Path, uninterrupted
             path.write_bytes(b"\xff{]" * 9)
     outcome = launch("--resume", run)
     assert outcome.code == 0 and "Traceback" not in outcome.err, outcome.err
-    for name in ("evaluations.csv", "tasks.csv", "versions.json"):
+    for name in ("evaluations.csv", "task_changes.csv", "versions.json"):
         assert str(run / name) in outcome.err and (run / f"{name}.damaged").is_file()
     assert_same_run(run, uninterrupted)
 
@@ -349,8 +349,8 @@ def test_what_lies_beside_the_checkpoints_is_not_needed(run: Path, uninterrupted
 def assert_same_knowledge(a: dict[str, Any], b: dict[str, Any]) -> None:
     """Equal weights and task models; two steps into a run, its first window is still undecided."""
     assert_alike(a["network"], b["network"])
-    assert_alike(a["tasks"]["models"], b["tasks"]["models"])
-    assert a["tasks"]["waiting"] == 2
+    assert_alike(a["task_source"]["models"], b["task_source"]["models"])
+    assert a["task_source"]["waiting"] == 2
 
 
 def test_init_from_begins_with_the_snapshots_weights(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -362,8 +362,8 @@ def test_init_from_begins_with_the_snapshots_weights(toy_config: Path, uninterru
     assert outcome.code == 0, outcome.err
     assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
     # It has played one game only, and knows the tasks of both.
-    known = own_tasks(read_changes(uninterrupted / "tasks.csv"), 1600)
-    assert len(known) == 2 and len(own_tasks(read_changes(run / "tasks.csv"), 16)) == 1
+    known = own_tasks(read_changes(uninterrupted / "task_changes.csv"), 1600)
+    assert len(known) == 2 and len(own_tasks(read_changes(run / "task_changes.csv"), 16)) == 1
     assert known_tasks(RunDirectory(run), 16).keys() == known.keys()
     assert json.loads((run / "tasks_before.json").read_text()) == known
 

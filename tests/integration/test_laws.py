@@ -31,21 +31,21 @@ VISIT = 60  # vector steps
 GAMES = {"atari": ("boxing", "pong"), "toys": ("toy_catch", "toy_mirror")}
 
 
-SHIPPED = {"gated": 0.5, "close_silent": True, "floor": 0.3}  # what the CPU presets add to the paper's agent
+SHIPPED = {"gated": 0.5, "prune_inactive": True, "fisher_damping": 0.3}  # what the CPU presets add to the paper's agent
 
 
 def config_of(games: tuple[str, str], tasks: str, gated: float = 0.0, **consolidation: Any) -> Config:
     visits = [Visit(game, VISIT * 4 * B) for game in (games[0], games[1], games[0])]
     settings = {"start_frames": 0, "min_visit_frames": 0, "fisher_batches": 2, **consolidation}
     return Config(
-        tasks=tasks,
+        task_source=tasks,
         stream=StreamConfig(order="listed", visits=visits),
-        emulators=EmulatorConfig(count=B, threads=1),
+        emulators=EmulatorConfig(num_envs=B, threads=1),
         learner=LearnerConfig(
             network="small",
             gated=gated,
             precision="float32",
-            optimiser="adam",
+            optimizer="adam",
             learning_rate=1e-3,
             batch_size=8,
             samples_per_step=2,
@@ -106,7 +106,7 @@ def test_ewc_without_strength_is_the_agent_without_penalty(
     games: tuple[str, str], tasks: str, more: dict[str, Any]
 ) -> None:
     plain, trace, none = play(config_of(games, tasks, kind="none", **more))
-    agent, its, left = play(config_of(games, tasks, strength=0.0, **more))
+    agent, its, left = play(config_of(games, tasks, ewc_lambda=0.0, **more))
     assert not none and len(left) >= 2 and plain.updates > 40
     assert_alike(its, trace)
     assert_alike(agent.state_dict(), plain.state_dict())
@@ -116,7 +116,7 @@ def test_ewc_without_strength_is_the_agent_without_penalty(
 def test_with_true_labels_ewc_is_the_agent_without_penalty_until_the_first_switch(games: tuple[str, str]) -> None:
     shared = {**SHIPPED, "gated": 0.25}  # with a half, two tasks need have no unit in common
     _, trace, _ = play(config_of(games, "true_labels", kind="none", **shared))
-    _, its, left = play(config_of(games, "true_labels", strength=1e4, **shared))
+    _, its, left = play(config_of(games, "true_labels", ewc_lambda=1e4, **shared))
     assert left[0] == VISIT
     assert_alike(its[:VISIT], trace[:VISIT])
     assert difference(its[VISIT:], trace[VISIT:])
@@ -133,7 +133,7 @@ def test_a_source_that_alternates_measures_no_fisher_and_touches_no_anchor(games
         if next(steps) == since + 2:  # after the first departure of the third visit, which was long enough
             kept.append(copy.deepcopy(agent.consolidator.state_dict()["segments"]))
 
-    config = config_of(games, "true_labels", strength=1e4, **SHIPPED)
+    config = config_of(games, "true_labels", ewc_lambda=1e4, **SHIPPED)
     config = replace(config, consolidation=replace(config.consolidation, min_visit_frames=10 * 4 * B))
     agent, trace, left = play(config, source=lambda tasks: Alternating(tasks, since), watch=remember)
     assert len(left) == 3 and max(left) <= since + 1

@@ -223,10 +223,10 @@ def test_a_run_moves_to_another_machine_in_small_files(toy_config: Path, uninter
 ATARI = {
     "seed": 5,
     "frames": 2600,
-    "tasks": "inferred",
+    "task_source": "inferred",
     "threads": 1,
     "stream": {"games": ["krull", "pong"], "visit_frames": 1000, "reseed_frames": 700},
-    "emulators": {"count": 2, "threads": 1, "sticky_actions": 0.25},
+    "emulators": {"num_envs": 2, "threads": 1, "sticky_actions": 0.25},
     "learner": {
         "network": "small",
         "precision": "float32",
@@ -280,8 +280,8 @@ def closing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A configuration in which silent units are closed when a task is left, by five minibatches, before its Fisher
     information is measured on as many; and a run of it that nobody disturbed."""
     directory = tmp_path_factory.mktemp("closing")
-    ewc = {"start_frames": 100, "min_visit_frames": 0, "strength": 10.0, "fisher_batches": 5, "close_silent": True}
-    config = write_config(directory / "toy.yaml", TOY, frames=1600, tasks="inferred", consolidation=ewc)
+    ewc = {"start_frames": 100, "min_visit_frames": 0, "ewc_lambda": 10.0, "fisher_batches": 5, "prune_inactive": True}
+    config = write_config(directory / "toy.yaml", TOY, frames=1600, task_source="inferred", consolidation=ewc)
     assert launch("--config", config, "--run_dir", directory / "run").code == 0
     return config, directory / "run"
 

@@ -20,7 +20,7 @@ def test_compare_runs_a_plain_dqn_and_shows_it(toy_config: Path, tmp_path: Path)
     plain = RunDirectory(run.path / "plain_dqn")
     ours, its = flat(asdict(load(run.config))), flat(asdict(load(plain.config)))
     differ = {name for name in ours if ours[name] != its[name]}
-    assert differ <= {name.removeprefix("--") for name in PLAIN_DQN[::2]} and "tasks" in differ
+    assert differ <= {name.removeprefix("--") for name in PLAIN_DQN[::2]} and "task_source" in differ
     alone = launch("--config", toy_config, "--run_dir", tmp_path / "alone", *PLAIN_DQN)
     assert alone.code == 0, alone.err
     assert_same_run(plain.path, tmp_path / "alone")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.timestep import TimeStep
-from replay.buffer import FrameRing
-from replay.mirror import FrameMirror
+from replay.buffer import ReplayBuffer
+from replay.device_cache import DeviceFrameCache
 from tests.replay.streams import Stream, Twin, equal, keys
 
 GAMMA = 0.5
@@ -32,7 +32,7 @@ def fill(rings: list, stream: Stream, rows: int, seams: float = 0.0, time: int =
     return time
 
 
-def whole(ring: FrameRing) -> list:
+def whole(ring: ReplayBuffer) -> list:
     """Every transition that the ring can sample, once."""
     pairs = ring._sampleable_pairs()
     return keys(ring._gather(pairs, ring._windows(pairs))) if len(pairs) else []
@@ -66,7 +66,7 @@ def test_it_holds_exactly_what_the_twin_holds(
     ends: float,
 ) -> None:
     capacity = capacity_rows * batch + batch // 2
-    ring = FrameRing(capacity, n_step, GAMMA, block_rows, compress)
+    ring = ReplayBuffer(capacity, n_step, GAMMA, block_rows, compress)
     twin = Twin(capacity, n_step, GAMMA)
     stream = Stream(seed, batch, stack, fill=fill_with, ends=ends, lives=ends, cuts=ends)
     time = 0
@@ -86,7 +86,7 @@ def test_it_holds_exactly_what_the_twin_holds(
 
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_sampling_is_uniform_over_what_is_valid(n_step: int) -> None:
-    ring, twin = FrameRing(40, n_step, GAMMA, 4), Twin(40, n_step, GAMMA)
+    ring, twin = ReplayBuffer(40, n_step, GAMMA, 4), Twin(40, n_step, GAMMA)
     fill([ring, twin], Stream(3, 2), 30, seams=0.1)
     expected = twin.valid()
     assert len(set(expected)) == len(expected)
@@ -100,7 +100,7 @@ def test_sampling_is_uniform_over_what_is_valid(n_step: int) -> None:
 
 
 def test_a_single_valid_transition_among_many_is_found() -> None:
-    ring, twin = FrameRing(4000, 1, GAMMA, 64), Twin(4000, 1, GAMMA)
+    ring, twin = ReplayBuffer(4000, 1, GAMMA, 64), Twin(4000, 1, GAMMA)
     fill([ring, twin], Stream(0, 1, ends=0, lives=0, cuts=1), 3000)
     fill([ring, twin], Stream(1, 1, ends=1, lives=0, cuts=0), 1, time=3000)
     assert len(twin.valid()) == 1
@@ -113,7 +113,7 @@ def test_whether_anything_can_be_sampled_is_known_after_every_row(
 ) -> None:
     """Also when all that could be sampled is evicted, and when it is older than the rows looked at first."""
     monkeypatch.setattr("replay.buffer._CHUNK", 16)
-    ring, seen = FrameRing(capacity, 2, GAMMA, 8), []
+    ring, seen = ReplayBuffer(capacity, 2, GAMMA, 8), []
     for time in range(100):
         stream = Stream(time, 1, stack=1, ends=float(time in good), lives=0, cuts=float(time not in good))
         if time not in (50, 51):
@@ -125,7 +125,7 @@ def test_whether_anything_can_be_sampled_is_known_after_every_row(
 
 
 def test_open_windows_wait_for_their_end() -> None:
-    ring, stream = FrameRing(100, 3, GAMMA, 8), Stream(0, 2, ends=0, lives=0, cuts=0)
+    ring, stream = ReplayBuffer(100, 3, GAMMA, 8), Stream(0, 2, ends=0, lives=0, cuts=0)
     for rows, valid in ((1, 0), (2, 0), (3, 0), (4, 2), (5, 4)):
         fill([ring], stream, 1, time=rows)
         assert ring.count_sampleable() == valid
@@ -136,7 +136,7 @@ def test_open_windows_wait_for_their_end() -> None:
 
 
 def test_a_seam_costs_the_row_before_it_and_bootstraps_from_its_state() -> None:
-    ring, stream = FrameRing(100, 3, GAMMA, 8), Stream(0, 1, ends=0, lives=0, cuts=0)
+    ring, stream = ReplayBuffer(100, 3, GAMMA, 8), Stream(0, 1, ends=0, lives=0, cuts=0)
     time = fill([ring], stream, 4)
     assert ring.count_sampleable() == 1
     stream.step()
@@ -148,15 +148,15 @@ def test_a_seam_costs_the_row_before_it_and_bootstraps_from_its_state() -> None:
 
 @pytest.mark.parametrize("n_step", [1, 4])
 def test_raw_and_compressed_are_equal_whatever_the_blocks(n_step: int) -> None:
-    rings = [FrameRing(90, n_step, GAMMA, rows, lz) for rows in (5, 64) for lz in (False, True)]
+    rings = [ReplayBuffer(90, n_step, GAMMA, rows, lz) for rows in (5, 64) for lz in (False, True)]
     fill(rings, Stream(7, 3, fill="noise"), 50, seams=0.1)
     batches = [ring.sample(50, np.random.default_rng(2)) for ring in rings]
     assert all(equal(batches[0], batch) for batch in batches[1:])
 
 
-def mirror_maker(made: list[FrameMirror], given: int | None = None) -> Callable[[int, int, int], FrameMirror]:
-    def make(slots: int, height: int, width: int) -> FrameMirror:
-        made.append(FrameMirror(given or slots, height, width, "cpu"))
+def mirror_maker(made: list[DeviceFrameCache], given: int | None = None) -> Callable[[int, int, int], DeviceFrameCache]:
+    def make(slots: int, height: int, width: int) -> DeviceFrameCache:
+        made.append(DeviceFrameCache(given or slots, height, width, "cpu"))
         return made[-1]
 
     return make
@@ -165,16 +165,16 @@ def mirror_maker(made: list[FrameMirror], given: int | None = None) -> Callable[
 @pytest.mark.parametrize("slots", [1000, 40])
 @pytest.mark.parametrize("ends", [0.0, 0.3])
 def test_a_mirror_shows_the_same_frames_also_after_a_resume(slots: int, ends: float) -> None:
-    made: list[FrameMirror] = []
-    plain = FrameRing(90, 3, GAMMA, 5)
-    mirrored = FrameRing(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, slots))
+    made: list[DeviceFrameCache] = []
+    plain = ReplayBuffer(90, 3, GAMMA, 5)
+    mirrored = ReplayBuffer(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, slots))
     stream, time = Stream(7, 3, fill="noise", ends=ends), 0
     for _ in range(12):  # more than the ring holds, so that blocks are dropped
         time = fill([plain, mirrored], stream, 7, seams=0.1, time=time)
         batches = [ring.sample(50, np.random.default_rng(time)) for ring in (plain, mirrored)]
         assert equal(*batches)
     assert made[0].full == (slots == 40)
-    resumed = FrameRing(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, 1000))
+    resumed = ReplayBuffer(90, 3, GAMMA, 5, make_mirror=mirror_maker(made, 1000))
     resumed.load_state_dict(plain.state_dict())
     fill([plain, resumed], stream, 9, time=time)
     assert not made[1].full
@@ -182,14 +182,14 @@ def test_a_mirror_shows_the_same_frames_also_after_a_resume(slots: int, ends: fl
 
 
 def test_a_mirror_gives_its_slots_back() -> None:
-    made: list[FrameMirror] = []
-    ring = FrameRing(60, 1, GAMMA, 5, make_mirror=mirror_maker(made))
+    made: list[DeviceFrameCache] = []
+    ring = ReplayBuffer(60, 1, GAMMA, 5, make_mirror=mirror_maker(made))
     fill([ring], Stream(0, 2, ends=0.0), 2000)
     assert not made[0].full
 
 
 def test_a_minibatch_is_split_into_its_rows_in_order() -> None:
-    ring = FrameRing(100, 2, GAMMA)
+    ring = ReplayBuffer(100, 2, GAMMA)
     fill([ring], Stream(0, 2, fill="noise"), 40)
     whole_batch = ring.sample(12, np.random.default_rng(1))
     parts = list(whole_batch.split(4))
@@ -199,7 +199,7 @@ def test_a_minibatch_is_split_into_its_rows_in_order() -> None:
 
 
 def test_the_minibatch_has_the_promised_types() -> None:
-    ring = FrameRing(100, 2)
+    ring = ReplayBuffer(100, 2)
     fill([ring], Stream(0, 2), 20)
     batch = ring.sample(5, np.random.default_rng(0)).to("cpu")
     assert len(batch) == 5 and batch.observation.shape == batch.next_observation.shape == (5, 4, 3, 3)
@@ -211,7 +211,7 @@ def test_the_minibatch_has_the_promised_types() -> None:
 
 def test_the_streams_buffers_may_be_reused() -> None:
     """The ring keeps nothing of the caller's arrays."""
-    ring, twin = FrameRing(100, 1, GAMMA, 8, False), Twin(100, 1, GAMMA)
+    ring, twin = ReplayBuffer(100, 1, GAMMA, 8, False), Twin(100, 1, GAMMA)
     stream = Stream(0, 2)
     for time in range(20):
         now, action, following = stream.step()
@@ -223,7 +223,7 @@ def test_the_streams_buffers_may_be_reused() -> None:
 
 
 def test_memory_is_bounded_and_counted() -> None:
-    ring = FrameRing(64, 1, GAMMA, 8, compress=False)
+    ring = ReplayBuffer(64, 1, GAMMA, 8, compress=False)
     stream = Stream(0, 2, side=20, ends=0, lives=0, cuts=0)
     sizes = []
     for _ in range(25):
@@ -237,7 +237,7 @@ def test_memory_is_bounded_and_counted() -> None:
 
 def test_mistakes_are_told_in_a_sentence() -> None:
     stream = Stream(0, 2)
-    ring = FrameRing(100)
+    ring = ReplayBuffer(100)
     with pytest.raises(ValueError, match="no transition"):
         ring.sample(1, np.random.default_rng(0))
     fill([ring], stream, 3)
@@ -246,11 +246,11 @@ def test_mistakes_are_told_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="observations"):
         ring.add(5, *Stream(0, 3).step())
     with pytest.raises(ValueError, match="too small"):
-        FrameRing(6, n_step=3).add(0, *stream.step())
+        ReplayBuffer(6, n_step=3).add(0, *stream.step())
     for wrong in ({"capacity": 0}, {"n_step": 0}, {"gamma": 1.1}, {"block_rows": 0}):
         with pytest.raises(ValueError, match="needs"):
-            FrameRing(**{"capacity": 10, **wrong})
+            ReplayBuffer(**{"capacity": 10, **wrong})
     with pytest.raises(ValueError, match="block_rows"):
-        FrameRing(100, block_rows=3).load_state_dict(ring.state_dict())
+        ReplayBuffer(100, block_rows=3).load_state_dict(ring.state_dict())
     with pytest.raises(ValueError, match="last full block"):
         ring.drop_oldest_block()

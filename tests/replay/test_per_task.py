@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from replay.per_task import PerTaskReplay
 from tests.replay.streams import Stream, Twin, equal, keys
 
 
-def ring() -> FrameRing:
-    return FrameRing(2000, 3, 0.9, 8, compress=False)
+def ring() -> ReplayBuffer:
+    return ReplayBuffer(2000, 3, 0.9, 8, compress=False)
 
 
 def test_no_frame_of_one_task_is_found_under_another() -> None:
@@ -26,7 +26,7 @@ def test_no_frame_of_one_task_is_found_under_another() -> None:
         row = streams[task].step()
         memory.add(task, time, *row)
         twins[task].add(time, *row)
-    assert memory.tasks == [4, 7]
+    assert memory.task_ids == [4, 7]
     for task in (4, 7):
         assert memory.size(task) == len(twins[task].rows) * 2
         batch = memory.sample(task, 500, rng)

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.buffer import FrameRing
+from replay.buffer import ReplayBuffer
 from replay.per_task import PerTaskReplay
 from tests.conformance.alike import assert_alike
 from tests.replay.streams import Stream, equal
@@ -51,7 +51,7 @@ def through_a_file(state: Any) -> Any:
     on_disk=st.booleans(),
 )
 def test_a_loaded_ring_is_its_twin(seed: int, rows: int, n_step: int, compress: bool, on_disk: bool) -> None:
-    make: Callable[[], FrameRing] = lambda: FrameRing(50, n_step, 0.9, 6, compress)  # noqa: E731
+    make: Callable[[], ReplayBuffer] = lambda: ReplayBuffer(50, n_step, 0.9, 6, compress)  # noqa: E731
     a, b, stream = make(), make(), Stream(seed, 2, fill="noise")
     for time in range(rows):
         a.add(time + (time > 20), *stream.step())
@@ -74,7 +74,7 @@ def test_a_loaded_ring_is_its_twin(seed: int, rows: int, n_step: int, compress: 
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_snapshot_stays_as_it_is_and_shares_the_full_blocks(compress: bool) -> None:
-    ring, stream = FrameRing(60, 1, 0.9, 8, compress), Stream(0, 2)
+    ring, stream = ReplayBuffer(60, 1, 0.9, 8, compress), Stream(0, 2)
     names: dict[str, Any] = {}
     states, copies = [], []
     for time in range(100):
@@ -94,7 +94,7 @@ def test_a_snapshot_stays_as_it_is_and_shares_the_full_blocks(compress: bool) ->
 
 
 def test_leaves_are_what_a_checkpoint_may_hold() -> None:
-    ring, stream = FrameRing(60, 1, 0.9, 8), Stream(0, 2)
+    ring, stream = ReplayBuffer(60, 1, 0.9, 8), Stream(0, 2)
     assert ring.state_dict()["growing"] is None
     for time in range(20):
         ring.add(time, *stream.step())
@@ -103,7 +103,7 @@ def test_leaves_are_what_a_checkpoint_may_hold() -> None:
 
 
 def test_the_memory_of_all_tasks_is_resumed() -> None:
-    make = lambda: PerTaskReplay(lambda: FrameRing(60, 2, 0.9, 4), budget_bytes=12_000)  # noqa: E731
+    make = lambda: PerTaskReplay(lambda: ReplayBuffer(60, 2, 0.9, 4), budget_bytes=12_000)  # noqa: E731
     a, b = make(), make()
     streams = [Stream(task, 2, tag=task) for task in range(3)]
     for time in range(150):
@@ -122,7 +122,7 @@ def test_the_memory_of_all_tasks_is_resumed() -> None:
 
 
 def test_steps_that_wait_for_their_task_are_resumed() -> None:
-    make = lambda: PerTaskReplay(lambda: FrameRing(60, 2, 0.9, 4), 10**7, reward_clip=1.0)  # noqa: E731
+    make = lambda: PerTaskReplay(lambda: ReplayBuffer(60, 2, 0.9, 4), 10**7, reward_clip=1.0)  # noqa: E731
     a, b, stream = make(), make(), Stream(0, 2, fill="noise")
     for time in range(40):
         a.defer(*stream.step())

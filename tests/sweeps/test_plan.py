@@ -19,7 +19,7 @@ WHOLE = {
     "sets": {"count": 3, "games": 4, "seed": 5},
     "agents": ["ewc_inferred", "plain_dqn"],
     "seeds": [0, 7],
-    "grid": {"consolidation.strength": [100, 400.5], "learner.n_step": [1, 3]},
+    "grid": {"consolidation.ewc_lambda": [100, 400.5], "learner.n_step": [1, 3]},
     "settings": {"frames": 16_000_000, "learner.gated": 0.25},
     "cpus": 2,
     "memory_gib": 3,
@@ -42,9 +42,9 @@ def test_every_combination_is_one_run_with_its_own_name_and_configuration() -> N
         config = run.config()
         point = dict(run.point)
         assert config.seed == run.seed and config.frames == base.frames and config.threads == 2
-        assert config.consolidation.strength == point["consolidation.strength"]
+        assert config.consolidation.ewc_lambda == point["consolidation.ewc_lambda"]
         assert config.learner.n_step == point["learner.n_step"]
-        assert config.tasks == {"ewc_inferred": "inferred", "plain_dqn": "single"}[run.agent]
+        assert config.task_source == {"ewc_inferred": "inferred", "plain_dqn": "single"}[run.agent]
         assert tuple(config.stream.games) == game_sets(sweep())[run.games]
 
 

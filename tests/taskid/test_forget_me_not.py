@@ -14,7 +14,7 @@ from envs.stream import GameStream
 from envs.timestep import TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings, predict, update
 from taskid.labels import TrueLabels
-from taskid.pixels import PixelModels, Window, pictures
+from taskid.pixels import PixelModels, Window, images
 from taskid.single import SingleTask
 from taskid.source import TaskSource
 from tests.conformance.alike import assert_alike, difference
@@ -41,7 +41,7 @@ def game_picture(game: float) -> np.ndarray:
 
 
 def time_step(shown: Shown, rng: np.random.Generator, noisy: float) -> TimeStep:
-    """The game's picture for every emulator, each with a share of its pixels at random."""
+    """The game's image for every emulator, each with a share of its pixels at random."""
     count = len(shown.first)
     noise = rng.integers(0, 256, (count, 4, 84, 84))
     lit = (rng.random((count, 4, 42, 42)) < noisy).repeat(2, 2).repeat(2, 3)
@@ -116,33 +116,33 @@ def test_update_bears_likelihoods_that_no_float_can_hold() -> None:
 @pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
 def test_the_posterior_is_that_of_the_whole_chain(settings: ForgetMeNotSettings) -> None:
     """Against the recursion written out with matrices in logs, for models that stay as they are."""
-    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.memory)
+    models = PixelModels(settings.levels, settings.concentration, settings.base, settings.max_effective_count)
     for number in range(3):
         window = Window(settings.levels)
         for now in world(visit(number, 3)):
-            models.read(window, pictures(now.observation, settings.levels))
+            models.read(window, images(now.observation, settings.levels))
         models.keep(number, window)
     chain, expected = Filter(settings), np.log([0.4, 0.3, 0.2, 0.1])
     chain.log_posterior = expected.copy()
     window, observed = Window(settings.levels), 0
     for t, now in enumerate(world([*visit(0, 3), *visit(1, 8), *visit(0.5, 8), *visit(7, 10)])):
-        if settings.at_starts and now.first.all():
+        if settings.episode_start_only and now.first.all():
             window.clear()
-        looks = window.pictures < 16 if settings.at_starts else t % 4 == 0
+        looks = window.images < 16 if settings.episode_start_only else t % 4 == 0
         if looks:
             observed += 1
             alpha = 1 / observed if settings is PAPER else 0.1 if now.first.all() else 0.0
             with np.errstate(divide="ignore"):
                 gamma = np.log(np.full((4, 4), alpha / 3) + np.eye(4) * (1 - alpha - alpha / 3))
             expected = np.logaddexp.reduce(expected[:, None] + gamma, axis=0)
-            expected = expected + models.read(window, pictures(now.observation, settings.levels))
+            expected = expected + models.read(window, images(now.observation, settings.levels))
             expected = expected - np.logaddexp.reduce(expected)
         if chain.step(now, models):
             chain.close()
         assert chain.log_posterior == pytest.approx(expected, rel=1e-9, abs=1e-9)
-        if not settings.at_starts and t % 16 == 12:
+        if not settings.episode_start_only and t % 16 == 12:
             window.clear()
-    assert observed == (15 if settings.at_starts else 8)  # the first window is cut short
+    assert observed == (15 if settings.episode_start_only else 8)  # the first window is cut short
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, PAPER, replace(DEFAULT, max_contexts=2)])
@@ -180,7 +180,7 @@ def test_without_a_common_beginning_the_task_never_changes(first: tuple[bool, ..
     source = ForgetMeNot(DEFAULT)
     assigned_tasks(source, world(visit(0, 10)))
     before = source.models.state_dict()
-    for now in world([Shown(1, first)] * 20):  # another picture altogether
+    for now in world([Shown(1, first)] * 20):  # another image altogether
         answer = source.infer(now)
         assert (answer.task, answer.assigned) == (0, (0,))
     assert source.num_tasks == 1
@@ -216,7 +216,7 @@ def test_the_papers_model_finds_games_that_look_different_and_is_told_of_no_begi
 
 
 def test_a_window_leaves_all_contexts_but_one_as_they_were() -> None:
-    source = ForgetMeNot(replace(DEFAULT, memory=0.0))
+    source = ForgetMeNot(replace(DEFAULT, max_effective_count=0.0))
     assigned_tasks(source, world([shown for game in (0, 1, 2) for shown in visit(game, 6)]))
     for game in (1, 0, 3, 2):
         before = source.models.counts.copy()
@@ -226,7 +226,7 @@ def test_a_window_leaves_all_contexts_but_one_as_they_were() -> None:
         assert_alike(source.models.counts[:, others], before[:, others])
         seen = Window(DEFAULT.levels)
         for now in steps:
-            source.models.read(seen, pictures(now.observation, DEFAULT.levels))
+            source.models.read(seen, images(now.observation, DEFAULT.levels))
         own = before[:, game] if game < before.shape[1] else 0
         assert_alike(source.models.counts[:, game].copy(), own + seen.counts)
 
@@ -253,9 +253,9 @@ def test_when_no_context_may_be_added_the_one_that_explains_best_is_taken() -> N
 
 # -- what is assigned when --------------------------------------------------------------------------------------
 
-ENDLESS = replace(DEFAULT, memory=0.0)
-SHORT = replace(ENDLESS, window=1, window_pictures=0)
-SPARSE = replace(ENDLESS, period=3, window=2, window_pictures=0)
+ENDLESS = replace(DEFAULT, max_effective_count=0.0)
+SHORT = replace(ENDLESS, window=1, window_images=0)
+SPARSE = replace(ENDLESS, period=3, window=2, window_images=0)
 ASSIGNED = [
     *[(settings, count) for settings in (ENDLESS, SHORT, SPARSE) for count in (1, 3)],
     (PAPER, 2),
@@ -266,8 +266,8 @@ ASSIGNED = [
 def windows(script: Sequence[Shown], settings: ForgetMeNotSettings) -> list[tuple[int, int]]:
     """(first step, step of the decision) of every window, from the beginnings alone."""
     found, count, steps = [], len(script[0].first), len(script)
-    needed = max(settings.window, -(-settings.window_pictures // count))  # observations
-    if not settings.at_starts:
+    needed = max(settings.window, -(-settings.window_images // count))  # observations
+    if not settings.episode_start_only:
         ends = range((needed - 1) * settings.period, steps, needed * settings.period)
         return list(zip([0, *(end + 1 for end in ends)], ends, strict=False))
     begins = [t for t, shown in enumerate(script) if all(shown.first)]
@@ -304,7 +304,7 @@ def test_every_step_is_assigned_once_in_order_with_its_windows_task(settings: Fo
     expected = list(range(len(script)))  # a step outside all windows is assigned at once
     spans = windows(script, settings)
     for begin, end in spans:
-        cut_short = settings.at_starts and end > begin and all(script[end].first)
+        cut_short = settings.episode_start_only and end > begin and all(script[end].first)
         last = end - 1 if cut_short else end
         expected[begin : last + 1] = [end] * (last + 1 - begin)
         assert len(set(assigned[begin : last + 1])) == 1
@@ -317,7 +317,7 @@ def test_without_holding_back_every_step_is_assigned_at_once_to_the_task_acted_i
     settings: ForgetMeNotSettings,
 ) -> None:
     script = chaos(7, 90, 3)
-    holding, source = ForgetMeNot(settings), ForgetMeNot(replace(settings, hold_back=False))
+    holding, source = ForgetMeNot(settings), ForgetMeNot(replace(settings, defer_storage=False))
     acted = []
     for now in world(script):
         answer = source.infer(now)
@@ -346,13 +346,13 @@ def test_before_the_first_beginning_everything_is_task_zero() -> None:
 @pytest.mark.parametrize("waiting", [0, 3])
 def test_a_restart_keeps_the_contexts_and_drops_the_open_window(settings: ForgetMeNotSettings, waiting: int) -> None:
     source = ForgetMeNot(settings)
-    assigned_tasks(source, world(visit(0, 13, begins=settings.at_starts) + visit(1, 16)))
+    assigned_tasks(source, world(visit(0, 13, begins=settings.episode_start_only) + visit(1, 16)))
     assigned_tasks(source, world(visit(2, waiting)))
     assert source.waiting == waiting
     before = source.models.state_dict()
     source.restart()
     assert_alike(source.models.state_dict(), before)
-    assert source.waiting == source.filter.observations == source.filter.window.pictures == 0
+    assert source.waiting == source.filter.observations == source.filter.window.images == 0
     assigned = assigned_tasks(source, world([*visit(1, 32), *visit(3, 32), *visit(0, 32)]))
     assert len(assigned) + source.waiting == 96
     if settings is DEFAULT:
@@ -368,7 +368,7 @@ def test_games_are_recognised_from_the_first_step_and_nothing_is_learned(
     settings: ForgetMeNotSettings, noisy: float, count: int
 ) -> None:
     source = ForgetMeNot(settings)
-    begin = visit(0, 13, begins=settings.at_starts)
+    begin = visit(0, 13, begins=settings.episode_start_only)
     assigned_tasks(source, world(begin + [shown for game in (1, 2) for shown in visit(game, 16)], noisy=noisy))
     assigned_tasks(source, world(visit(1, 2), 5, noisy))  # a window is open
     before, task = source.state_dict(), source.task
@@ -385,7 +385,7 @@ def test_games_are_recognised_from_the_first_step_and_nothing_is_learned(
 @pytest.mark.parametrize("settings", [DEFAULT, PAPER], ids=["default", "paper"])
 def test_beforehand_all_contexts_and_the_unknown_are_equally_probable(settings: ForgetMeNotSettings) -> None:
     source = ForgetMeNot(settings)
-    assigned_tasks(source, world([*visit(0, 13, begins=settings.at_starts), *visit(1, 16)]))
+    assigned_tasks(source, world([*visit(0, 13, begins=settings.episode_start_only), *visit(1, 16)]))
     recogniser, window = source.recogniser(""), Window(settings.levels)
     expected, observed = np.log([1 / 3] * 3), source.filter.observed
     for t, now in enumerate(world(visit(0.5, 9))):
@@ -396,7 +396,7 @@ def test_beforehand_all_contexts_and_the_unknown_are_equally_probable(settings: 
                 p = np.exp(expected)
                 expected = np.log((1 - alpha) * p + alpha / 2 * (1 - p))
             if settings is PAPER or t < 4:  # the only window of the default
-                expected = expected + source.models.read(window, pictures(now.observation, settings.levels))
+                expected = expected + source.models.read(window, images(now.observation, settings.levels))
                 expected = expected - np.logaddexp.reduce(expected)
         assert recogniser.filter.log_posterior == pytest.approx(expected, rel=1e-9, abs=1e-9)
         assert recogniser.posterior == pytest.approx(np.exp(expected.max()), rel=1e-9)

@@ -14,7 +14,7 @@ from tracking import hparams
 from tracking.dashboard import LEFT_OUT, layout, pages, shown
 from tracking.tensorboard import TensorBoardWriter
 
-VALUES = {"learner.learning_rate": 0.5, "seed": 3, "learner.recorded": False, "tasks": "inferred"}
+VALUES = {"learner.learning_rate": 0.5, "seed": 3, "learner.cuda_graphs": False, "task_source": "inferred"}
 
 
 def accumulated(directory: Path) -> EventAccumulator:
@@ -77,8 +77,8 @@ def test_hyper_parameters_and_the_end_are_read_back(tmp_path: Path) -> None:
     assert [(each.name, each.type) for each in columns.hparam_infos] == [
         ("learner.learning_rate", api_pb2.DATA_TYPE_FLOAT64),
         ("seed", api_pb2.DATA_TYPE_FLOAT64),
-        ("learner.recorded", api_pb2.DATA_TYPE_BOOL),
-        ("tasks", api_pb2.DATA_TYPE_STRING),
+        ("learner.cuda_graphs", api_pb2.DATA_TYPE_BOOL),
+        ("task_source", api_pb2.DATA_TYPE_STRING),
     ]
     assert [(each.name.tag, each.display_name) for each in columns.metric_infos] == [
         ("evaluation/clipped_total", "total")

@@ -27,7 +27,10 @@ def agent(value: float = 1.0) -> dict[str, Any]:
     return {
         "network": {"weights.0": torch.full((40,), value), "count": torch.arange(3)},
         "network_tasks": 2,
-        "tasks": {"models": torch.zeros(2000, dtype=torch.float64), "log_posterior": torch.tensor([-float("inf")])},
+        "task_source": {
+            "models": torch.zeros(2000, dtype=torch.float64),
+            "log_posterior": torch.tensor([-float("inf")]),
+        },
     }
 
 
@@ -100,7 +103,7 @@ def test_the_newest_that_is_intact_is_chosen_and_the_damaged_are_named(tmp_path:
     assert newest_intact(tmp_path / "nowhere", said.append) is None
 
 
-@pytest.mark.parametrize("part", ["frames", "label", "agent", "network", "network_tasks", "tasks"])
+@pytest.mark.parametrize("part", ["frames", "label", "agent", "network", "network_tasks", "task_source"])
 def test_a_part_that_is_not_there_is_named(tmp_path: Path, part: str) -> None:
     content = {"frames": 400, "label": "krull", "agent": agent()}
     (content if part in content else content["agent"]).pop(part)  # type: ignore[attr-defined]
@@ -126,5 +129,5 @@ def test_weights_that_are_not_finite_are_of_no_use(tmp_path: Path, value: float)
 def test_tables_of_counts_take_little_room(tmp_path: Path) -> None:
     counts = torch.zeros(1764, 16, dtype=torch.float64)
     counts[:, 3] = 32.0
-    write_snapshot(tmp_path, 1, "krull", {**agent(), "tasks": {"counts": counts}}, {})
+    write_snapshot(tmp_path, 1, "krull", {**agent(), "task_source": {"counts": counts}}, {})
     assert snapshot_file(tmp_path, 1).stat().st_size < counts.numel() * 8 / 20

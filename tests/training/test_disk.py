@@ -19,7 +19,7 @@ from training.disk import contexts, disk_bytes, model_bytes
 RUN: dict[str, Any] = {
     **TOY,
     "frames": 12_000,
-    "tasks": "inferred",
+    "task_source": "inferred",
     "stream": {"games": ["toy_catch", "toy_avoid", "toy_rise"], "visit_frames": 2000, "reseed_frames": 2000},
     "learner": {"network": "small", "precision": "float32", "samples_per_step": 0.2},
     "replay": {"capacity": 1500, "min_history": 200, "compress": False},
@@ -40,7 +40,11 @@ def on_disk(directory: Path) -> int:
     [
         {},
         {"inference": {"model": "paper", "max_contexts": 4}},
-        {"tasks": "single", "consolidation": {"kind": "none"}, "replay": {"capacity": 100_000, "compress": False}},
+        {
+            "task_source": "single",
+            "consolidation": {"kind": "none"},
+            "replay": {"capacity": 100_000, "compress": False},
+        },
     ],
     ids=["inferred", "the paper's inference", "one task"],
 )
@@ -66,7 +70,7 @@ def test_every_snapshot_counts_the_models_of_the_games_met_by_then() -> None:
     """By hand: four visits of four games, two evaluations within each, of which one is at its end."""
     games = ["pong", "boxing", "krull", "assault"]
     config = Config(frames=6400, stream=StreamConfig(games=games, visit_frames=1600), log=LogConfig(period=10_000))
-    config = replace(config, evaluation=replace(config.evaluation, period=800), tasks="inferred")
+    config = replace(config, evaluation=replace(config.evaluation, period=800), task_source="inferred")
 
     def disk(levels: int) -> int:
         changed = replace(config, inference=InferenceConfig(levels=levels))
@@ -92,7 +96,7 @@ def test_every_snapshot_counts_the_models_of_the_games_met_by_then() -> None:
 def test_tasks_are_at_most_as_many_as_the_source_tells_apart(
     tasks: Any, inference: InferenceConfig, frames: int, expected: int
 ) -> None:
-    config = Config(tasks=tasks, inference=inference)
+    config = Config(task_source=tasks, inference=inference)
     assert contexts(config, 57, frames) == expected
     assert (model_bytes(config) > 0) == (tasks == "inferred")
 
@@ -114,5 +118,5 @@ def test_anchors_are_on_the_disk_twice_and_once_more_for_each_that_is_replaced_m
 
     replaced = min(3, -(-2 * period // 400))
     assert disk("ewc") - disk("none") == (2 * 3 + (there - 2) * replaced) * anchor
-    assert disk("online") - disk("none") == (2 * 1 + (there - 2) * 1) * anchor
+    assert disk("online_ewc") - disk("none") == (2 * 1 + (there - 2) * 1) * anchor
     assert disk("ewc", start_frames=10**6) == disk("none")

@@ -28,7 +28,10 @@ def make_run(folder: Path, games: list[str], visits: int = 4, moments: int = 3, 
     for k in range(1, moments + 1):
         results = [GameResult(name, (k + 1.0,), (100,), task, 1.0) for name in games]
         rows += table.rows(100 * visits * k // moments, results)
-    for name, columns, lines in (("tasks.csv", task_log.COLUMNS, changes), ("evaluations.csv", table.COLUMNS, rows)):
+    for name, columns, lines in (
+        ("task_changes.csv", task_log.COLUMNS, changes),
+        ("evaluations.csv", table.COLUMNS, rows),
+    ):
         with open(folder / name, "w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
@@ -108,7 +111,13 @@ def test_never_met_is_said_of_a_game_that_was_never_met_alone(tmp_path: Path) ->
 
 BROKEN = {
     "evaluations.csv": ["", "frames,game\n", "frames,game,mean\n100,pong\n", "\0\0\0", "frames\nnan\n"],
-    "tasks.csv": ["", "frames,game\n", "frames,game,task,posterior\n0,pong\n", "\0", "frames,game,task,posterior\n"],
+    "task_changes.csv": [
+        "",
+        "frames,game\n",
+        "frames,game,task,posterior\n0,pong\n",
+        "\0",
+        "frames,game,task,posterior\n",
+    ],
     "confusion.csv": ["", "game\n", "game,task 0\npong,many\n", "\0", "game,task 0\npong\n"],
 }
 

@@ -14,14 +14,16 @@ from training.machine import resolve
 from training.resume import after_divergence, begin_anew
 
 # Decided, so that nothing is measured.
-DECIDED = Config(threads=1, learner=LearnerConfig(network="small", precision="float32", optimiser_code="eager"))
+DECIDED = Config(threads=1, learner=LearnerConfig(network="small", precision="float32", optimizer_code="eager"))
 
 
 def test_they_are_what_a_resume_keeps_and_a_result_depends_on() -> None:
     found = hyper_parameters(resolve(DECIDED))
-    assert {"seed", "tasks", "learner.learning_rate", "consolidation.strength", "emulators.count"} <= set(found)
+    assert {"seed", "task_source", "learner.learning_rate", "consolidation.ewc_lambda", "emulators.num_envs"} <= set(
+        found
+    )
     assert {"replay.capacity", "inference.window", "stream.visit_frames", "learner.precision"} <= set(found)
-    assert not {"frames", "threads", "device", "emulators.threads", "learner.recorded", "stream.visits"} & set(found)
+    assert not {"frames", "threads", "device", "emulators.threads", "learner.cuda_graphs", "stream.visits"} & set(found)
     assert not any(name.startswith(("log.", "evaluation.")) for name in found)
     assert all(isinstance(value, bool | int | float | str) for value in found.values())
     watched = replace(DECIDED, frames=7, log=LogConfig(period=3), evaluation=EvaluationConfig(period=5))
@@ -40,8 +42,8 @@ def test_the_games_are_those_of_the_schedule() -> None:
     [
         (ConsolidationConfig(), "learner.learning_rate"),  # the implicit step is stable for every strength
         (ConsolidationConfig(kind="none", step="gradient"), "learner.learning_rate"),
-        (ConsolidationConfig(step="gradient", strength=0.0), "learner.learning_rate"),
-        (ConsolidationConfig(step="gradient", strength=1e9), "consolidation.strength or learner.learning_rate"),
+        (ConsolidationConfig(step="gradient", ewc_lambda=0.0), "learner.learning_rate"),
+        (ConsolidationConfig(step="gradient", ewc_lambda=1e9), "consolidation.ewc_lambda or learner.learning_rate"),
     ],
 )
 def test_after_a_divergence_the_advice_names_what_there_is(

@@ -83,7 +83,7 @@ def test_memory_is_that_of_the_frames() -> None:
     assert packed.replay_bytes < raw.replay_bytes / 3
     budget = plan(replace(config, replay=replace(config.replay, budget_gib=0.5)), measure=False)
     assert 0.5 * GIB <= budget.replay_bytes < 0.6 * GIB
-    single = plan(replace(config, tasks="single"), measure=False)
+    single = plan(replace(config, task_source="single"), measure=False)
     assert single.replay_bytes == raw.replay_bytes // 2
 
 

@@ -17,7 +17,7 @@ from tracking.checkpoints import Checkpoints
 from tracking.manifest import write_manifest
 from tracking.run_directory import RunDirectory
 from training import resume
-from training.launch import open_run, read_options
+from training.launch import load_run, open_run, read_options
 from training.resume import Beginning
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -148,13 +148,13 @@ def test_a_run_made_on_a_gpu_goes_on_without(run: RunDirectory, monkeypatch: pyt
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     (checkpoint,) = run.checkpoints.iterdir()
     content = json.loads((checkpoint / "manifest.json").read_text())
-    for name, value in {"device": "cuda", "learner.recorded": True, "replay.device_gib": 1.0}.items():
+    for name, value in {"device": "cuda", "learner.cuda_graphs": True, "replay.device_gib": 1.0}.items():
         edit(run, name, value)
         content["meta"]["settings"][name] = value
     write_manifest(checkpoint, content["frames"], content["meta"], content["files"])
     assert "device" in refusal(run)
     config, beginning = resumed(run, "--device", "cpu")
-    assert (config.device, config.learner.recorded, config.replay.device_gib) == ("cpu", False, 0)
+    assert (config.device, config.learner.cuda_graphs, config.replay.device_gib) == ("cpu", False, 0)
     assert any("device: cuda in the run, cpu from here on" in note for note in beginning.notes)
 
 
@@ -184,3 +184,13 @@ def test_killed_before_its_configuration_a_run_can_be_begun_again(tmp_path: Path
         killed.begin_with(None)
     with RunDirectory(tmp_path / "run") as again:
         again.create()
+
+
+def test_settings_of_another_version_are_refused_with_the_version_too(run: RunDirectory) -> None:
+    version = json.loads(run.versions.read_text())[0]["version"]
+    (checkpoint,) = run.checkpoints.iterdir()
+    write_manifest(checkpoint, 800, {"state_format": 1}, {})
+    run.config.write_text(run.config.read_text().replace("ewc_lambda:", "strength:"))
+    assert "written by an earlier version" in refusal(run) or f"written by version {version}" in refusal(run)
+    with pytest.raises(ConfigError, match=rf"unknown field consolidation\.strength.*; version {version} .* wrote it"):
+        load_run(run)

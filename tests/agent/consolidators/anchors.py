@@ -43,8 +43,8 @@ class Left:
     units: list
 
 
-def make(store=None, step=None, strength=STRENGTH):
-    return AnchoredConsolidator(store or EWC(), step or PenaltyGradient(), weights_at(0), strength)
+def make(store=None, step=None, ewc_lambda=STRENGTH):
+    return AnchoredConsolidator(store or EWC(), step or PenaltyGradient(), weights_at(0), ewc_lambda)
 
 
 def leave_all(consolidator, tasks, first_seed=1):
@@ -81,24 +81,24 @@ def floored(fisher, joined, damping):
     return [f + damping * f.sum() / uses.sum().clamp_min(1) * uses for f, uses in zip(fisher, joined, strict=True)]
 
 
-def separate_penalty(weights, anchors, strength=STRENGTH):
+def separate_penalty(weights, anchors, ewc_lambda=STRENGTH):
     """float64, in the graph of `weights`: (lambda / 2) sum_c sum_i F_c,i (theta_i - theta_c,i)^2, written out."""
     total = torch.zeros((), dtype=torch.float64)
     for centres, fisher in anchors:
         for w, centre, f in zip(weights, centres, fisher, strict=True):
             total = total + (f.double() * (w.double() - centre.detach().double()) ** 2).sum()
-    return 0.5 * strength * total
+    return 0.5 * ewc_lambda * total
 
 
 def assert_pays(consolidator, anchors, seed=99):
     """Its value and its gradient are those of separate penalties for these (weights, Fisher)."""
     weights = weights_at(seed)
-    exact = separate_penalty(weights, anchors, consolidator.strength)
+    exact = separate_penalty(weights, anchors, consolidator.ewc_lambda)
     assert consolidator.penalty(weights).item() == pytest.approx(exact.item(), rel=1e-5)
     expected = torch.autograd.grad(exact, weights) if anchors else [torch.zeros(s) for s in SHAPES]
     own = [torch.randn(w.shape, generator=torch.Generator().manual_seed(seed)) for w in weights]
     for w, g in zip(weights, own, strict=True):
         w.grad = g.clone()
-    PenaltyGradient().before_step(weights, consolidator.merged, consolidator.strength)
+    PenaltyGradient().before_step(weights, consolidator.merged, consolidator.ewc_lambda)
     for w, g, pull in zip(weights, own, expected, strict=True):
         torch.testing.assert_close(w.grad, g + pull, rtol=1e-5, atol=1e-5 * float(pull.abs().max()) + 1e-7)

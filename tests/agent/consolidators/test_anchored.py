@@ -26,7 +26,7 @@ def test_the_gradient_is_autograds_of_its_own_value():
 
 
 def test_a_penalty_by_hand():
-    consolidator = AnchoredConsolidator(EWC(), PenaltyGradient(), [torch.zeros(1)], strength=10.0)
+    consolidator = AnchoredConsolidator(EWC(), PenaltyGradient(), [torch.zeros(1)], ewc_lambda=10.0)
     for task, (centre, f) in enumerate([(1.0, 2.0), (-1.0, 1.0)]):
         consolidator.leave(task, [torch.tensor([centre])], lambda f=f: [torch.tensor([f])])
     w = torch.nn.Parameter(torch.tensor([3.0]))
@@ -95,7 +95,7 @@ def test_an_examination_tells_the_penalty_and_the_distance_from_every_anchor_tha
     consolidator, weights = make(store), weights_at(70)
     left = latest(leave_all(consolidator, [2, 0, 2]))
     consolidator.enter(0)
-    found = consolidator.examine(weights, weights_at(71), None)
+    found = consolidator.diagnostics(weights, weights_at(71), None)
     assert found["penalty"] == pytest.approx(consolidator.penalty(weights).item())
     expected = {}
     for task in tasks:

@@ -32,7 +32,7 @@ def test_no_consolidation_pays_nothing_and_does_nothing():
     with Operations() as operations:
         nothing.before_step(weights)
         nothing.after_step(weights, lambda: pytest.fail("the rates are not asked for"))
-        assert nothing.examine(weights, weights, None) == {}
+        assert nothing.diagnostics(weights, weights, None) == {}
     assert (thunk.calls, operations.count, nothing.state_dict()) == (0, 0, {})
     assert all(torch.equal(w, b) and (w.grad == 1).all() for w, b in zip(weights, before, strict=True))
     optimizer = torch.optim.SGD(weights, lr=0.5)

@@ -11,22 +11,22 @@ from tests.agent.consolidators.anchors import leave_all, make, weights_at
 STIFF = torch.cat([torch.zeros(1), torch.logspace(-6, 9, 31)])
 
 
-def stiff_world(strength, start=1.0, centre=-2.0):
+def stiff_world(ewc_lambda, start=1.0, centre=-2.0):
     weight = torch.nn.Parameter(torch.full_like(STIFF, start))
-    return weight, DiagonalGaussian((torch.full_like(STIFF, centre),), (STIFF / strength,))
+    return weight, DiagonalGaussian((torch.full_like(STIFF, centre),), (STIFF / ewc_lambda,))
 
 
-@pytest.mark.parametrize("strength", [1.0, 400.0, 1e7])
+@pytest.mark.parametrize("ewc_lambda", [1.0, 400.0, 1e7])
 @pytest.mark.parametrize("rate", [2.5e-4, 2.5e-3, 1.0])
-def test_an_implicit_step_never_diverges_whatever_the_stiffness(strength, rate):
+def test_an_implicit_step_never_diverges_whatever_the_stiffness(ewc_lambda, rate):
     """No matter how the loss pushes, the penalty's part of the step ends between the weight and its mean."""
-    weight, merged = stiff_world(strength)
+    weight, merged = stiff_world(ewc_lambda)
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
         with torch.no_grad():
             weight -= rate * torch.randn(STIFF.shape, generator=generator)
         before = weight.detach() + 2.0
-        ProximalStep().after_step([weight], merged, strength, lambda: [torch.full_like(STIFF, rate)])
+        ProximalStep().after_step([weight], merged, ewc_lambda, lambda: [torch.full_like(STIFF, rate)])
         after = weight.detach() + 2.0
         assert (after.abs() <= before.abs() + 1e-6).all() and (after * before >= -1e-6).all()
         expected = before / (1 + rate * STIFF)
@@ -57,9 +57,9 @@ def test_a_gradient_step_diverges_where_rate_times_stiffness_exceeds_two():
 @pytest.mark.parametrize("rate", [1e-4, 1e-2, 0.5])
 def test_the_fixed_point_is_where_both_gradients_cancel(stiffness, rate):
     """For the loss (a / 2) (theta - b)^2 at (a b + lambda P mu) / (a + lambda P), whatever the rate."""
-    a, b, mu, strength = 3.0, 2.0, -1.0, 10.0
+    a, b, mu, ewc_lambda = 3.0, 2.0, -1.0, 10.0
     merged = DiagonalGaussian(
-        (torch.tensor([mu], dtype=torch.float64),), (torch.tensor([stiffness / strength], dtype=torch.float64),)
+        (torch.tensor([mu], dtype=torch.float64),), (torch.tensor([stiffness / ewc_lambda], dtype=torch.float64),)
     )
     expected = (a * b + stiffness * mu) / (a + stiffness)
     weight = torch.nn.Parameter(torch.tensor([expected], dtype=torch.float64))
@@ -67,7 +67,7 @@ def test_the_fixed_point_is_where_both_gradients_cancel(stiffness, rate):
     for _ in range(5):
         with torch.no_grad():
             weight -= rate * a * (weight - b)
-        ProximalStep().after_step([weight], merged, strength, lambda: rates)
+        ProximalStep().after_step([weight], merged, ewc_lambda, lambda: rates)
         assert weight.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 

@@ -31,7 +31,7 @@ def test_recorded_updates_are_the_plain_ones(optimizer, anchored):
     ]
     kinds = [NoConsolidation(), NoConsolidation()]
     if anchored:
-        kinds = [AnchoredConsolidator(EWC(), ProximalStep(), each.weights, strength=10.0) for each in learners]
+        kinds = [AnchoredConsolidator(EWC(), ProximalStep(), each.weights, ewc_lambda=10.0) for each in learners]
     for update in range(40):
         task = (update // 5) % 2
         for learner, kind in zip(learners, kinds, strict=True):

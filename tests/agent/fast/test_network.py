@@ -35,7 +35,7 @@ def test_values_and_gradients_are_those_of_autograd(size, dtype):
     found = passes.backward(seen.first(18), slope, 1)
     tolerance = TOLERANCE[dtype]
     assert values.dtype == torch.float32 and close(values, expected.detach(), tolerance)
-    own = network.tasks[1]
+    own = network.task_parameters[1]
     for gradients, parameters in (
         (found.weights, network.weights),
         (found.biases, own.biases),
@@ -51,17 +51,17 @@ def test_a_gain_of_zero_has_a_gradient():
     """Products are kept before the gain, so nothing is divided by it."""
     network = network_of("small", torch.float32)
     with torch.no_grad():
-        for gain in network.tasks[0].gains:
+        for gain in network.task_parameters[0].gains:
             gain[0] = 0.0
     network(observations(3), 0).sum().backward()
     passes = FastNetwork(network)
     _, seen = passes.forward(observations(3), 0)
     found = passes.backward(seen, torch.ones(3, 18), 0)
-    for gradient, gain in zip(found.gains, network.tasks[0].gains, strict=True):
+    for gradient, gain in zip(found.gains, network.task_parameters[0].gains, strict=True):
         torch.testing.assert_close(gradient, gain.grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("change", ["weight", "bias", "gain", "loaded", "optimiser"])
+@pytest.mark.parametrize("change", ["weight", "bias", "gain", "loaded", "optimizer"])
 def test_a_change_of_any_parameter_is_noticed(change):
     network = network_of("small", torch.float32)
     passes, x = FastNetwork(network), observations(2)
@@ -70,12 +70,12 @@ def test_a_change_of_any_parameter_is_noticed(change):
         if change == "weight":
             network.weights[1].mul_(1.5)
         elif change == "bias":
-            network.tasks[1].biases[0].add_(1.0)
+            network.task_parameters[1].biases[0].add_(1.0)
         elif change == "gain":
-            network.tasks[1].gains[2].mul_(2.0)
+            network.task_parameters[1].gains[2].mul_(2.0)
         elif change == "loaded":
             network.load_state_dict({k: 1.1 * v for k, v in network.state_dict().items()})
-    if change == "optimiser":
+    if change == "optimizer":
         network(x, 1).sum().backward()
         torch.optim.SGD(network.parameters(), lr=0.1).step()
     after, _ = passes.forward(x, 1)
@@ -101,9 +101,9 @@ def test_with_gates_values_and_gradients_are_those_of_autograd(size, dtype):
         network.add_task()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in network.tasks.parameters():
+        for parameter in network.task_parameters.parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=generator) * (parameter != 0)
-        for own in network.tasks:
+        for own in network.task_parameters:
             for bias in own.biases:
                 bias += 0.1
     passes, x = FastNetwork(network), observations(6)
@@ -117,7 +117,7 @@ def test_with_gates_values_and_gradients_are_those_of_autograd(size, dtype):
         network.zero_grad()
         expected[:4].backward(slope)
         found = passes.backward(seen.first(4), slope, task)
-        own = network.tasks[task]
+        own = network.task_parameters[task]
         for gradients, parameters in (
             (found.weights, network.weights),
             (found.biases, own.biases),
@@ -134,7 +134,7 @@ def test_a_gate_that_closes_is_noticed():
     passes, x = FastNetwork(network), observations(4)
     before, _ = passes.forward(x, 0)
     with torch.no_grad():
-        for gain in network.tasks[0].gains[:-1]:
+        for gain in network.task_parameters[0].gains[:-1]:
             gain[:16] = 0.0
     after, _ = passes.forward(x, 0)
     assert not torch.allclose(before, after)

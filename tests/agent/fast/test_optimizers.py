@@ -96,17 +96,17 @@ def make(name, params, learning_rate=0.003):
     return make_optimizer(name, params, learning_rate=learning_rate, epsilon=0.01, decay=0.95)
 
 
-def go(optimizer, params, all_gradients, anchor=None, strength=0.0):
+def go(optimizer, params, all_gradients, anchor=None, ewc_lambda=0.0):
     for step in all_gradients:
         for p, g in zip(params, step, strict=True):
             p.grad = g.clone()
         if anchor is None:
             optimizer.step()
         else:
-            optimizer.step_towards(anchor, strength)
+            optimizer.step_towards(anchor, ewc_lambda)
 
 
-def straightforward(name, params, all_gradients, anchor, strength, lr=0.003, epsilon=0.01):
+def straightforward(name, params, all_gradients, anchor, ewc_lambda, lr=0.003, epsilon=0.01):
     """float64, whole tensors: the rate eta of every weight, w <- w - eta m, w <- (w + s mu) / (1 + s), s = lambda
     eta P; m is the gradient, or Adam's mean of it."""
     results = []
@@ -122,21 +122,21 @@ def straightforward(name, params, all_gradients, anchor, strength, lr=0.003, eps
                 eta, m = lr / ((square / (1 - 0.999**t)).sqrt() + epsilon), mean / (1 - 0.9**t)
             w = w - eta * m
             if anchor is not None:
-                s = strength * eta * anchor.precision[layer].double()
+                s = ewc_lambda * eta * anchor.precision[layer].double()
                 w = (w + s * anchor.mean[layer].double()) / (1 + s)
         results.append(w)
     return results
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("strength", [None, 0.4, 400.0])
+@pytest.mark.parametrize("ewc_lambda", [None, 0.4, 400.0])
 @pytest.mark.parametrize("chunk", [1, 4, 35, 1 << 18])
-def test_equals_the_straightforward_step_in_chunks_of_any_size(name, strength, chunk, monkeypatch):
+def test_equals_the_straightforward_step_in_chunks_of_any_size(name, ewc_lambda, chunk, monkeypatch):
     monkeypatch.setattr(optimizers, "_CACHED", chunk)
     params, steps = parameters(), gradients(12)
-    anchor = None if strength is None else random_anchor()
-    expected = straightforward(name, params, steps, anchor, strength)
-    go(make(name, params), params, steps, anchor, strength)
+    anchor = None if ewc_lambda is None else random_anchor()
+    expected = straightforward(name, params, steps, anchor, ewc_lambda)
+    go(make(name, params), params, steps, anchor, ewc_lambda)
     for p, e in zip(params, expected, strict=True):
         torch.testing.assert_close(p.detach().double(), e, rtol=2e-5, atol=2e-6)
 
@@ -146,9 +146,9 @@ def test_an_anchor_that_is_flat_or_of_no_strength_changes_no_bit(name):
     steps, plain = gradients(20), parameters()
     go(make(name, plain), plain, steps)
     flat = DiagonalGaussian.flat(plain)
-    for anchor, strength in ((flat, 400.0), (random_anchor(), 0.0), (flat, 0.0)):
+    for anchor, ewc_lambda in ((flat, 400.0), (random_anchor(), 0.0), (flat, 0.0)):
         params = parameters()
-        go(make(name, params), params, steps, anchor, strength)
+        go(make(name, params), params, steps, anchor, ewc_lambda)
         assert all(torch.equal(p, q) for p, q in zip(params, plain, strict=True))
 
 
@@ -203,14 +203,14 @@ def test_parameters_in_another_memory_format_learn_as_well():
 STIFF = torch.cat([torch.zeros(1), torch.logspace(-6, 9, 31)])
 
 
-def stiff_anchor(strength, centre=-2.0):
-    return DiagonalGaussian((torch.full_like(STIFF, centre),), (STIFF / strength,))
+def stiff_anchor(ewc_lambda, centre=-2.0):
+    return DiagonalGaussian((torch.full_like(STIFF, centre),), (STIFF / ewc_lambda,))
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("strength", [1.0, 400.0])
+@pytest.mark.parametrize("ewc_lambda", [1.0, 400.0])
 @pytest.mark.parametrize("size", [0.0, 1e-3, 3.0])
-def test_a_step_towards_an_anchor_never_diverges_whatever_its_stiffness(name, strength, size):
+def test_a_step_towards_an_anchor_never_diverges_whatever_its_stiffness(name, ewc_lambda, size):
     """The penalty's part of every step ends between where the loss alone would go and the mean."""
     pulled, free = torch.nn.Parameter(torch.ones_like(STIFF)), torch.nn.Parameter(torch.ones_like(STIFF))
     one, other = make(name, [pulled]), make(name, [free])
@@ -219,7 +219,7 @@ def test_a_step_towards_an_anchor_never_diverges_whatever_its_stiffness(name, st
         pulled.grad = size * torch.randn(STIFF.shape, generator=generator)
         free.grad = pulled.grad.clone()
         free.data.copy_(pulled.data)
-        one.step_towards(stiff_anchor(strength), strength)
+        one.step_towards(stiff_anchor(ewc_lambda), ewc_lambda)
         other.step()
         before, after = free.detach() + 2.0, pulled.detach() + 2.0
         assert (after.abs() <= before.abs() + 1e-6).all() and (after * before >= -1e-6).all()
@@ -259,14 +259,14 @@ def test_in_the_gradients_form_a_stiff_weight_never_settles():
 @pytest.mark.parametrize("stiffness", [1e-6, 1e-2, 1.0, 1e3, 1e9])
 def test_the_fixed_point_is_where_both_gradients_cancel(name, stiffness):
     """For the loss (a / 2) (w - b)^2 at (a b + lambda P mu) / (a + lambda P), whatever the optimizer's averages."""
-    a, b, mu, strength = 3.0, 2.0, -1.0, 10.0
+    a, b, mu, ewc_lambda = 3.0, 2.0, -1.0, 10.0
     expected = (a * b + stiffness * mu) / (a + stiffness)
     weight = torch.nn.Parameter(torch.tensor([expected], dtype=torch.float64))
-    anchor = DiagonalGaussian((torch.full_like(weight, mu),), (torch.full_like(weight, stiffness / strength),))
+    anchor = DiagonalGaussian((torch.full_like(weight, mu),), (torch.full_like(weight, stiffness / ewc_lambda),))
     optimizer = make(name, [weight])
     for _ in range(20):
         weight.grad = a * (weight.detach() - b)
-        optimizer.step_towards(anchor, strength)
+        optimizer.step_towards(anchor, ewc_lambda)
         assert weight.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -289,8 +289,8 @@ def test_both_ways_go_to_the_same_fixed_point(name, stiffness):
 # -- gradients and copies in another type ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strength", [None, 2.0])
-def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_copied(strength, monkeypatch):
+@pytest.mark.parametrize("ewc_lambda", [None, 2.0])
+def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_copied(ewc_lambda, monkeypatch):
     """Bit for bit as from its value in `.grad`, in chunks, beside a parameter of the usual kind, and for one step."""
     monkeypatch.setattr(optimizers, "_CACHED", 7)
     usual, other = parameters(), parameters()
@@ -304,7 +304,7 @@ def test_a_gradient_of_another_type_is_taken_as_it_is_and_the_new_weights_are_co
         usual[0].grad, other[0].grad = halved.float(), None
         b.half[other[0]] = halved, copy
         for optimizer in (a, b):
-            optimizer.step() if strength is None else optimizer.step_towards(anchor, strength)
+            optimizer.step() if ewc_lambda is None else optimizer.step_towards(anchor, ewc_lambda)
         for p, q in zip(usual, other, strict=True):
             assert torch.equal(p, q)
         assert torch.equal(copy, other[0].detach().bfloat16())

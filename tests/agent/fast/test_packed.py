@@ -51,9 +51,9 @@ def make_batch(seed, count=6):
     )
 
 
-def anchored(learner, step, strength=5.0):
+def anchored(learner, step, ewc_lambda=5.0):
     g = torch.Generator().manual_seed(3)
-    kind = AnchoredConsolidator(EWC(), step, learner.weights, strength)
+    kind = AnchoredConsolidator(EWC(), step, learner.weights, ewc_lambda)
     moved = [w.detach() + 0.1 * torch.randn(w.shape, generator=g) for w in learner.weights]
     uses = used_by(learner.network, 1)  # what else is held, only the plain update moves and counts in the norm
     kind.leave(9, moved, lambda: [torch.rand(w.shape, generator=g) * used for w, used in zip(moved, uses, strict=True)])
@@ -102,7 +102,7 @@ def test_scatter_undoes_gather_and_touches_nothing_else():
 def test_values_are_those_of_the_network(gated, task):
     learner = make_learner(gated=gated)
     with torch.no_grad():
-        for parameter in learner.network.tasks.parameters():
+        for parameter in learner.network.task_parameters.parameters():
             parameter += 0.3 * torch.randn(parameter.shape) * (parameter != 0)
     observation = make_batch(4).observation
     expected = learner.network(observation, task).detach()
@@ -124,7 +124,9 @@ def test_learning_one_task_is_what_autograd_learns(kind, gated):
         if seed == 4:
             plain.sync_target()
             packed.sync_target()
-    for a, b in zip(plain.network.tasks.parameters(), packed.network.tasks.parameters(), strict=True):
+    for a, b in zip(
+        plain.network.task_parameters.parameters(), packed.network.task_parameters.parameters(), strict=True
+    ):
         torch.testing.assert_close(b, a, rtol=1e-3, atol=2e-5)
     for a, b, uses in zip(plain.weights, packed.weights, used_by(plain.network, 1), strict=True):
         torch.testing.assert_close(b[uses], a[uses], rtol=1e-3, atol=2e-5)
@@ -143,10 +145,10 @@ def test_what_a_task_does_not_use_stands_still_with_its_averages(kind):
     uses = used_by(learner.network, 1)
     weights = [w.detach().clone() for w in learner.weights]
     averages = [learner.optimizer.state[w]["exp_avg"].clone() for w in learner.weights]
-    others = copy.deepcopy([learner.network.tasks[t].state_dict() for t in (0, 2)])
+    others = copy.deepcopy([learner.network.task_parameters[t].state_dict() for t in (0, 2)])
     for seed in range(3):
         learner.learn(make_batch(seed), 1, consolidator)
-    assert_alike([learner.network.tasks[t].state_dict() for t in (0, 2)], others)
+    assert_alike([learner.network.task_parameters[t].state_dict() for t in (0, 2)], others)
     for w, before, average, used in zip(learner.weights, weights, averages, uses, strict=True):
         assert torch.equal(w.detach()[~used], before[~used]) and not torch.equal(w.detach(), before)
         assert torch.equal(learner.optimizer.state[w]["exp_avg"][~used], average[~used])
@@ -161,7 +163,7 @@ def test_whoever_looks_sees_the_latest_and_whoever_changes_is_obeyed():
             learner.q_values(observation, 1), learner.network(observation, 1).detach(), rtol=1e-4, atol=1e-5
         )
         with torch.no_grad():
-            learner.network.tasks[1].biases[-1].add_(1.0)
+            learner.network.task_parameters[1].biases[-1].add_(1.0)
         torch.testing.assert_close(
             learner.q_values(observation, 1), learner.network(observation, 1).detach(), rtol=1e-4, atol=1e-5
         )

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     """Two toys, of which the second has just begun; checkpoints with replay, and snapshots."""
     directory = tmp_path_factory.mktemp("perturbation")
     log = {**TOY["log"], "checkpoint_period": 10_000}  # checkpoints at the beginning and at the end
-    config = write_config(directory / "toy.yaml", TOY, tasks="inferred", log=log)
+    config = write_config(directory / "toy.yaml", TOY, task_source="inferred", log=log)
     outcome = launch("--config", config, "--run_dir", directory / "run", "--frames", 1000)
     assert outcome.code == 0, outcome.err
     return directory / "run"
@@ -155,7 +155,7 @@ def test_a_replay_that_is_mostly_of_other_games_is_not_used(run, tmp_path):
         ("0,toy_catch,0,1.0\n850,toy_avoid,0,1.0\n950,toy_avoid,1,1.0", 850 / 950, "play"),
         ("0,toy_catch,0,1.0\n850,toy_avoid,0,1.0\n940,toy_avoid,1,1.0", 850 / 940, "replay"),
     ):
-        (copy / "tasks.csv").write_text(f"frames,game,task,posterior\n{tasks}\n")
+        (copy / "task_changes.csv").write_text(f"frames,game,task,posterior\n{tasks}\n")
         kept = load_kept(copy, "toy_catch")
         assert kept.share_of("toy_catch", 0) == share and kept.share_of("toy_mirror", 0) == 0
         result = Audit(kept, "toy_catch", replace(SETTINGS, scales=[0.1]), lines.append).run()
@@ -163,7 +163,7 @@ def test_a_replay_that_is_mostly_of_other_games_is_not_used(run, tmp_path):
     assert [line for line in lines if "not used" in line] == [
         "toy_catch makes 89 % of task 0: its replay is of other games, not used"
     ]
-    (copy / "tasks.csv").unlink()
+    (copy / "task_changes.csv").unlink()
     assert load_kept(copy, "toy_catch").share_of("toy_catch", 0) == 0
 
 

@@ -29,7 +29,13 @@ VISITS = (("toy_catch", 0), ("toy_avoid", 100))
 def make_run(path, seed, scores, *, visits=VISITS, games=GAMES, frames=(50, 100, 150, 200), metrics=(), **settings):
     """A run directory: `scores` [G][E] between 0 (random) and 10 (human)."""
     path.mkdir()
-    config = {"seed": seed, "frames": 200, "tasks": "true_labels", "threads": seed, "stream": {"games": list(games)}}
+    config = {
+        "seed": seed,
+        "frames": 200,
+        "task_source": "true_labels",
+        "threads": seed,
+        "stream": {"games": list(games)},
+    }
     (path / "config.yaml").write_text(yaml.safe_dump({**config, **settings}))
     with open(path / "evaluations.csv", "w", newline="") as file:
         table = csv.DictWriter(file, COLUMNS)
@@ -40,7 +46,7 @@ def make_run(path, seed, scores, *, visits=VISITS, games=GAMES, frames=(50, 100,
                 row |= {"standard_error": 0.1, "random": 0.0, "human": 10.0, "human_normalised": line[e] / 10}
                 table.writerow({**row, "mean_length": 100.0})
     changes = [f"{at},{game},{games.index(game)},1.0" for game, at in visits]
-    (path / "tasks.csv").write_text("\n".join(["frames,game,task,posterior", *changes, ""]))
+    (path / "task_changes.csv").write_text("\n".join(["frames,game,task,posterior", *changes, ""]))
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
     RunDirectory(path).write_status("finished", 200, 200)
     return path
@@ -58,7 +64,7 @@ METRICS = (
 @pytest.fixture
 def runs(tmp_path):
     """Two seeds that infer their tasks, one that is told, and a single-game run."""
-    inferred = {"tasks": "inferred", "metrics": METRICS}
+    inferred = {"task_source": "inferred", "metrics": METRICS}
     found = {
         "ewc-1": make_run(tmp_path / "ewc-1", 1, [[2, 8, 7, 6], [0, 1, 3, 9]], **inferred),
         "ewc-2": make_run(tmp_path / "ewc-2", 2, [[4, 6, 6, 6], [0, 0, 5, 12]], **inferred),
@@ -112,7 +118,7 @@ def test_a_run_under_way_is_read_as_far_as_it_is_whole(runs):
 
 def test_changes_of_task_within_a_visit_do_not_end_it(runs):
     text = "frames,game,task,posterior\n0,toy_catch,0,1\n40,toy_catch,1,1\n100,toy_avoid,1,1\n108,toy_avoid,2,1\n"
-    (runs["told-1"] / "tasks.csv").write_text(text)
+    (runs["told-1"] / "task_changes.csv").write_text(text)
     assert read_run(runs["told-1"]).visits == ((0, 0, 100), (1, 100, 200))
 
 
@@ -122,7 +128,7 @@ def test_runs_are_sorted_into_agents(material):
         ("told", [1]),
     ]
     assert set(material.single) == {"toy_catch"} and material.unused == ()
-    assert differences(material.agents) == {"tasks": ["inferred", "true_labels"]}
+    assert differences(material.agents) == {"task_source": ["inferred", "true_labels"]}
 
 
 def test_settings_that_a_run_is_too_old_for_have_their_defaults(tmp_path):
@@ -138,11 +144,11 @@ def test_names_come_from_directories(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     paths = [
-        make_run(tmp_path / "quick-seed7", 7, scores, emulators={"count": 1}),
-        make_run(tmp_path / "x-1", 1, scores, emulators={"count": 2}),
-        make_run(tmp_path / "x-2", 2, scores, emulators={"count": 3}),
-        make_run(tmp_path / "a" / "y-1", 1, scores, emulators={"count": 4}),
-        make_run(tmp_path / "b" / "y-1", 1, scores, emulators={"count": 5}),
+        make_run(tmp_path / "quick-seed7", 7, scores, emulators={"num_envs": 1}),
+        make_run(tmp_path / "x-1", 1, scores, emulators={"num_envs": 2}),
+        make_run(tmp_path / "x-2", 2, scores, emulators={"num_envs": 3}),
+        make_run(tmp_path / "a" / "y-1", 1, scores, emulators={"num_envs": 4}),
+        make_run(tmp_path / "b" / "y-1", 1, scores, emulators={"num_envs": 5}),
     ]
     assert [agent.name for agent in read_material(paths, []).agents] == ["quick", "x-1", "x-2", "a/y-1", "b/y-1"]
 
@@ -209,7 +215,7 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
 def test_runs_that_end_on_different_games_are_drawn_whole(runs, tmp_path):
     """Each leaves its own last game out: one run counts with toy_catch, the other with toy_avoid."""
     turned = (("toy_avoid", 0), ("toy_catch", 100))
-    other = make_run(tmp_path / "ewc-3", 3, [[0, 0, 5, 9], [1, 4, 4, 4]], visits=turned, tasks="inferred")
+    other = make_run(tmp_path / "ewc-3", 3, [[0, 0, 5, 9], [1, 4, 4, 4]], visits=turned, task_source="inferred")
     avoid = make_run(tmp_path / "avoid-1", 1, [[0, 8, 8, 8]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
     found = numbers.agent_rows(read_material([runs["ewc-1"], other], [runs["alone-1"], avoid]))
     assert numbers_in(chosen(found, agent="ewc", measure="single_fraction")) == ((0.7 + 0.5) / 2, 0.5, 0.7)
@@ -277,8 +283,8 @@ def test_own_play_and_what_was_left(material):
 
 
 def test_scores_over_time_are_averaged_under_one_schedule_only(runs, tmp_path):
-    other = make_run(tmp_path / "ewc-3", 3, [[9] * 4, [9] * 4], tasks="inferred", visits=VISITS[::-1])
-    (other / "tasks.csv").write_text("frames,game,task,posterior\n0,toy_avoid,0,1\n100,toy_catch,1,1\n")
+    other = make_run(tmp_path / "ewc-3", 3, [[9] * 4, [9] * 4], task_source="inferred", visits=VISITS[::-1])
+    (other / "task_changes.csv").write_text("frames,game,task,posterior\n0,toy_avoid,0,1\n100,toy_catch,1,1\n")
     found = read_material([runs["ewc-1"], runs["ewc-2"], other], [])
     assert {name: [run.seed for run in its] for name, its in numbers.shown_runs(found).items()} == {"ewc": [1, 2]}
     assert chosen(numbers.score_rows(found), game="toy_catch", frames=50)["score"] == pytest.approx(0.3)
@@ -301,7 +307,7 @@ def test_the_inference(runs):
 def test_metrics_are_averaged_within_bins_and_over_seeds(runs, tmp_path):
     metrics = [{"frame": 80, "learning/loss": 1.5}, {"frame": 121, "learning/loss": 0.5}]
     metrics += [{"frame": 120, "learning/loss": 1.5}]
-    third = make_run(tmp_path / "ewc-3", 3, [[1] * 4, [1] * 4], tasks="inferred", metrics=metrics)
+    third = make_run(tmp_path / "ewc-3", 3, [[1] * 4, [1] * 4], task_source="inferred", metrics=metrics)
     found = read_material([runs["ewc-1"], runs["ewc-2"], third], [])
     rows = logs.metric_rows(found, ["learning/loss", "learning/nothing"])
     # The frames fall into the bins that end at 80, 120 and 121.67; the third seed has nothing at 160.
@@ -446,7 +452,7 @@ def test_a_report_of_little(tmp_path, capsys):
     path = make_run(tmp_path / "one-1", 1, [[5], [0]], frames=(50,))
     for name in ("metrics.jsonl", "status.json"):
         (path / name).unlink()
-    (path / "tasks.csv").write_text("frames,game,task,posterior\n0,toy_catch,0,1\n")
+    (path / "task_changes.csv").write_text("frames,game,task,posterior\n0,toy_catch,0,1\n")
     assert main([str(path), "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "not stand at the same frame" not in page
@@ -530,7 +536,7 @@ def test_mistakes_are_one_line(given, told, runs, tmp_path, capsys):
     broken = make_run(tmp_path / "broken-1", 1, [[1], [1]], frames=(50,))
     (broken / "evaluations.csv").write_text("frames,game\n1,toy_catch\n")
     make_run(tmp_path / "others-1", 1, [[1] * 4] * 2, games=("toy_catch", "toy_rise"), visits=(("toy_catch", 0),))
-    make_run(tmp_path / "shifted-2", 2, [[1] * 4] * 2, frames=(51, 101, 151, 199), tasks="inferred")
+    make_run(tmp_path / "shifted-2", 2, [[1] * 4] * 2, frames=(51, 101, 151, 199), task_source="inferred")
     out = [] if "--out" in given else ["--out", str(tmp_path / "out")]
     assert main([*(each.format(tmp_path) for each in given), *out]) == 2
     complaint = capsys.readouterr().err.strip()
@@ -546,8 +552,8 @@ def test_what_the_parser_refuses_is_one_line_too(arguments, capsys):
 
 
 def test_an_empty_list_of_changes_is_told(runs):
-    (runs["ewc-1"] / "tasks.csv").write_text("frames,game,task,posterior\n")
-    with pytest.raises(ReportError, match=r"tasks\.csv names no game"):
+    (runs["ewc-1"] / "task_changes.csv").write_text("frames,game,task,posterior\n")
+    with pytest.raises(ReportError, match=r"task_changes\.csv names no game"):
         read_run(runs["ewc-1"])
 
 

@@ -24,7 +24,7 @@ REFUSED = {
         _SCORES + "100,toy_catch,1,0,10\n",
         "frames,game\n100,toy_catch\n",
     ],
-    "tasks.csv": ["", _CHANGES, _CHANGES + "0,krull,0,1\n", _CHANGES + "0,toy_catch,x,1\n", "\0", "frames\n0\n"],
+    "task_changes.csv": ["", _CHANGES, _CHANGES + "0,krull,0,1\n", _CHANGES + "0,toy_catch,x,1\n", "\0", "frames\n0\n"],
     "confusion.csv": ["game,task x\ntoy_catch,1\n", "game,task 0\nkrull,5\n", "game,task 0\ntoy_catch,\n"],
     "metrics.jsonl": [
         *("[]\n", "3\n", "{\n", "null\n", '{"learning/q": 1}\n'),
@@ -52,7 +52,7 @@ def cases(files: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 
 def damaged(folder: Path, name: str, text: str) -> Path:
-    run = make_run(folder / "ewc-1", 1, [[2, 8, 7, 6], [0, 1, 3, 9]], tasks="inferred", metrics=METRICS)
+    run = make_run(folder / "ewc-1", 1, [[2, 8, 7, 6], [0, 1, 3, 9]], task_source="inferred", metrics=METRICS)
     (run / "confusion.csv").write_text("game,task 0,task 1\ntoy_catch,12,0\ntoy_avoid,3,9\n")
     (run / name).write_text(text)
     return run
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_named_in_one_sentence(name: str, text: str, tmp_path:
         read_run(run)
     said = str(refused.value)
     assert str(run) in said and len(said.splitlines()) == 1 and len(said) < 400
-    assert name in said or "no moment at which" in said or "tasks.csv names toy_avoid" in said
+    assert name in said or "no moment at which" in said or "task_changes.csv names toy_avoid" in said
 
 
 @pytest.mark.parametrize(("name", "text"), cases(TOLD))

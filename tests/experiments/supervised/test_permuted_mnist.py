@@ -86,12 +86,12 @@ def test_the_bias_is_the_weight_of_the_one(digits):
 def test_a_step_is_that_of_autograd_and_sgd(digits):
     network, samples = Classifier.fresh([20, 15], generator()), few(digits)
     twin = [w.clone().requires_grad_() for w in network.weights]
-    optimiser = torch.optim.SGD(twin, lr=1e-2)
+    optimizer = torch.optim.SGD(twin, lr=1e-2)
     for _ in range(3):
         network.descend(samples.inputs, samples.labels, Descent(1, 12, 1e-2), generator())
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         functional.cross_entropy(plain_logits(twin, samples.inputs[:, :-1]), samples.labels, reduction="sum").backward()
-        optimiser.step()
+        optimizer.step()
     for mine, other in zip(network.weights, twin, strict=True):
         torch.testing.assert_close(mine, other.detach(), rtol=1e-5, atol=1e-6)
 
@@ -181,8 +181,8 @@ def test_strength_0_is_no_penalty_and_a_great_one_freezes(digits):
         return network.weights
 
     free = learned(lambda weights: NoConsolidation())
-    none = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, strength=0.0))
-    frozen = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, strength=1e9))
+    none = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, ewc_lambda=0.0))
+    frozen = learned(lambda weights: AnchoredConsolidator(EWC(), ProximalStep(), weights, ewc_lambda=1e9))
     start = Classifier.fresh([20], generator()).weights
     assert all(torch.equal(a, b) for a, b in zip(free, none, strict=True))
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(frozen, start, strict=True))
@@ -196,7 +196,7 @@ def test_a_steady_pull_is_the_implicit_one_while_rates_and_anchors_stay(digits):
     twins = {}
     for step in (ProximalStep(), SteadyProximalStep()):
         mine = [w.clone() for w in weights]
-        consolidator = AnchoredConsolidator(EWC(), step, mine, strength=3.0)
+        consolidator = AnchoredConsolidator(EWC(), step, mine, ewc_lambda=3.0)
         for task, rate in enumerate((0.1, 0.1, 0.02)):
             consolidator.leave(task, mine, lambda task=task: [s * (task + 1) for s in strong])
             consolidator.enter(task + 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class FrameMirror:
+class DeviceFrameCache:
     """Frames uint8 [H, W] in `slots` of one tensor on `device`; slot 0 stays black.
 
     A mirror that runs out of slots (a stream of very short episodes) is `full` from then on and of no use.
