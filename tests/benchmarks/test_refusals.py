@@ -1,4 +1,4 @@
-"""What a benchmark cannot do is said before it measures or writes anything."""
+"""What a benchmark or an experiment cannot do is said before it measures or writes anything."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ FILE = str(Path(__file__).resolve())
 @pytest.mark.parametrize(
     ("module", "arguments", "said"),
     [
-        ("learning", ["--games", "pong,Pong-v5"], "each game once"),
-        ("learning", ["--run_dir", "x"], "unknown field run_dir"),
-        ("learning", ["--dry_run"], "unknown field dry_run"),
-        ("inference", ["--variant", "a/b"], "--variant: must do as a part of a file's name"),
-        ("consolidation", ["--samples", "10"], "--samples: must lie between 32 and"),
-        ("replay_memory", ["--transitions", "100000000"], "--transitions: must lie between 1,000 and 1,000,000"),
+        ("experiments.single_games", ["--games", "pong,Pong-v5"], "each game once"),
+        ("experiments.single_games", ["--run_dir", "x"], "unknown field run_dir"),
+        ("experiments.single_games", ["--dry_run"], "unknown field dry_run"),
+        ("benchmarks.inference", ["--variant", "a/b"], "--variant: must do as a part of a file's name"),
+        ("benchmarks.consolidation", ["--samples", "10"], "--samples: must lie between 32 and"),
+        (
+            "benchmarks.replay_memory",
+            ["--transitions", "100000000"],
+            "--transitions: must lie between 1,000 and 1,000,000",
+        ),
     ],
 )
 def test_in_one_line(
@@ -31,9 +35,11 @@ def test_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = ["--runs", tmp_path / "runs", "--results", tmp_path / "results"] if module == "learning" else []
+    places = (
+        ["--runs", tmp_path / "runs", "--results", tmp_path / "results"] if module == "experiments.single_games" else []
+    )
     monkeypatch.setattr("sys.argv", [module, *map(str, places), *arguments])
-    main = importlib.import_module(f"benchmarks.{module}").main
+    main = importlib.import_module(module).main
     assert code_of(lambda _: main(), []) == 2
     line = capsys.readouterr().err
     assert said in line and line.count("\n") == 1 and not any(tmp_path.iterdir())
@@ -42,9 +48,9 @@ def test_in_one_line(
 @pytest.mark.parametrize(
     ("module", "arguments"),
     [
-        ("learning", ["--runs", FILE]),
-        ("learning", ["--results", FILE]),
-        ("sweeps", ["deaths", "--directory", FILE + "/x"]),
+        ("experiments.single_games", ["--runs", FILE]),
+        ("experiments.single_games", ["--results", FILE]),
+        ("benchmarks.sweeps", ["deaths", "--directory", FILE + "/x"]),
     ],
 )
 def test_a_place_that_cannot_be_written_is_named(
@@ -53,4 +59,4 @@ def test_a_place_that_cannot_be_written_is_named(
     """As an OSError, which `command.run` tells in one line."""
     monkeypatch.setattr("sys.argv", [module, *arguments])
     with pytest.raises(NotADirectoryError):
-        importlib.import_module(f"benchmarks.{module}").main()
+        importlib.import_module(module).main()

@@ -210,7 +210,7 @@ def _look(part: Window, t: int) -> Any:
     if t % 7 == 6:
         part.clear()
     part.add(np.arange(5) * 3 + _tiny_images(t))
-    return part.counts.copy(), part.pictures
+    return part.counts.copy(), part.images
 
 
 def _model(part: PixelModels, t: int) -> Any:

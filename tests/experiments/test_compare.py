@@ -34,12 +34,12 @@ PRESETS = {
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_is_a_preset_of_its_own(agent: str) -> None:
-    assert load(f"configs/{PRESETS[agent]}.yaml") == load("configs/presets/ten_games.yaml", list(AGENTS[agent]))
+    assert load(f"configs/presets/{PRESETS[agent]}.yaml") == load("configs/presets/ten_games.yaml", list(AGENTS[agent]))
 
 
 @pytest.mark.parametrize("agent", [agent for agent in AGENTS if agent != "ewc_inferred"])
 def test_agents_differ_from_the_whole_one_in_a_setting_or_two(agent: str) -> None:
-    whole, other = (flat(asdict(load(f"configs/{name}.yaml"))) for name in ("ten_games", PRESETS[agent]))
+    whole, other = (flat(asdict(load(f"configs/presets/{name}.yaml"))) for name in ("ten_games", PRESETS[agent]))
     assert 1 <= sum(whole[name] != other[name] for name in whole) <= 2
 
 

@@ -12,7 +12,7 @@ from experiments.report.data import ReportError
 from sweeps.node import place
 from sweeps.plan import Sweep, Trial, trials
 from sweeps.report import _missing, agent_name, profile_rows, score_tables, summary_rows, write_report
-from tests.experiments.test_report import GAMES, make_run, read_run
+from tests.experiments.report.test_command import GAMES, make_run, read_run
 from tracking.run_directory import RunDirectory
 
 NAN = float("nan")

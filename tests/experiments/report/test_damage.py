@@ -11,7 +11,7 @@ import pytest
 from experiments.report import figures
 from experiments.report.command import main, write_picture
 from experiments.report.data import ReportError, read_run
-from tests.experiments.test_report import METRICS, make_run
+from tests.experiments.report.test_command import METRICS, make_run
 
 _SCORES = "frames,game,mean,random,human\n"
 _CHANGES = "frames,game,task,posterior\n"

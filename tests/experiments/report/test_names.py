@@ -14,7 +14,7 @@ from envs.games import all_games
 from experiments.report import figures
 from experiments.report import page as html
 from experiments.report.command import main, write_picture
-from tests.experiments.test_report import METRICS, make_run
+from tests.experiments.report.test_command import METRICS, make_run
 from tracking.files import file_name, printable
 
 HOSTILE = ("<img src=x onerror=alert(1)>", '"><script>x</script>', "../../away", r"_$\frac{", "a\nb\x00c", "x" * 300)
