@@ -12,7 +12,7 @@ print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\
 endef
 export LIST
 
-.PHONY: setup train sweep test lint types check clean
+.PHONY: setup train sweep test lint types check docs clean
 
 setup: $(VENV)/.complete
 
@@ -32,8 +32,14 @@ train: setup
 # Ray, which sweep.py and its tests run on; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
 sweep: $(VENV)/.sweep
 
-$(VENV)/.sweep: $(VENV)/.complete
-	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sweep"]))')
+# The pages of docs/ as a site in site/. A broken link, a command that does not exist or a public name without docstring fails it.
+docs: $(VENV)/.docs
+	$(BIN)/python -m pytest tests/conformance/test_docs.py tests/conformance/test_docstrings.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# An optional extra of pyproject.toml.
+$(VENV)/.sweep $(VENV)/.docs: $(VENV)/.%: $(VENV)/.complete
+	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"]))')
 	touch $@
 
 # Two files of tests at a time, on a core each.
