@@ -121,7 +121,7 @@ class PlasticityMonitor:
         )
 
     def state_dict(self) -> dict[str, int]:
-        """The present stretch."""
+        """The task that is played and how far its present stretch is."""
         return {"task": self.task, "count": self.count}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:

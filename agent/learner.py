@@ -55,18 +55,18 @@ class QLearner:
 
     @property
     def network(self) -> QNetwork:
-        """The online network."""
+        """The online network, after the latest update."""
         self.update.flush()
         return self._network
 
     @property
     def target(self) -> QNetwork:
-        """The target network."""
+        """The network that bootstraps, a copy of an earlier online network."""
         return self._target
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer."""
+        """The optimizer, after the latest update."""
         self.update.flush()
         return self._optimizer
 

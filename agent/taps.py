@@ -24,10 +24,12 @@ class Tap(Protocol):
     """A layer's input and its product with the shared weights, in the graph of some scores."""
 
     @property
-    def input(self) -> Tensor: ...
+    def input(self) -> Tensor:
+        """What the layer multiplies its weights with, float32 [N, ...]."""
 
     @property
-    def output(self) -> Tensor: ...
+    def output(self) -> Tensor:
+        """The products, before the task's own gains and biases, float32 [N, ...]."""
 
     def squares(self, gradient: Tensor) -> Tensor:
         """The sum over samples of squared gradients, in the weights' shape, from that of the output."""
@@ -41,7 +43,7 @@ class LinearTap:
     output: Tensor
 
     def squares(self, gradient: Tensor) -> Tensor:
-        """[O, I]."""
+        """float32 [O, I], from `gradient` [N, O]."""
         return gradient.square().T @ self.input.detach().square()
 
 
@@ -55,7 +57,7 @@ class ConvolutionTap:
     stride: int
 
     def squares(self, gradient: Tensor) -> Tensor:
-        """[M, C, kernel, kernel]."""
+        """float32 [M, C, kernel, kernel], from `gradient` [N, M, H', W']."""
         patches = functional.unfold(self.input.detach(), self.kernel, stride=self.stride)  # [N, C k k, L]
         single = gradient.flatten(2) @ patches.transpose(1, 2)  # [N, M, C k k]
         return single.square().sum(0).unflatten(1, (self.input.shape[1], self.kernel, self.kernel))

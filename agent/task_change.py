@@ -56,7 +56,7 @@ class TaskChange:
             yield sample(rng)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """Every field, in plain dictionaries."""
         return {**asdict(self), "reports": [dict(report) for report in self.reports]}
 
     @classmethod

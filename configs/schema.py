@@ -265,7 +265,7 @@ class LogConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A run."""
+    """All settings of a run, in groups."""
 
     seed: int = number(0, 0, 10**18)
     """Seed of everything random in the run."""

@@ -142,7 +142,6 @@ class AtariBatch:
         return self._now
 
     def step(self, action: NDArray[Any]) -> TimeStep:
-        """`send`, then `receive`."""
         self.send(action)
         return self.receive()
 

@@ -40,7 +40,7 @@ class ColourScreen:
         return _picture(self._emulators.recv()[0])
 
     def close(self) -> None:
-        """Stop the emulator."""
+        """Let go of the emulator; the screen cannot be used afterwards."""
         self._emulators = None
 
 

@@ -104,7 +104,6 @@ class GameStream:
         return self._now
 
     def step(self, action: NDArray[Any]) -> TimeStep:
-        """`send`, then `receive`."""
         self.send(action)
         return self.receive()
 

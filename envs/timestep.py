@@ -85,8 +85,7 @@ class EmulatorBatch(Protocol):
         ...
 
     def step(self, action: NDArray[Any]) -> TimeStep:
-        """`send`, then `receive`."""
-        ...
+        """One action of every emulator, int [B], and what it led to: `send`, then `receive`."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides the future; RuntimeError between send and receive."""

@@ -133,7 +133,6 @@ class CatchBatch:
         return self._show(reward, (~over).astype(np.float32), over)
 
     def step(self, action: NDArray[Any]) -> TimeStep:
-        """`send`, then `receive`."""
         self.send(action)
         return self.receive()
 
@@ -174,7 +173,7 @@ class CatchBatch:
         self._now = TimeStep(pictures, arrays["reward"], arrays["discount"], arrays["first"])
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Nothing is running that could be stopped."""
 
     def _show(self, reward: NDArray[np.float32], discount: NDArray[np.float32], first: NDArray[np.bool_]) -> TimeStep:
         """Stack the current pictures on the older ones, or on zeros where an episode begins."""

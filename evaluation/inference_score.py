@@ -141,7 +141,7 @@ class InferenceScore:
         return scalars
 
     def state_dict(self) -> dict[str, Any]:
-        """All counts."""
+        """The counts that every quantity is computed from."""
         return {
             "table": {game: dict(row) for game, row in self.table.items()},
             "delays": dict(self.delays),

@@ -20,7 +20,8 @@ from taskid.source import TaskRecogniser
 class Policy(Protocol):
     """An agent that acts (see `agent.continual.Player`)."""
 
-    def act(self, observation: np.ndarray, task: int | None) -> np.ndarray: ...
+    def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
+        """int64 [B] actions for uint8 [B, S, H, W]; `task` None: none that the agent knows."""
 
 
 class Abandoned(Exception):
@@ -45,7 +46,7 @@ class GameResult:
 
     @property
     def mean(self) -> float:
-        """Mean raw return."""
+        """Mean raw return over the episodes."""
         return statistics.fmean(self.returns)
 
     @property

@@ -20,9 +20,11 @@ class Recognition(Protocol):
     columns: tuple[str, ...]
     """What `report` tells, for tables."""
 
-    def recogniser(self, game: str) -> TaskRecogniser: ...
+    def recogniser(self, game: str) -> TaskRecogniser:
+        """Says in which task this game is played."""
 
-    def report(self, game: str) -> dict[str, Any]: ...
+    def report(self, game: str) -> dict[str, Any]:
+        """{column: value} of a game that was played with its recogniser."""
 
 
 class CountingRecogniser:
@@ -34,11 +36,10 @@ class CountingRecogniser:
 
     @property
     def posterior(self) -> float:
-        """The recogniser's."""
         return self._recogniser.posterior
 
     def identify(self, now: TimeStep) -> int | None:
-        """The recogniser's answer."""
+        """The recogniser's answer, which is counted."""
         task = self._recogniser.identify(now)
         self.answers[task] += 1
         return task
@@ -54,7 +55,6 @@ class AgentTask:
         self._counted: dict[str, CountingRecogniser] = {}
 
     def recogniser(self, game: str) -> TaskRecogniser:
-        """The agent's."""
         self._counted[game] = CountingRecogniser(self._recogniser(game))
         return self._counted[game]
 

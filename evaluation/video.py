@@ -49,7 +49,7 @@ class Recorder:
             self._write(self._screen.step(int(action[0])))
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file, after which no frame is added."""
         self._done = True
         if self._writer is not None:
             self._writer.close()

@@ -26,7 +26,7 @@ class DeviceFrameCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes reserved."""
+        """Bytes reserved on the device."""
         return self._frames.nbytes
 
     def append(self, block: int, frames: np.ndarray) -> None:

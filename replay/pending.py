@@ -41,7 +41,7 @@ class PendingRows:
         return self._rows.popleft()
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows, copied."""
+        """The rows that wait, each copied."""
         return {"rows": [_to_state(row) for row in self._rows]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ class Replay(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
+        """Bytes of memory held by all tasks' transitions."""
 
     def state_dict(self) -> dict[str, Any]: ...
 

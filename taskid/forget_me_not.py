@@ -148,7 +148,7 @@ class Filter:
         return self.observations >= s.window and self.window.images >= s.window_images
 
     def close(self) -> None:
-        """Forget the window."""
+        """Forget what was seen in the window, decided or not."""
         self.window.clear()
         self.observations = 0
         self.open = not self.settings.episode_start_only

@@ -47,7 +47,7 @@ class Window:
         self.images = 0
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Forget all pictures seen so far."""
         self.counts[:] = 0
         self.images = 0
 
@@ -58,7 +58,7 @@ class Window:
         self.images += len(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts."""
+        """The counts, and of how many pictures they are."""
         return {"counts": torch.from_numpy(self.counts.copy()), "images": self.images}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ class SingleTask:
     posterior = 1.0
 
     def infer(self, now: TimeStep) -> Inference:
-        """Task 0."""
+        """Task 0, whatever is on screen."""
         return Inference(0, (0,))
 
     def restart(self) -> None:
@@ -27,8 +27,7 @@ class SingleTask:
         return FixedTask(0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing changes."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to restore."""
+        pass

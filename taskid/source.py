@@ -71,5 +71,5 @@ class FixedTask:
         self.task = task
 
     def identify(self, now: TimeStep) -> int | None:
-        """The fixed task."""
+        """The fixed task, whatever is on screen."""
         return self.task

@@ -47,9 +47,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class Stateful(Protocol):
     """A part of a run: after `b.load_state_dict(a.state_dict())`, b behaves like a, for ever."""
 
-    def state_dict(self) -> Mapping[str, Any]: ...
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that decides the future: tensors, numbers, strings, bytes, None, in dictionaries and lists."""
 
-    def load_state_dict(self, state: Any, /) -> Any: ...
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Restore what `state_dict` returned."""
 
 
 class NoneIntactError(CheckpointError):

@@ -43,7 +43,7 @@ class MetricWindow:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        """{name: (total, count)}"""
+        """{name: (total or maximum, count)} since the last `pop`."""
         return {name: (float(total), self._counts[name]) for name, total in self._totals.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

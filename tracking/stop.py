@@ -23,7 +23,7 @@ def catch(handler: Handler) -> dict[signal.Signals, Any]:
 
 
 def give_back(before: dict[signal.Signals, Any]) -> None:
-    """Undo `catch`."""
+    """Undo `catch`, from what it returned."""
     for number, handler in before.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 

@@ -68,7 +68,6 @@ class TensorBoardWriter:
         self._add(frame, Summary(value=[Summary.Value(tag=name, image=picture)]))
 
     def text(self, frame: int, name: str, text: str) -> None:
-        """Markdown."""
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
         tensor.tensor_shape.dim.add(size=1)

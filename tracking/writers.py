@@ -31,18 +31,23 @@ __all__ = ["CsvWriter", "JsonLinesWriter", "NullWriter", "TensorBoardWriter", "W
 class Writer(Protocol):
     """A place for numbers, pictures and words, each at an environment frame."""
 
-    def write(self, frame: int, scalars: Mapping[str, float]) -> None: ...
+    def write(self, frame: int, scalars: Mapping[str, float]) -> None:
+        """{name: number} at environment frame `frame`."""
 
     def image(self, frame: int, name: str, image: np.ndarray) -> None:
         """`image`: uint8 [H, W] or [H, W, 3]."""
 
-    def text(self, frame: int, name: str, text: str) -> None: ...
+    def text(self, frame: int, name: str, text: str) -> None:
+        """`text` is Markdown, such as a table."""
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that others can read it."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the files; writing opens them again."""
 
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        """Remove the files: nothing was saved yet, and the run starts again."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -50,7 +55,7 @@ class Writer(Protocol):
 
 
 class NullWriter:
-    """Writes nothing."""
+    """Writes nothing anywhere: the null object of `Writer`."""
 
     def write(self, frame: int, scalars: Mapping[str, float]) -> None:
         pass

@@ -14,31 +14,30 @@ class NoConsolidation:
     adds_to_gradients = False
 
     def enter(self, task: int) -> None:
-        """Nothing changes."""
+        """No penalty depends on the task that is played."""
 
     def leave(
         self, task: int, weights: Weights, fisher: Measured, active_units: Measured | None = None
     ) -> dict[str, float]:
-        """Nothing is measured."""
+        """Never calls `fisher` or `active_units`, so that no sample is drawn; logs nothing."""
         return {}
 
     def before_step(self, weights: Weights) -> None:
-        """Nothing to add."""
+        """Leaves the gradients as they are."""
 
     def step(self, optimizer: Optimizer) -> None:
-        """The optimizer's own."""
+        """The optimizer's step on the loss alone."""
         optimizer.step()
 
     def after_step(self, weights: Weights, rates: Rates) -> None:
-        """Nothing to pull."""
+        """Leaves the weights as they are."""
 
     def diagnostics(self, weights: Weights, gradients: Weights, curvature: Weights | None) -> dict[str, float]:
-        """There is nothing to see."""
+        """An empty dictionary: there is no penalty to examine."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing."""
+        pass

@@ -17,7 +17,7 @@ class NormalisedFishers:
         self.store = store
 
     def leave(self, task: int, weights: Weights, fisher: Weights, active_units: Weights | None) -> None:
-        """`task` was left."""
+        """Keeps the Fisher divided by its mean (see `AnchorStore.leave`)."""
         self.store.leave(task, weights, normalised(fisher), active_units)
 
     def factors(self, active: int) -> Iterable[DiagonalGaussian]:

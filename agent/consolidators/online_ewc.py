@@ -39,7 +39,7 @@ class OnlineEWC:
         self.departures += 1
 
     def factors(self, active: int) -> Iterable[DiagonalGaussian]:
-        """The running Gaussian."""
+        """The running Gaussian, whichever task is played; none before the first departure."""
         if self.running is None:
             return []
         return [DiagonalGaussian(self.running.mean, damped(self.running.precision, self.active_units, self.damping))]

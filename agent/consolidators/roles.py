@@ -24,15 +24,20 @@ class Optimizer(Protocol):
     """A step of the weights, from their gradients alone or with an implicit step on a penalty as well."""
 
     @property
-    def state(self) -> Any: ...
+    def state(self) -> Any:
+        """The running averages of every parameter, as torch keeps them."""
 
-    def zero_grad(self) -> None: ...
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
 
-    def add_param_group(self, group: dict[str, Any]) -> None: ...
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """More parameters to step, such as those of a new task."""
 
-    def step(self) -> Any: ...
+    def step(self) -> Any:
+        """One step of all parameters that have a gradient."""
 
-    def step_towards(self, anchor: DiagonalGaussian, ewc_lambda: float) -> None: ...
+    def step_towards(self, anchor: DiagonalGaussian, ewc_lambda: float) -> None:
+        """`step`, in which the penalty around `anchor` on the first group's weights is solved for."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -107,7 +112,7 @@ class PenaltyStep(Protocol):
         """Between the loss's backward pass and the optimizer's step."""
 
     def step(self, optimizer: Optimizer, merged: DiagonalGaussian, ewc_lambda: float) -> None:
-        """The optimizer's step."""
+        """The optimizer's step, with the penalty's share where the optimizer takes it."""
 
     def after_step(self, weights: Weights, merged: DiagonalGaussian, ewc_lambda: float, rates: Rates) -> None:
         """Instead of `step`, after one that something else has made; `rates()` are its rates."""

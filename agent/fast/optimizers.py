@@ -21,10 +21,12 @@ class Anchor(Protocol):
     """Mean and precision of the first group's weights (see `agent.gaussian.DiagonalGaussian`)."""
 
     @property
-    def mean(self) -> Sequence[Tensor]: ...
+    def mean(self) -> Sequence[Tensor]:
+        """The weights that the penalty pulls towards, in their shapes."""
 
     @property
-    def precision(self) -> Sequence[Tensor]: ...
+    def precision(self) -> Sequence[Tensor]:
+        """How firmly each is pulled, in the same shapes."""
 
 
 class CentredRMSProp(torch.optim.Optimizer):
