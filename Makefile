@@ -36,6 +36,7 @@ sweep: $(VENV)/.sweep
 docs: $(VENV)/.docs
 	$(BIN)/python -m pytest tests/conformance/test_docs.py tests/conformance/test_docstrings.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html, or with search: $(BIN)/python -m http.server --directory site"
 
 # An optional extra of pyproject.toml.
 $(VENV)/.sweep $(VENV)/.docs: $(VENV)/.%: $(VENV)/.complete
@@ -55,4 +56,4 @@ types: setup
 check: lint types test
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site
