@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from agent import diagnostics, pruning
-from agent.consolidators.roles import Consolidator
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from agent.minibatches import Minibatches, Plan
+from agent.roles import Consolidator
 from agent.task_change import Stopped, TaskChange, never
 from envs.timestep import TimeStep
 from replay.roles import Replay

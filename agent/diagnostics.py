@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from agent.consolidators.roles import Optimizer
 from agent.dqn import bootstrapped, huber
 from agent.gaussian import DiagonalGaussian
 from agent.networks import QNetwork, hidden_activations
+from agent.roles import Optimizer
 from replay.transition import Transition
 
 DORMANT = 0.025  # of the layer's mean activity (Sokar et al. 2023)

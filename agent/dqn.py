@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import Offsets, augmented
-from agent.consolidators.roles import Consolidator, Optimizer
 from agent.networks import QNetwork
+from agent.roles import Consolidator, Optimizer
 from replay.transition import FrameBatch, Transition
 
 METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import random_offsets
-from agent.consolidators.roles import Consolidator, Optimizer
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
+from agent.roles import Consolidator, Optimizer
 from replay.transition import FrameBatch, Transition
 
 

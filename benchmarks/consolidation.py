@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import ProximalStep
 from agent.fast.process import keep_freed_memory
 from agent.fisher import fisher_information
 from agent.learner import QLearner

@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.roles import AnchorStore, Consolidator
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.continual import ContinualAgent, Departure, Generators, Updates
 from agent.exploration import LinearEpsilon
 from agent.fast.offers import fastest_update
@@ -28,6 +27,7 @@ from agent.fast.optimizers import make_optimizer
 from agent.fast.process import keep_freed_memory, use_cuda
 from agent.learner import QLearner
 from agent.networks import ARCHITECTURES, QNetwork
+from agent.roles import AnchorStore, Consolidator
 from configs.schema import Config, InferenceConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from agent.consolidators.roles import Weights
 from agent.fisher import damped
 from agent.gaussian import DiagonalGaussian
+from agent.roles import Weights
 
 
 class EWC:

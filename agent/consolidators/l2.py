@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from agent.consolidators.ewc import EWC
-from agent.consolidators.roles import Weights
 from agent.fisher import mean_information
+from agent.roles import Weights
 
 
 class L2(EWC):

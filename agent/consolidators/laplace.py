@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from agent.consolidators.ewc import EWC
-from agent.consolidators.roles import Weights
 from agent.gaussian import DiagonalGaussian
+from agent.roles import Weights
 
 
 class RecursiveLaplace(EWC):

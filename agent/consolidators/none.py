@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.consolidators.roles import Measured, Optimizer, Rates, Weights
+from agent.roles import Measured, Optimizer, Rates, Weights
 
 
 class NoConsolidation:

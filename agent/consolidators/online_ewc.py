@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent.consolidators.roles import Weights
 from agent.fisher import damped
 from agent.gaussian import DiagonalGaussian
+from agent.roles import Weights
 
 
 class OnlineEWC:

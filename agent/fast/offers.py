@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from agent.consolidators.roles import Optimizer
 from agent.dqn import PlainUpdate, Update
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.fast.packed import is_patchwise
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
+from agent.roles import Optimizer
 
 
 def fastest_update(

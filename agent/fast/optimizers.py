@@ -59,7 +59,7 @@ class CentredRMSProp(torch.optim.Optimizer):
 
     def step_towards(self, anchor: Anchor, strength: float) -> None:
         """`step`, and an implicit step on (strength / 2) sum P (w - mu)^2 for the first group's weights: see
-        `agent.consolidators.steps.ProximalStep`, with eta = lr / root."""
+        `agent.anchors.steps.ProximalStep`, with eta = lr / root."""
         self._step(anchor, strength)
 
     @torch.no_grad()

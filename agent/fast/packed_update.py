@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agent.anchors.anchored import AnchoredConsolidator
 from agent.augmentation import Offsets
-from agent.consolidators.anchored import AnchoredConsolidator
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.roles import Consolidator
 from agent.dqn import double_q_target, measured
 from agent.fast.kernels import cut_patches_of
 from agent.fast.optimizers import Adam, pull
 from agent.fast.packed import Pack
 from agent.fast.patchwise import PatchwiseNetwork
 from agent.networks import QNetwork
+from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
 

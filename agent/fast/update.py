@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import Offsets, augmented
-from agent.consolidators.roles import Consolidator
 from agent.dqn import clip_norm, double_q_target, measured
 from agent.fast.cuda_graphs import CudaGraphs
 from agent.fast.network import FastNetwork, Gradients
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.networks import QNetwork
+from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agent.consolidators.roles import Consolidator, Rates
-from agent.consolidators.steps import ProximalStep
+from agent.anchors.steps import ProximalStep
 from agent.fisher import mean_over, sampled_log_likelihood
 from agent.gaussian import DiagonalGaussian
+from agent.roles import Consolidator, Rates
 from agent.taps import LinearTap, squared_gradients
 from experiments.supervised.mnist import CLASSES, PIXELS, Digits, Mnist
 

@@ -49,12 +49,12 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import PenaltyGradient
 from agent.consolidators.ewc import EWC
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.roles import AnchorStore
-from agent.consolidators.steps import PenaltyGradient
+from agent.roles import AnchorStore
 from configs.ranges import argument
 from evaluation.plots import COLOURS
 from tracking import command

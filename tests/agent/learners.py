@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
 from agent.consolidators.ewc import EWC
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer

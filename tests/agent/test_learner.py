@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.dqn import PlainUpdate, double_q_target, huber
 from agent.fast.update import FastUpdate
 from agent.fisher import fisher_information, joined_weights

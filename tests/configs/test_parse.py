@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 import configs.checks
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.fisher import ESTIMATORS
 from configs.build import build_agent, build_memory, build_schedule, forget_me_not_settings
 from configs.checks import ConfigError, check

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.roles import AnchorStore
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.fast.optimizers import make_optimizer
 from agent.gaussian import DiagonalGaussian
-from tests.agent.consolidators.anchors import (
+from agent.roles import AnchorStore
+from tests.agent.anchors.worlds import (
     SHAPES,
     Left,
     assert_pays,
@@ -127,10 +127,11 @@ every_store = pytest.mark.parametrize("kind", STORES)
 
 
 def test_every_store_and_every_consolidator_has_a_case() -> None:
-    """They are the classes of agent/consolidators that a task can leave; roles are protocols."""
+    """They are the classes of agent/anchors and agent/consolidators that a task can leave."""
     classes = [
         node
-        for path in Path(ROOT, "agent", "consolidators").glob("*.py")
+        for folder in ("anchors", "consolidators")
+        for path in Path(ROOT, "agent", folder).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef) and not any(getattr(b, "id", "") == "Protocol" for b in node.bases)
     ]

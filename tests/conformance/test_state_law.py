@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
@@ -47,7 +47,7 @@ from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNo
 from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, images
 from taskid.single import SingleTask
-from tests.agent.consolidators.anchors import leave_all, make, units_of, weights_at
+from tests.agent.anchors.worlds import leave_all, make, units_of, weights_at
 from tests.agent.learners import make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike, through_a_file
 from tests.conformance.test_imports import ALLOWED, ROOT, modules

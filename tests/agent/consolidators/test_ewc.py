@@ -5,7 +5,7 @@ import torch
 
 from agent.consolidators.ewc import EWC
 from agent.gaussian import DiagonalGaussian
-from tests.agent.consolidators.anchors import (
+from tests.agent.anchors.worlds import (
     SHAPES,
     assert_pays,
     fisher_of,

@@ -3,7 +3,7 @@
 import torch
 
 from agent.consolidators.l2 import L2
-from tests.agent.consolidators.anchors import SHAPES, assert_pays, fisher_of, make, weights_at
+from tests.agent.anchors.worlds import SHAPES, assert_pays, fisher_of, make, weights_at
 
 
 def test_l2_spreads_the_information_evenly():

@@ -4,7 +4,7 @@ import pytest
 
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.gaussian import DiagonalGaussian
-from tests.agent.consolidators.anchors import (
+from tests.agent.anchors.worlds import (
     assert_pays,
     floored,
     joined_by,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from agent.consolidators.none import NoConsolidation
-from tests.agent.consolidators.anchors import fisher_of, weights_at
-from tests.agent.consolidators.test_anchored import Operations
+from tests.agent.anchors.test_anchored import Operations
+from tests.agent.anchors.worlds import fisher_of, weights_at
 
 
 class Thunk:

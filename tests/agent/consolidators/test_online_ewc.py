@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agent.consolidators.online_ewc import OnlineEWC
-from tests.agent.consolidators.anchors import (
+from tests.agent.anchors.worlds import (
     SHAPES,
     assert_pays,
     fisher_of,

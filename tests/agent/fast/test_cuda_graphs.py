@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import ProximalStep
 from agent.fast.update import FastUpdate
 from tests.agent.learners import OPTIMIZERS, make_batch, make_learner, make_network
 

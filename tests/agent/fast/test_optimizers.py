@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.fast import optimizers
 from agent.fast.optimizers import CentredRMSProp, make_optimizer
 from agent.gaussian import DiagonalGaussian
@@ -239,7 +239,7 @@ def test_a_weak_pull_is_felt_in_full(name):
 
 def test_in_the_gradients_form_a_stiff_weight_never_settles():
     """The contrast: rmsprop divides by the penalty's own size and goes on jumping over the mean. (At a fixed rate it
-    diverges: tests/agent/consolidators/test_steps.py.)"""
+    diverges: tests/agent/anchors/test_steps.py.)"""
     ends, anchor = {}, DiagonalGaussian((torch.zeros(1),), (torch.full((1,), 1e9),))
     for step in (PenaltyGradient(), ProximalStep()):
         weight, path = torch.nn.Parameter(torch.ones(1)), []

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.dqn import METRICS, PlainUpdate
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer

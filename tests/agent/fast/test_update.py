@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.dqn import PlainUpdate
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import CentredRMSProp

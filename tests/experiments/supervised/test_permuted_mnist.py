@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.steps import ProximalStep
 from experiments.supervised.classifier import (
     Classifier,
     Descent,

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from agent.anchors.normalised import NormalisedFishers
 from agent.consolidators.ewc import EWC
-from agent.consolidators.normalised import NormalisedFishers
-from tests.agent.consolidators.anchors import fisher_of, make, weights_at
+from tests.agent.anchors.worlds import fisher_of, make, weights_at
 
 
 def test_normalised_fishers_have_mean_one_whatever_their_scale():

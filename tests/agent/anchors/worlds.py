@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import PenaltyGradient
 from agent.consolidators.ewc import EWC
-from agent.consolidators.steps import PenaltyGradient
 
 SHAPES = ((4, 3, 2, 2), (5, 8), (2, 5))  # a convolution and two linear layers, as in a network: 4, 5 and 2 units
 STRENGTH = 37.0

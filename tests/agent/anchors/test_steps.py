@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.gaussian import DiagonalGaussian
-from tests.agent.consolidators.anchors import leave_all, make, weights_at
+from tests.agent.anchors.worlds import leave_all, make, weights_at
 
 # lambda F from 1e-6 to 1e9, and none.
 STIFF = torch.cat([torch.zeros(1), torch.logspace(-6, 9, 31)])

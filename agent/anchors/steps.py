@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from agent.consolidators.roles import Optimizer, Rates, Weights
 from agent.gaussian import DiagonalGaussian
+from agent.roles import Optimizer, Rates, Weights
 
 
 class PenaltyGradient:

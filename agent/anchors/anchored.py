@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agent.consolidators.roles import AnchorStore, Measured, Optimizer, PenaltyStep, Rates, Weights
 from agent.diagnostics import pull_against_loss, stiffness
 from agent.fisher import fisher_overlap, mean_information
 from agent.gaussian import DiagonalGaussian, multiply_into
+from agent.roles import AnchorStore, Measured, Optimizer, PenaltyStep, Rates, Weights
 
 
 class AnchoredConsolidator:

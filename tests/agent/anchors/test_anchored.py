@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from agent.consolidators.anchored import AnchoredConsolidator
+from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
-from agent.consolidators.normalised import NormalisedFishers
 from agent.consolidators.online_ewc import OnlineEWC
-from agent.consolidators.steps import PenaltyGradient, ProximalStep
 from agent.fisher import fisher_overlap, mean_information
-from tests.agent.consolidators.anchors import fisher_of, latest, leave_all, make, weights_at
+from tests.agent.anchors.worlds import fisher_of, latest, leave_all, make, weights_at
 
 
 def test_the_gradient_is_autograds_of_its_own_value():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.consolidators.roles import AnchorStore, Weights
 from agent.fisher import normalised
 from agent.gaussian import DiagonalGaussian
+from agent.roles import AnchorStore, Weights
 
 
 class NormalisedFishers:
