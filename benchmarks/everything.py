@@ -42,8 +42,9 @@ def cases(device: str) -> list[Case]:
     """What is measured on that device, for every network."""
     found = []
     for network in _NETWORKS:
-        common = ("--network", network, "--device", device, "--agent", "continual")
+        common: tuple[str, ...] = ("--network", network, "--device", device, "--agent", "continual")
         if device == "cuda":
+            common += ("--precision", "bfloat16")
             kept = ("--device_gib", "8")
             found += [
                 Case(f"{network}, recorded, frames on the device", (*common, "--cuda_graphs", *kept)),
@@ -54,7 +55,7 @@ def cases(device: str) -> list[Case]:
         else:
             found += [
                 Case(network, common),
-                Case(f"{network}, float32", (*common, "--precision", "float32")),
+                Case(f"{network}, bfloat16", (*common, "--precision", "bfloat16")),
                 Case(f"{network}, plain agent", (*common, "--agent", "plain")),
             ]
     return found

@@ -1,6 +1,6 @@
 """Where the time of the training loop goes, beside what this machine cannot do faster.
 
-    python -m benchmarks.roofline [--network nature] [--precision auto] [--seconds 20] [--agent continual] [--json]
+    python -m benchmarks.roofline [--network nature] [--precision bfloat16] [--seconds 20] [--agent continual] [--json]
     python -m benchmarks.roofline --device cuda --cuda_graphs --device_gib 4 --emulators 64        with a GPU
 
 First the machine's rates: products of large matrices in the precision used, copying of memory, and the emulators
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     """The options; see the module."""
     p = command.Parser(prog="roofline", description=__doc__.split("\n")[0])
     p.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
-    p.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     p.add_argument("--optimizer", choices=("rmsprop", "adam"), default="rmsprop")
     p.add_argument("--agent", choices=("plain", "continual"), default="plain")
     p.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)

@@ -220,7 +220,7 @@ def _parser() -> command.Parser:
     parser = command.Parser(prog="side_by_side", description=__doc__.split("\n")[0])
     add_options(parser, seconds=120.0)
     parser.add_argument("--pairs", type=whole(1, 1000), default=4, help="turns of each contestant (default: 4)")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--agent", choices=("plain", "continual"), default="plain")
     parser.add_argument(
         "--sb3_python", type=Path, metavar="PATH", help="python that has stable-baselines3 (default: benchmarks/.sb3)"

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)
     parser.add_argument("--game", type=canonical, default="breakout")
     parser.add_argument("--threads", type=argument("threads"), default=0, help="0: one per core")
-    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     options = parser.parse_args()
 

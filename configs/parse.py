@@ -201,7 +201,8 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
         reason = re.sub(r"(?:an? )?typing\.Literal\[(.*?)\]", r"one of \1", reason)
         reason = re.sub(r"(?:an? )?<class '(\w+)'>", r"\1", reason)
         reason = re.sub(
-            r"Does not validate against any of the Union subtypes Subtypes: \[(\w+), NoneType\].* Given value: (.*)$",
+            r"Does not validate against any of the Union subtypes "
+            r"Subtypes: \[(?:NoneType, )?(\w+)(?:, NoneType)?\].* Given value: (.*)$",
             r"Expected \1 or null. Got value: \2",
             reason,
         )

@@ -83,15 +83,16 @@ class LearnerConfig:
     gated: float = number(0.0, 0.0, 0.99)
     """Share of every hidden layer's units that a task does without, those first that most other tasks use (after
     context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that layers are computed in; auto takes bfloat16 where the processor has it and it measures faster."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type that layers are computed in. bfloat16 is faster where the hardware multiplies it: on GPUs, and on processors
+    with avx512_bf16 or AMX; runs of the two types are different runs."""
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """rmsprop: centred, epsilon inside the root (PAPER); adam: faster at short budgets."""
     cuda_graphs: bool = False
     """With device cuda: replay the update as a CUDA graph, recorded once per task."""
     optimizer_code: Literal["auto", "eager", "compiled"] = "auto"
     """compiled: rmsprop as one loop over memory, made by torch.compile, which needs a C++ compiler; auto takes it where
-    it works and measures faster."""
+    it works, for the large networks."""
     learning_rate: float = number(0.00025, 1e-10, 10.0)
     """Step size (PAPER: 0.00025)."""
     optimizer_epsilon: float = number(0.01, 1e-12, 1000.0)

@@ -14,11 +14,10 @@ MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.t
 # May differ as well, at the price of bit-exactness.
 OF_THE_DEVICE = ("device", "learner.cuda_graphs", "replay.device_gib")
 
-# What is decided by measuring on the machine, and how a configuration says that it is not decided yet.
+# What is decided by what the machine has, and how a configuration says that it is not decided yet.
 MACHINE_CHOICES: dict[str, Any] = {
     "threads": 0,
     "emulators.threads": 0,
-    "learner.precision": "auto",
     "learner.optimizer_code": "auto",
 }
 

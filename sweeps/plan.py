@@ -16,7 +16,7 @@ A sweep's file says what is varied; everything else is in the configuration that
     name: figure3b                             # what it is called; without it as its file
 
 Names of runs are made of what is varied, and a run's arguments are a function of the file alone. What is `auto` in the
-configuration every run decides for itself, by measuring: settings with learner.precision have it the same in all.
+configuration every run decides for itself, by what its machine has.
 """
 
 from __future__ import annotations

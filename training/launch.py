@@ -129,7 +129,6 @@ def _continued(saved: Config, asked: Config) -> Config:
         emulators=replace(asked.emulators, threads=new["emulators.threads"]),
         learner=replace(
             asked.learner,
-            precision=new["learner.precision"],
             optimizer_code=new["learner.optimizer_code"],
         ),
     )

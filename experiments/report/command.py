@@ -215,8 +215,8 @@ def _mixed_types(material: Material) -> str:
     if len({run.settings.get("learner.precision") for runs in its for run in runs}) == 1:
         return ""
     return html.note(
-        "These runs were not all computed in one number type, which is chosen for the processor that a run starts on: "
-        "a difference between them may come from that."
+        "These runs were not all computed in one number type (learner.precision): a difference between them may come "
+        "from that."
     )
 
 

@@ -411,13 +411,12 @@ def test_threads_that_nobody_names_are_those_of_openmp(
     assert resolve(Config(learner=decided, threads=2)).threads == 2
 
 
-def test_resolve_decides_threads_precision_and_code_and_spells_out_the_inference_once() -> None:
+def test_resolve_decides_threads_and_code_and_spells_out_the_inference_once() -> None:
     config = Config()
-    assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "auto")
+    assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "float32")
     small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
     resolved = resolve(small)
     assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.num_envs
-    assert resolved.learner.precision in ("float32", "bfloat16")
     assert resolved.learner.optimizer_code == "eager"  # as always for the small network
     assert resolved.inference == InferenceConfig(**dataclasses.asdict(DEFAULT))
     assert resolve(resolved) == resolved
@@ -425,7 +424,7 @@ def test_resolve_decides_threads_precision_and_code_and_spells_out_the_inference
         resolved,
         threads=0,
         emulators=replace(resolved.emulators, threads=0),
-        learner=replace(resolved.learner, precision="auto", optimizer_code="auto"),
+        learner=replace(resolved.learner, optimizer_code="auto"),
         inference=InferenceConfig(),
     )
     assert undone == small  # nothing else was decided
