@@ -55,10 +55,13 @@ def read_evaluations(path: Path) -> list[dict[str, Any]]:
 
 
 def evaluations(text: str) -> list[dict[str, Any]]:
-    """The same from the file's text."""
+    """The same from the file's text. ValueError if it has content and is no such table."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if text and not {"frames", "game", "mean"} <= {*(reader.fieldnames or ())}:
+        raise ValueError("its first line names no columns frames, game and mean")
     return [
         {name: value if name == "game" or value == "" else _number(value) for name, value in row.items()}
-        for row in csv.DictReader(io.StringIO(text, newline=""))
+        for row in reader
     ]
 
 

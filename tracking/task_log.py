@@ -58,13 +58,22 @@ def known_tasks(run: RunDirectory, end: int) -> dict[str, int]:
 
 
 def tasks_before(run: RunDirectory) -> dict[str, int]:
-    """The own tasks of the run whose snapshot this one began with; none if it began anew, or if that file is damaged,
-    which nothing but a table of evaluate.py needs."""
+    """The own tasks of the run whose snapshot this one began with; none if it began anew, or if that file is damaged
+    (see `tasks_before_lost`), which nothing but a table of evaluate.py needs."""
+    return _tasks_before(run) or {}
+
+
+def tasks_before_lost(run: RunDirectory) -> bool:
+    """Whether that file is there and cannot be read."""
+    return run.tasks_before.is_file() and _tasks_before(run) is None
+
+
+def _tasks_before(run: RunDirectory) -> dict[str, int] | None:
     try:
         found = json.loads(run.tasks_before.read_text())
         return {str(game): int(task) for game, task in found.items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        return None
 
 
 def frames_by_task(changes: Sequence[Mapping[str, Any]], end: int) -> dict[str, dict[int, int]]:

@@ -18,6 +18,7 @@ from tracking.files import quoted
 from tracking.manifest import CheckpointError, DamageError, available, read_manifest
 from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
 from tracking.snapshots import kept_snapshots, newest_intact
+from tracking.task_log import tasks_before_lost
 from tracking.tensorboard import last_step
 from tracking.versions import program
 
@@ -58,7 +59,8 @@ def check(run: RunDirectory, asked: Config) -> Beginning:
     found = check_version(run)
     if found is None:
         return Beginning(None, [])  # all of them are damaged, which is told when they are read
-    return Beginning(None, [*_edits(run, found["settings"]), *_another_device(found["settings"], asked)])
+    settings = found["settings"]
+    return Beginning(None, [*_edits(run, settings), *_another_device(settings, asked), *_lost_tasks(run)])
 
 
 def check_version(run: RunDirectory) -> dict[str, Any] | None:
@@ -131,6 +133,14 @@ def made_by(run: RunDirectory, found: Mapping[str, Any] = MappingProxyType({})) 
     version = f"version {wrote['version']}" if wrote.get("version") else "an earlier version"
     commit = wrote.get("git_commit")
     return f"{version} of this program{f' (commit {commit})' if commit else ''}"
+
+
+def _lost_tasks(run: RunDirectory) -> Iterator[str]:
+    if tasks_before_lost(run):
+        yield (
+            f"{run.tasks_before} cannot be read: evaluate.py will take the games that this run has not played for games "
+            "that it never met; training needs it for nothing"
+        )
 
 
 def _edits(run: RunDirectory, settings: dict[str, Any]) -> Iterator[str]:

@@ -194,3 +194,10 @@ def test_settings_of_another_version_are_refused_with_the_version_too(run: RunDi
     assert "written by an earlier version" in refusal(run) or f"written by version {version}" in refusal(run)
     with pytest.raises(ConfigError, match=rf"unknown field consolidation\.strength.*; version {version} .* wrote it"):
         load_run(run)
+
+
+def test_lost_tasks_of_the_run_before_are_told(run: RunDirectory) -> None:
+    assert not resumed(run)[1].notes
+    run.tasks_before.write_bytes(b"{")
+    (note,) = resumed(run)[1].notes
+    assert note.startswith(f"{run.tasks_before} cannot be read: evaluate.py will take")

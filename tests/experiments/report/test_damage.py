@@ -23,6 +23,7 @@ REFUSED = {
         _SCORES + f"100,{'x' * 200_000},1,0,10\n",
         _SCORES + "100,toy_catch,1,0,10\n",
         "frames,game\n100,toy_catch\n",
+        "\0" * 50,
     ],
     "task_changes.csv": ["", _CHANGES, _CHANGES + "0,krull,0,1\n", _CHANGES + "0,toy_catch,x,1\n", "\0", "frames\n0\n"],
     "confusion.csv": ["game,task x\ntoy_catch,1\n", "game,task 0\nkrull,5\n", "game,task 0\ntoy_catch,\n"],
