@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import ArgumentParser
 
 from configs.parse import field_names, parse, to_config
 from configs.schema import Config
@@ -70,6 +71,11 @@ def commands(page: str) -> list[str]:
     return [part for part in parts if re.match(r"(\.venv/bin/)?python (-m |\w+\.py)", part)]
 
 
+@functools.cache
+def train() -> ArgumentParser:
+    return train_parser()
+
+
 def words(command: str) -> tuple[str, list[str]]:
     """The module and its arguments; what is optional is taken."""
     found = shlex.split(re.sub(r"\[(-[^\]]*)\]", r"\1", command))[1:]
@@ -114,6 +120,21 @@ def test_every_command_can_be_typed(page: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python -m experiments.nothing",
+        "python evaluate.py runs/a --epsiodes 3",
+        "python evaluate.py runs/a --episodes 0",
+        "python train.py --config configs/presets/nothing.yaml",
+        "python train.py --resume runs/a --learner.nstep 3",
+        "python train.py --stream.games [brekout]",
+    ],
+)
+def test_a_wrong_command_is_noticed(command: str) -> None:
+    assert refusal(command)
+
+
 def refusal(command: str) -> str | None:
     """What is wrong with a quoted command; None if nothing is."""
     module, arguments = words(command)
@@ -123,7 +144,7 @@ def refusal(command: str) -> str | None:
         return f"there is no {files[0]}"
     complete = "--help" not in arguments and not any(_PLACEHOLDER.fullmatch(word) for word in arguments)
     if module == "train":
-        unknown = given - {f"--{name}" for name in field_names(train_parser())}
+        unknown = given - {f"--{name}" for name in field_names(train())}
         return f"unknown: {unknown}" if unknown else train_refuses(arguments) if complete else None
     if not any((ROOT / f"{module.replace('.', '/')}{end}").is_file() for end in (".py", "/__main__.py")):
         return "no such module"
@@ -140,11 +161,10 @@ def refusal(command: str) -> str | None:
 
 def train_refuses(arguments: list[str]) -> str | None:
     """The sentence with which train.py refuses them, but for runs that are not there."""
-    parser = train_parser()
     try:
-        options = parse(parser, arguments)
+        options = parse(train(), arguments)
         if "--resume" not in arguments:
-            to_config(parser, options)
+            to_config(train(), options)
     except UserError as error:
         return str(error)
     return None
