@@ -138,8 +138,8 @@ def made_by(run: RunDirectory, found: Mapping[str, Any] = MappingProxyType({})) 
 def _lost_tasks(run: RunDirectory) -> Iterator[str]:
     if tasks_before_lost(run):
         yield (
-            f"{run.tasks_before} cannot be read: evaluate.py will take games that this run has not played for games that "
-            "it never met; training needs it for nothing"
+            f"{run.tasks_before} cannot be read: evaluate.py will take games that this run has not played for games "
+            "that it never met; training needs it for nothing"
         )
 
 
