@@ -1,4 +1,4 @@
-# Two commands: `make train` runs the main job, `make test` the tests. Both set up .venv by themselves.
+# `make train` runs the main job, `make test` the quick tests, `make check` all. Each sets up .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,9 +43,12 @@ $(VENV)/.sweep $(VENV)/.docs: $(VENV)/.%: $(VENV)/.complete
 	$(BIN)/pip install --quiet --constraint constraints.txt $(shell $(PYTHON) -c 'import tomllib; print(*map(repr, tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"]))')
 	touch $@
 
-# Two files of tests at a time, on a core each.
+# Two tests at a time, on a core each; ends with the tests that cost most.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cpu 30
+
+# Minutes: all but the tests marked slow.
 test: sweep
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -53,7 +56,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-check: lint types test
+# Everything: lint, types, the tests of `make test`, the slow ones, and more examples of the random ones.
+check: lint types sweep
+	$(PYTEST) --hypothesis-profile thorough
 
 clean:
 	rm -rf $(VENV) site

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.gaussian import DiagonalGaussian, multiply_into
@@ -77,7 +77,6 @@ def test_a_quadratic_by_hand():
 
 
 @given(seeds, st.integers(1, 6))
-@settings(deadline=None, max_examples=30)
 def test_precisions_add_and_means_are_weighted_by_them(seed, count):
     gaussians = factors(seed, count)
     merged, _ = product(*gaussians)
@@ -89,7 +88,6 @@ def test_precisions_add_and_means_are_weighted_by_them(seed, count):
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=30)
 def test_the_product_is_commutative_and_associative_to_rounding(seed):
     a, b, c = factors(seed, 3)
     whole, rest = product(a, b, c)
@@ -105,7 +103,6 @@ def test_the_product_is_commutative_and_associative_to_rounding(seed):
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=20)
 def test_no_opinion_is_the_identity(seed):
     gaussian = random_gaussian(seed, no_opinion=0.0)
     flat = DiagonalGaussian.flat(gaussian.mean)
@@ -135,7 +132,6 @@ def test_the_product_of_nothing_is_flat_and_overwrites_in_place():
 
 
 @given(seeds, st.integers(1, 6))
-@settings(deadline=None, max_examples=30)
 def test_separate_quadratics_are_the_merged_one_and_the_rest(seed, count):
     gaussians = factors(seed, count)
     weights = random_gaussian(seed + 100).mean

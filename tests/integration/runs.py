@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 Hook = Callable[[], None]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["train", "torch._dynamo", "tests.integration.runs"])  # the optimizers import dynamo
+_CONTEXT.set_forkserver_preload(["tests.integration.warm", "tests.integration.runs"])
 
 # Two toys; three visits, with re-seeds within them; 300 steps of two emulators and some 140 updates.
 TOY: dict[str, Any] = {

@@ -90,6 +90,7 @@ def assert_same_numbers(a: Path, b: Path) -> None:
     assert shown[0] == shown[1]
 
 
+@pytest.mark.slow
 def test_the_same_numbers_as_in_the_runs_own_process(config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """A killed run leaves a busy worker behind, which ends; resumed, the run goes on without one, also with what was
     under way."""
@@ -118,6 +119,7 @@ def test_results_are_recorded_at_moments_that_depend_on_frames_alone(uninterrupt
     assert found == {320: 480, 480: 640, 640: 800, 960: 1120, 1200: 1200}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_equals_the_uninterrupted_whatever_the_workers_speed(run: Path, uninterrupted: Path) -> None:
     """Stopped with an evaluation under way, in a wait for one, and in the wait for the last."""
     for wait, frames, pending in ((1, 480, (320, False)), (5, 1200, (1200, True))):
@@ -130,6 +132,7 @@ def test_a_stopped_run_equals_the_uninterrupted_whatever_the_workers_speed(run: 
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "told", "frames"),
     [
@@ -148,6 +151,7 @@ def test_a_worker_that_breaks_down_fails_the_run(
     assert said["state"] == "failed" and told in said["message"] and said["frames"] >= frames
 
 
+@pytest.mark.slow
 def test_a_missing_snapshot_is_named(run: Path) -> None:
     snapshot = run / "snapshots" / f"{320:012d}.pt"
     snapshot.unlink()

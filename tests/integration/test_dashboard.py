@@ -128,6 +128,7 @@ def test_the_row_of_the_run_has_its_settings_and_its_results(run: Path, board: T
     assert results == pytest.approx({tag: last[tag] for tag in RESULTS}, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_has_the_same_points_once(config: Path, run: Path, tmp_path: Path) -> None:
     """Also of a run that has ended: its end is told again, not twice."""
     other = tmp_path / "run"

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import torch
 
+import train
+from tests.commands import code_of
 from tests.conformance.alike import assert_alike
 from tests.integration.runs import (
     Outcome,
@@ -53,11 +56,19 @@ def run(stopped: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(stopped, tmp_path / "run"))
 
 
-def refused(outcome: Outcome) -> str:
-    """The one line of a refusal."""
-    assert outcome.code == 2, outcome.err
-    assert len(outcome.err.splitlines()) == 1, outcome.err
-    return outcome.complaint
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """The one line with which train.py refuses its arguments; in this process."""
+
+    def told(*arguments: object) -> str:
+        code, said = code_of(train.main, arguments), capsys.readouterr().err
+        assert code == 2 and said.startswith("train.py: ") and len(said.splitlines()) == 1, said
+        return said
+
+    return told
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -69,25 +80,25 @@ def contents(directory: Path) -> dict[str, bytes]:
 # -- refusals ------------------------------------------------------------------------------------------------
 
 
-def test_a_second_process_is_refused(run: Path) -> None:
+def test_a_second_process_is_refused(run: Path, refused: Refused) -> None:
     before = contents(run)
     with RunDirectory(run) as held:
         held.resume()
-        complaint = refused(launch("--resume", run))
+        complaint = refused("--resume", run)
     assert f"another process (pid {os.getpid()}) is working in {run}" in complaint
     assert contents(run) == before
 
 
-def test_an_existing_directory_is_refused(toy_config: Path, run: Path) -> None:
+def test_an_existing_directory_is_refused(toy_config: Path, run: Path, refused: Refused) -> None:
     before = contents(run)
-    assert f"--resume {run}" in refused(launch("--config", toy_config, "--run_dir", run))
+    assert f"--resume {run}" in refused("--config", toy_config, "--run_dir", run)
     assert contents(run) == before
 
 
-def test_changed_learning_settings_are_refused_and_listed(run: Path) -> None:
+def test_changed_learning_settings_are_refused_and_listed(run: Path, refused: Refused) -> None:
     before = contents(run)
     changes = ("--learner.n_step", 5, "--seed", 9, "--frames", 5000, "--log.period", 50)
-    complaint = refused(launch("--resume", run, *changes))
+    complaint = refused("--resume", run, *changes)
     assert "learner.n_step: 2 in the run, 5 asked for" in complaint and "seed: 3 in the run, 9" in complaint
     assert "frames" not in complaint and "log" not in complaint
     assert contents(run) == before
@@ -103,36 +114,36 @@ def test_changed_learning_settings_are_refused_and_listed(run: Path) -> None:
         (("--init_from", "x.pt"), "--init_from begins a new run"),
     ],
 )
-def test_each_is_refused(stopped: Path, change: tuple[object, ...], told: str) -> None:
-    assert told in refused(launch("--resume", stopped, *change))
+def test_each_is_refused(stopped: Path, change: tuple[object, ...], told: str, refused: Refused) -> None:
+    assert told in refused("--resume", stopped, *change)
 
 
-def test_there_is_nothing_to_resume(tmp_path: Path) -> None:
-    assert "no run to resume" in refused(launch("--resume", tmp_path / "nowhere"))
+def test_there_is_nothing_to_resume(tmp_path: Path, refused: Refused) -> None:
+    assert "no run to resume" in refused("--resume", tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_no_such_files(toy_config: Path, tmp_path: Path) -> None:
+def test_no_such_files(toy_config: Path, tmp_path: Path, refused: Refused) -> None:
     new = ("--run_dir", tmp_path / "run")
-    assert "nothing.pt" in refused(launch("--config", toy_config, *new, "--init_from", tmp_path / "nothing.pt"))
-    assert "nothing.yaml" in refused(launch("--config", tmp_path / "nothing.yaml", *new))
+    assert "nothing.pt" in refused("--config", toy_config, *new, "--init_from", tmp_path / "nothing.pt")
+    assert "nothing.yaml" in refused("--config", tmp_path / "nothing.yaml", *new)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_is_not_made_shorter_than_it_is(run: Path) -> None:
+def test_a_run_is_not_made_shorter_than_it_is(run: Path, refused: Refused) -> None:
     before = contents(run)
-    assert "the run has come to 1,304 already" in refused(launch("--resume", run, "--frames", 1000))
+    assert "the run has come to 1,304 already" in refused("--resume", run, "--frames", 1000)
     assert contents(run) == before
 
 
 @pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "task_changes.csv", "tensorboard"])
-def test_what_is_left_of_a_run_is_not_overwritten(run: Path, left: str) -> None:
+def test_what_is_left_of_a_run_is_not_overwritten(run: Path, left: str, refused: Refused) -> None:
     """Without checkpoints a resume would begin anew, over the files of what was done; any of them speaks for it."""
     for path in run.iterdir():
         if path.name not in (left, "config.yaml", "origin.json", "lock"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = contents(run)
-    complaint = refused(launch("--resume", run))
+    complaint = refused("--resume", run)
     assert str(run / left) in complaint and str(run / "checkpoints") in complaint
     assert contents(run) == before
 
@@ -153,6 +164,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(run: Path, uninte
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_all_checkpoints_damaged(run: Path) -> None:
     for directory in (run / "checkpoints").iterdir():
         (directory / "agent.pt").unlink()
@@ -163,6 +175,7 @@ def test_all_checkpoints_damaged(run: Path) -> None:
     assert status(run)["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once_and_loses_only_what_was_not_saved(
     toy_config: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +213,7 @@ def test_nan_stops_the_run_and_its_last_good_checkpoint_resumes(
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_nan_just_before_a_checkpoint_is_not_saved(toy_config: Path, tmp_path: Path) -> None:
     """Also where no metric was logged in between."""
     run = tmp_path / "run"
@@ -211,6 +225,7 @@ def test_nan_just_before_a_checkpoint_is_not_saved(toy_config: Path, tmp_path: P
     assert all(bool(torch.isfinite(value).all()) for value in network.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("often", "frames"),
     [
@@ -234,19 +249,23 @@ def test_no_snapshot_is_kept_and_nothing_is_played_with_nan(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_run_begins_with_weights_that_are_not_finite(
-    toy_config: Path, uninterrupted: Path, tmp_path: Path, value: float
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, value: float, refused: Refused
 ) -> None:
     snapshot = load_file(uninterrupted / "snapshots" / f"{1600:012d}.pt")
     next(iter(snapshot["agent"]["network"].values())).view(-1)[0] = value
     save_file(tmp_path / "nan.pt", snapshot)
     new = ("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", tmp_path / "nan.pt")
-    assert "is not finite" in refused(launch(*new))
+    assert "is not finite" in refused(*new)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("function", "frames", "last_good"),
-    [("write_tree", 1100, 1056), ("write_packed", 1100, 1056), ("write", 1100, 1056)],
+    [
+        ("write_tree", 1100, 1056),
+        pytest.param("write_packed", 1100, 1056, marks=pytest.mark.slow),
+        pytest.param("write", 1100, 1056, marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, function: str, frames: int, last_good: int
@@ -261,11 +280,14 @@ def test_a_full_disk(
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many files are open"),
+        pytest.param(
+            OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many files are open", marks=pytest.mark.slow
+        ),
         (MemoryError(), "not enough memory"),
-        (
+        pytest.param(
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"),
             "not enough memory",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -274,6 +296,7 @@ def test_a_machine_that_has_too_little(toy_config: Path, tmp_path: Path, error: 
     failed(launch("--config", toy_config, "--run_dir", run, hook=partial(fail_at, 1100, error)), run, told, 1056)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_lost_console_neither_ends_a_run_nor_keeps_it_from_being_stopped(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
@@ -288,6 +311,7 @@ def test_a_lost_console_neither_ends_a_run_nor_keeps_it_from_being_stopped(
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hook",
     [
@@ -331,6 +355,7 @@ def _lost_evaluations() -> None:
     CsvWriter.close = closing  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_checkpoints_is_not_needed(run: Path, uninterrupted: Path) -> None:
     """Every file but config.yaml, garbage at once; what they held of the run until then is written again or told."""
     for path in run.iterdir():
@@ -368,6 +393,7 @@ def test_init_from_begins_with_the_snapshots_weights(toy_config: Path, uninterru
     assert json.loads((run / "tasks_before.json").read_text()) == known
 
 
+@pytest.mark.slow
 def test_killed_at_once_it_still_has_them(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     snapshot = uninterrupted / "snapshots" / f"{1600:012d}.pt"
     run = tmp_path / "run"
@@ -377,8 +403,9 @@ def test_killed_at_once_it_still_has_them(toy_config: Path, uninterrupted: Path,
     assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
 
 
+@pytest.mark.slow
 def test_killed_before_its_first_checkpoint_it_knows_what_it_began_with(
-    toy_config: Path, uninterrupted: Path, tmp_path: Path
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, refused: Refused
 ) -> None:
     snapshot = Path(shutil.copy(uninterrupted / "snapshots" / f"{1600:012d}.pt", tmp_path))
     run = tmp_path / "run"
@@ -390,7 +417,7 @@ def test_killed_before_its_first_checkpoint_it_knows_what_it_began_with(
         if content is not None:
             path.write_bytes(content)
         before = contents(run)
-        assert str(path) in refused(launch("--resume", run)) and contents(run) == before
+        assert str(path) in refused("--resume", run) and contents(run) == before
         (run / "origin.json").write_bytes(origin)
         snapshot.write_bytes(whole)
     assert launch("--resume", run).code == 0
@@ -399,7 +426,7 @@ def test_killed_before_its_first_checkpoint_it_knows_what_it_began_with(
 
 @pytest.mark.parametrize("what", ["garbage", "another file", "another network"])
 def test_a_file_that_is_no_fitting_snapshot_is_refused(
-    toy_config: Path, uninterrupted: Path, tmp_path: Path, what: str
+    toy_config: Path, uninterrupted: Path, tmp_path: Path, what: str, refused: Refused
 ) -> None:
     path = uninterrupted / "snapshots" / f"{1600:012d}.pt"
     changes: tuple[Any, ...] = ()
@@ -412,11 +439,11 @@ def test_a_file_that_is_no_fitting_snapshot_is_refused(
         changes = ("--learner.network", "nature")
     arguments = ("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", path, *changes)
     for more in ((), ("--dry_run",)):
-        outcome = launch(*arguments, *more)
-        assert outcome.code == 2 and str(path) in outcome.complaint
+        assert str(path) in refused(*arguments, *more)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_one_goes_on(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """Two that start together on one directory: one is refused, the other is not disturbed."""
     both = [start("--config", toy_config, "--run_dir", tmp_path / "run") for _ in range(2)]

@@ -59,11 +59,11 @@ def interrupted(config: Path, run: Path, stops: list[int], number: int = signal.
 @pytest.mark.parametrize(
     "stops",
     [
-        pytest.param([416], id="in mid-episode"),
-        pytest.param([SWITCH], id="at a switch"),
+        pytest.param([416], id="in mid-episode", marks=pytest.mark.slow),
+        pytest.param([SWITCH], id="at a switch", marks=pytest.mark.slow),
         pytest.param([SWITCH + 16], id="in an undecided window"),
         # Before anything is learned, at a re-seed, at an evaluation, after several switches, at the very end.
-        pytest.param([8, 504, 1200, 1808, 2400], id="many times"),
+        pytest.param([8, 504, 1200, 1808, 2400], id="many times", marks=pytest.mark.slow),
     ],
 )
 def test_a_stopped_run_equals_the_uninterrupted(
@@ -94,6 +94,7 @@ def test_the_undecided_window_is_one(toy_config: Path, tmp_path: Path) -> None:
     assert len(checkpoint(tmp_path / "run")[1]["memory"]["pending"]["rows"]) == 2
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """The comparison can fail."""
     assert launch("--config", toy_config, "--run_dir", tmp_path / "run", "--seed", 4).code == 0
@@ -101,7 +102,8 @@ def test_another_seed_is_another_run(toy_config: Path, uninterrupted: Path, tmp_
         assert_same_run(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.parametrize("steps", [1, 30])  # in the first game, of 25 steps an episode; in the second
+# In the first game, of 25 steps an episode; in the second.
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 30])
 def test_an_evaluation_is_abandoned_at_once_and_done_again(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, steps: int
 ) -> None:
@@ -114,6 +116,7 @@ def test_an_evaluation_is_abandoned_at_once_and_done_again(
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_evaluations_at_visit_ends_are_made_once_each(tmp_path: Path) -> None:
     config = write_config(
         tmp_path / "ends.yaml", TOY, evaluation={**TOY["evaluation"], "period": 0, "at_visit_ends": True}
@@ -125,6 +128,7 @@ def test_evaluations_at_visit_ends_are_made_once_each(tmp_path: Path) -> None:
     assert [int(row["frames"]) for row in evaluations(run)] == [800, 800, 1600, 1600, 2400, 2400]
 
 
+@pytest.mark.slow
 def test_the_last_evaluation_too(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     run, log = tmp_path / "run", tmp_path / "steps"
     # Three evaluations of 2 × 25 steps before it.
@@ -139,8 +143,8 @@ def test_the_last_evaluation_too(toy_config: Path, uninterrupted: Path, tmp_path
     "frames",
     [
         pytest.param([1304], id="between checkpoints"),
-        pytest.param([304], id="before the first"),
-        pytest.param([200, SWITCH, 816], id="again and again"),
+        pytest.param([304], id="before the first", marks=pytest.mark.slow),
+        pytest.param([200, SWITCH, 816], id="again and again", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_equals_the_uninterrupted(
@@ -150,6 +154,7 @@ def test_a_killed_run_equals_the_uninterrupted(
     assert_same_run(tmp_path / "run", uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_while_saving(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = launch("--config", toy_config, "--run_dir", run, hook=partial(kill_in_save, 700))
@@ -159,6 +164,7 @@ def test_killed_while_saving(toy_config: Path, uninterrupted: Path, tmp_path: Pa
     assert_same_run(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     run, seconds = tmp_path / "run", random.random()
     running = start("--config", toy_config, "--run_dir", run)
@@ -173,7 +179,10 @@ def test_killed_at_a_random_moment(toy_config: Path, uninterrupted: Path, tmp_pa
     assert_same_run(run, uninterrupted)
 
 
-@pytest.mark.parametrize(("number", "reason"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGTERM, "SIGTERM"), pytest.param(signal.SIGINT, "Ctrl-C", marks=pytest.mark.slow)],
+)
 def test_the_real_command_line_and_a_real_signal(
     toy_config: Path, tmp_path: Path, number: signal.Signals, reason: str
 ) -> None:
@@ -204,6 +213,7 @@ def test_a_finished_run_goes_further_as_if_it_had_never_ended(
     assert {"1304", "2400"} <= {row["frames"] for row in evaluations(run)}
 
 
+@pytest.mark.slow
 def test_a_run_moves_to_another_machine_in_small_files(toy_config: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """By the README's commands, and to another path."""
     here, there, pieces = (tmp_path / name for name in ("here", "there", "pieces"))
@@ -243,18 +253,35 @@ ATARI = {
 }
 
 
-def test_real_games_with_sticky_actions(tmp_path: Path) -> None:
-    """Stopped in mid-episode, at a switch, in an evaluation, after several switches; and killed."""
-    config = write_config(tmp_path / "atari.yaml", ATARI)
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    outcome = launch("--config", config, "--run_dir", whole)
+@pytest.fixture(scope="module")
+def atari(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A configuration of two real games with sticky actions, and a run of it that nobody disturbed."""
+    directory = tmp_path_factory.mktemp("atari")
+    config = write_config(directory / "atari.yaml", ATARI)
+    outcome = launch("--config", config, "--run_dir", directory / "run")
     assert outcome.code == 0, outcome.err
-    frames, parts = checkpoint(whole)
+    frames, parts = checkpoint(directory / "run")
     assert (frames, parts["stream"]["visit"]) == (2600, 2) and parts["agent"]["updates"] > 50
+    return config, directory / "run"
 
+
+def test_real_games_stopped_once(atari: tuple[Path, Path], tmp_path: Path) -> None:
+    """In the second game; resumed with another number of threads, which changes no result."""
+    config, whole = atari
+    run = tmp_path / "run"
+    assert launch("--config", config, "--run_dir", run, hook=partial(signal_at, 1904)).code == 75
+    outcome = launch("--resume", run, "--emulators.threads", 2)
+    assert outcome.code == 0, outcome.err
+    assert_same_run(run, whole)
+
+
+@pytest.mark.slow
+def test_real_games_stopped_and_killed_many_times(atari: tuple[Path, Path], tmp_path: Path) -> None:
+    """In mid-episode, at a switch, in an evaluation, after several switches; and killed."""
+    config, whole = atari
+    run = tmp_path / "run"
     assert launch("--config", config, "--run_dir", run, hook=partial(signal_at, 504)).code == 75
-    threads = ("--emulators.threads", 2)  # changes no result, hence may change
-    assert launch("--resume", run, *threads, hook=partial(signal_at, 1000)).code == 75
+    assert launch("--resume", run, hook=partial(signal_at, 1000)).code == 75
     evaluation = partial(signal_in_evaluation, 60, tmp_path / "steps")  # 50 steps a game
     assert launch("--resume", run, hook=evaluation).code == 75
     assert status(run)["frames"] == 1304 and not (tmp_path / "steps").exists()
@@ -286,7 +313,7 @@ def closing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return config, directory / "run"
 
 
-@pytest.mark.parametrize("batch", [1, 3, 5, 6, 8, 10])
+@pytest.mark.parametrize("batch", [6, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 5, 8, 10))])
 def test_a_stop_while_a_task_is_left_does_not_wait_for_it(
     closing: tuple[Path, Path], tmp_path: Path, batch: int
 ) -> None:
@@ -307,6 +334,7 @@ def test_a_stop_while_a_task_is_left_does_not_wait_for_it(
     assert_same_run(run, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_stop_while_there_is_nothing_to_save_is_obeyed_at_once(
     toy_config: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:

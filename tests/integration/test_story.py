@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from configs.parse import load
 from configs.settings import flat
 from tests.integration.runs import assert_same_run, launch
@@ -13,6 +15,7 @@ from tracking.run_directory import RunDirectory
 from training.launch import PLAIN_DQN
 
 
+@pytest.mark.slow
 def test_compare_runs_a_plain_dqn_and_shows_it(toy_config: Path, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     first = launch("--config", toy_config, "--run_dir", run.path, "--compare")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.timestep import TimeStep
@@ -38,7 +38,6 @@ def whole(ring: ReplayBuffer) -> list:
     return keys(ring._gather(pairs, ring._windows(pairs))) if len(pairs) else []
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     batch=st.integers(1, 3),

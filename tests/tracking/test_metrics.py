@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking.checkpoints import load_file, save_file
@@ -56,7 +56,6 @@ def test_nan_stays_visible() -> None:
 VALUES = st.lists(st.tuples(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans()), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
 @given(VALUES, VALUES)
 def test_a_window_resumed_is_the_same_window(before: list[tuple[float, bool]], after: list[tuple[float, bool]]) -> None:
     """Bit for bit, also where numbers and float32 tensors come mixed."""
