@@ -56,8 +56,8 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
-# Everything: lint, types, the tests of `make test`, the slow ones, and more examples of the random ones.
-check: lint types sweep
+# Everything: lint, types, the site, the tests of `make test`, the slow ones, and more examples of the random ones.
+check: lint types docs sweep
 	$(PYTEST) --hypothesis-profile thorough
 
 clean:
