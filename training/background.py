@@ -25,7 +25,7 @@ class WorkerFailed(Exception):
 
 
 class EvaluationWorker:
-    """Policy snapshots, one at a time, in a process that the first of them starts (see `training.worker`).
+    """Plays snapshots, one at a time, in a process that the first of them starts (see `training.worker`).
 
     config  the run's config.yaml, which says what is played
     log     a file for what the worker prints: warnings, and the traceback of a crash

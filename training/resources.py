@@ -16,6 +16,7 @@ from envs.timestep import SIZE
 from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
 from training.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, model_bytes
+from training.interact import interact
 from training.machine import resolve
 from training.memory import available_memory
 
@@ -92,22 +93,14 @@ def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], Non
     steps = updates = 0
     start, used, emulator_ms = time.perf_counter(), 0.0, 0.0
     warming = True
-    while warming or time.perf_counter() - start < seconds:
-        now = parts.stream.now
-        with timer.phase("act"):
-            action = parts.agent.act(now)
-        parts.stream.send(action)
-        with timer.phase("learn"):
-            parts.agent.learn()
-        with timer.phase("emulate"):
-            following = parts.stream.receive()
-        with timer.phase("remember"):
-            parts.agent.observe(now, action, following)
+    for _ in interact(parts.stream, parts.agent, timer):
         steps += 1
         if warming and (parts.agent.updates >= 5 or (c.learner.samples_per_step == 0 and steps > 20)):
             emulator_ms = timer.pop(steps)["time/emulate_ms"]
             warming, steps, updates = False, 0, parts.agent.updates
             start, used = time.perf_counter(), time.process_time()
+        elif not warming and time.perf_counter() - start >= seconds:
+            break
     elapsed = time.perf_counter() - start
     busy = (time.process_time() - used) / elapsed / len(os.sched_getaffinity(0))
     phases = {name.removeprefix("time/").removesuffix("_ms"): ms for name, ms in timer.pop(steps).items()}

@@ -3,6 +3,7 @@ of no strength changes no bit of the real one."""
 
 import copy
 from dataclasses import fields
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from replay.transition import Transition
 from taskid.forget_me_not import DEFAULT, ForgetMeNot
 from taskid.source import Inference
 from tests.conformance.alike import assert_alike, difference, through_a_file
+from training.interact import interact
 
 
 class Script:
@@ -297,12 +299,7 @@ def test_a_stream_too_short_for_any_transition_teaches_nothing_and_does_no_harm(
     stream, memory = build_stream(config), build_memory(config)
     agent = build_agent(config, memory, lambda: stream.label)
     stream.start()
-    for _ in range(60):
-        now = stream.now
-        action = agent.act(now)
-        stream.send(action)
-        assert agent.learn() == []
-        agent.observe(now, action, stream.receive())
+    assert not any(step.updates for step in islice(interact(stream, agent), 60))
     assert agent.task_frames[0] > 4 * config.replay.min_history and agent.updates == 0
 
 
@@ -556,15 +553,10 @@ def play_toys(config, steps=84, examine=False):
     agent = build_agent(config, memory, lambda: stream.label)
     stream.start()
     trace, departures = [], []
-    for step in range(steps):
-        now = stream.now
-        action = agent.act(now)
-        following = stream.step(action)
-        agent.observe(now, action, following)
-        metrics = agent.learn()
-        departures += [each for each in metrics if "fisher_mean" in each]
-        trace.append((action, agent.task, [each for each in metrics if "loss" in each]))
-        if examine and step % 7 == 6:
+    for number, step in enumerate(islice(interact(stream, agent), steps)):
+        departures += [each for each in step.updates if "fisher_mean" in each]
+        trace.append((step.action, step.task, [each for each in step.updates if "loss" in each]))
+        if examine and number % 7 == 6:
             agent.diagnostics()
     return agent, trace, departures
 
@@ -607,11 +599,9 @@ def test_what_a_task_leaves_is_its_weights_and_its_fisher():
     stream, memory = build_stream(config), build_memory(config)
     agent = build_agent(config, memory, lambda: stream.label)
     stream.start()
-    for _ in range(20):
-        now = stream.now
-        action = agent.act(now)
-        agent.observe(now, action, stream.step(action))
-        agent.learn()
+    for _ in islice(interact(stream, agent), 20):
+        pass
+    agent.learn()  # what the last step made due
     assert agent.task == 0 and stream.label == "toy_mirror"
     weights, rng = copy.deepcopy(agent.learner.weights), copy.deepcopy(agent.generators.fisher)
     seed = int(rng.integers(2**62))

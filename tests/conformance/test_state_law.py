@@ -54,7 +54,8 @@ from tests.conformance.test_imports import ALLOWED, ROOT, modules
 from tests.envs.helpers import random_actions
 from tests.replay.streams import Stream
 from tracking.metrics import MetricWindow
-from train import Milestones
+from training.interact import interact
+from training.milestones import Milestones
 
 B = 2
 
@@ -329,13 +330,8 @@ class Backwards(World):
 
 
 def _live(part: World, t: int) -> Any:
-    now = part.stream.now
-    action = part.agent.act(now)
-    part.stream.send(action)
-    updates = part.agent.learn()
-    following = part.stream.receive()
-    part.agent.observe(now, action, following)
-    return action, part.agent.task, following, updates
+    step = next(interact(part.stream, part.agent))
+    return step.action, step.task, step.following, step.updates
 
 
 # -- the run's own -------------------------------------------------------------------------------------------

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from configs.build import build_agent, build_memory, numpy_generator
+from configs.build import build_agent, build_memory, build_stream, numpy_generator
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
@@ -22,6 +24,7 @@ from evaluation.play import Abandoned, GameResult, clipped_total, game_seed, pla
 from taskid.source import FixedTask
 from tests.conformance.alike import assert_alike
 from tests.envs.helpers import random_actions
+from training.interact import interact
 
 
 class Drawn:
@@ -155,15 +158,11 @@ CONFIG = Config(
 
 
 def trained() -> Any:
+    stream = build_stream(replace(CONFIG, stream=StreamConfig(games=["toy_catch"])))
     agent = build_agent(CONFIG, build_memory(CONFIG), label=lambda: "toy_catch")
-    batch = CatchBatch("toy_catch", 2, 0)
-    now = batch.reset()
-    for _ in range(10):
-        action = agent.act(now)
-        following = batch.step(action)
-        agent.observe(now, action, following)
-        agent.learn()
-        now = following
+    stream.start()
+    for _ in islice(interact(stream, agent), 10):
+        pass
     assert agent.updates
     return agent
 

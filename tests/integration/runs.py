@@ -364,16 +364,16 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
 
 def spoiled_snapshot() -> None:
     """The worker finds garbage in place of the snapshot."""
-    import train
-    from tracking.snapshots import snapshot_file
+    from training.snapshots import Snapshots
 
-    saves = train._save_snapshot
+    save = Snapshots.save
 
-    def saving(run: Any, parts: Any, *given: Any) -> None:
-        saves(run, parts, *given)
-        snapshot_file(run.snapshots, parts.stream.frames).write_bytes(b"no weights")
+    def saving(self: Any, label: str) -> Path:
+        path = save(self, label)
+        path.write_bytes(b"no weights")
+        return path
 
-    train._save_snapshot = saving
+    Snapshots.save = saving  # type: ignore[method-assign]
 
 
 def _bend_worker(

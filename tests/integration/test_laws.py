@@ -25,6 +25,7 @@ from configs.schema import (
 )
 from taskid.source import Inference, TaskSource
 from tests.conformance.alike import assert_alike, difference
+from training.interact import interact
 
 B = 2
 VISIT = 60  # vector steps
@@ -63,22 +64,16 @@ def play(
     watch: Callable[[ContinualAgent], None] = lambda agent: None,
 ) -> tuple[ContinualAgent, list[Any], list[int]]:
     """Three visits and some steps: the agent, actions and updates of every step, and the steps of departures that
-    left an anchor. `source` may wrap the agent's source of tasks; `watch` is called before every step."""
+    left an anchor. `source` may wrap the agent's source of tasks; `watch` is called after every step."""
     stream, memory = build_stream(config), build_memory(config)
     agent = build_agent(config, memory, label or (lambda: stream.label))
     agent.task_source = source(agent.task_source)
     stream.start()
     trace, left = [], []
-    for step in range(3 * VISIT - 20):
+    for number, step in enumerate(itertools.islice(interact(stream, agent), 3 * VISIT - 20)):
+        trace.append((step.action, step.task, [each for each in step.updates if "loss" in each]))
+        left += [number for each in step.updates if "fisher_mean" in each]
         watch(agent)
-        now = stream.now
-        action = agent.act(now)
-        stream.send(action)
-        updates = agent.learn()
-        following = stream.receive()
-        agent.observe(now, action, following)
-        trace.append((action, agent.task, [each for each in updates if "loss" in each]))
-        left += [step for each in updates if "fisher_mean" in each]
     stream.close()
     return agent, trace, left
 
@@ -130,7 +125,7 @@ def test_a_source_that_alternates_measures_no_fisher_and_touches_no_anchor(games
     steps = itertools.count()
 
     def remember(agent: ContinualAgent) -> None:
-        if next(steps) == since + 2:  # after the first departure of the third visit, which was long enough
+        if next(steps) == since + 1:  # after the first departure of the third visit, which was long enough
             kept.append(copy.deepcopy(agent.consolidator.state_dict()["segments"]))
 
     config = config_of(games, "true_labels", ewc_lambda=1e4, **SHIPPED)

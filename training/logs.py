@@ -1,0 +1,81 @@
+"""The files into which a run writes its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from configs.build import build_schedule
+from configs.schema import Config
+from evaluation import remembered, table
+from evaluation.play import GameResult, clipped_total
+from tracking import dashboard, hparams, task_log
+from tracking.checkpoints import Stateful
+from tracking.files import write_text
+from tracking.run_directory import RunDirectory
+from tracking.tensorboard import TensorBoardWriter
+from tracking.writers import CsvWriter, JsonLinesWriter, Writers
+from training.launch import hyper_parameters
+
+
+class Logs:
+    """TensorBoard's events, metrics.jsonl, evaluations.csv, task_changes.csv and confusion.csv of one run."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.board = TensorBoardWriter(run.tensorboard)
+        self.writers = Writers([self.board, JsonLinesWriter(run.metrics)])
+        self.evaluations = CsvWriter(run.evaluations, table.COLUMNS)
+        self.task_changes = CsvWriter(run.task_changes, task_log.COLUMNS)
+
+    @property
+    def stateful(self) -> dict[str, Stateful]:
+        """What a checkpoint holds of them, by its name there."""
+        return {"writers": self.writers, "scores": self.evaluations, "changes": self.task_changes}
+
+    def begin(self, config: Config) -> None:
+        """Remove what an earlier beginning left behind, and describe the run to its readers."""
+        for each in (self.writers, self.evaluations, self.task_changes):
+            each.clear()
+        self.writers.text(0, "config", self.run.config.read_text())
+        pages = dashboard.pages(build_schedule(config).games, anchors=config.consolidation.kind != "none")
+        for summary in (dashboard.layout(pages), *hparams.start(hyper_parameters(config))):
+            self.board.summary(0, summary)
+
+    def write(self, frames: int, scalars: Mapping[str, float]) -> None:
+        """A log event, which can be read at once."""
+        self.writers.write(frames, scalars)
+        self.writers.flush()
+
+    def image(self, frames: int, name: str, image: np.ndarray) -> None:
+        """A screen, uint8 [H, W]."""
+        self.writers.image(frames, name, image)
+
+    def task_changed(self, frames: int, game: str, task: int, posterior: float) -> None:
+        """From this frame on `game` is played in `task`, of which the agent is so sure."""
+        self.task_changes.write(task_log.row(frames, game, task, posterior))
+
+    def confusion(self, frames: int, counts: Mapping[str, Mapping[int, int]]) -> None:
+        """The confusion table of games and tasks so far (see `evaluation.inference_score`)."""
+        write_text(self.run.confusion, task_log.confusion_csv(counts))
+        self.writers.text(frames, "inference/confusion", task_log.confusion_markdown(counts))
+
+    def evaluation(self, frames: int, results: Sequence[GameResult]) -> None:
+        """The evaluation made at `frames`, whenever its results come: rows of the table, scores, and how much of what
+        a game had taught is retained."""
+        for row in table.rows(frames, results):
+            self.evaluations.write(row)
+        rows, changes = table.evaluations(self.evaluations.text()), task_log.changes(self.task_changes.text())
+        scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
+        for result in results:
+            scalars[f"evaluation/{result.game}/score"] = result.mean
+            scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
+        kept = remembered.scalars(rows, changes, frames)
+        self.writers.write(frames, {**scalars, **{f"evaluation/{name}": value for name, value in kept.items()}})
+
+    def end(self, frames: int) -> None:
+        """The run is finished: nothing is written any more."""
+        self.board.summary(frames, hparams.end())
+        for each in (self.writers, self.evaluations, self.task_changes):
+            each.close()

@@ -1,0 +1,103 @@
+"""What a log event holds: the means of what happened since the one before, and how the agent stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from agent.continual import ContinualAgent
+from configs.build import Parts
+from envs.episodes import EpisodeReturns
+from envs.games import human_normalised
+from evaluation.inference_score import InferenceScore
+from tracking.metrics import MetricWindow
+from training.interact import Step
+
+_RECENT = 20  # episodes
+
+
+class Scalars:
+    """Collects the metrics of updates and episodes step by step, until `pop` makes a log event of them.
+
+    episodes   the running episodes
+    window     means since the last log event
+    inference  how well the inferred tasks agree with the games
+    """
+
+    def __init__(self, parts: Parts, episodes: EpisodeReturns, window: MetricWindow, inference: InferenceScore) -> None:
+        self.parts = parts
+        self.episodes = episodes
+        self.window = window
+        self.inference = inference
+        self.recent: list[float] = []  # returns of the present visit's last episodes; for the console alone
+
+    def add(self, step: Step) -> None:
+        """Count one step."""
+        for update in step.updates:
+            self.window.add({f"learning/{name}": value for name, value in update.items()})
+        for score, length in self.episodes.update(step.following, step.cut):
+            self.recent = [*self.recent[1 - _RECENT :], score]
+            self.window.add(episode_scalars(step.label, score, length))
+        if step.visit_ended:
+            self.recent = []
+
+    def pop(self, label: str, diagnostics: Mapping[str, float]) -> dict[str, float]:
+        """{name: value} of the log event while the game `label` is played; `diagnostics` are the agent's (see
+        `ContinualAgent.diagnostics`)."""
+        return {
+            **self.window.pop(),
+            **state_scalars(self.parts, label),
+            **inference_scalars(self.parts.agent, self.inference),
+            **{f"consolidation/{name}": value for name, value in diagnostics.items()},
+        }
+
+    @property
+    def recent_mean(self) -> str:
+        """The mean return of the present visit's last episodes, as text; "-" before the first."""
+        return f"{sum(self.recent) / len(self.recent):,.1f}" if self.recent else "-"
+
+
+class Speed:
+    """Frames per second of wall-clock time between calls; a clock reading, so no state."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames, self.moment = frames, time.perf_counter()
+
+    def __call__(self, frames: int) -> float:
+        """The speed since the last call [frames/s]."""
+        before, self.frames = self.frames, frames
+        start, self.moment = self.moment, time.perf_counter()
+        return (frames - before) / (self.moment - start)
+
+
+def episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
+    """Of one episode of `length` frames."""
+    return {
+        f"score/{game}/return": score,
+        f"score/{game}/human_normalised": human_normalised(game, score),
+        f"score/{game}/episode_frames": length,
+    }
+
+
+def state_scalars(parts: Parts, label: str) -> dict[str, float]:
+    """How the agent stands: tasks, updates, replay and exploration."""
+    agent, memory = parts.agent, parts.memory
+    scalars: dict[str, float] = {
+        "task/game": parts.stream.schedule.games.index(label),
+        "task/number": agent.task,
+        "task/count": agent.task_source.num_tasks,
+        "task/short_visits": agent.short_visits,
+        "learning/updates": agent.updates,
+        "replay/gib": memory.nbytes / 2**30,
+    }
+    for task, frames in agent.task_frames.items():
+        scalars[f"exploration/epsilon_task{task}"] = agent.epsilon(frames)
+        scalars[f"replay/transitions_task{task}"] = memory.size(task)
+    return scalars
+
+
+def inference_scalars(agent: ContinualAgent, inference: InferenceScore) -> dict[str, float]:
+    """How sure the agent is of its task, and how right it was so far."""
+    scores = inference.scalars(agent.frames_per_step)
+    named = {f"inference/{name}": value for name, value in scores.items()}
+    return {"task/posterior": agent.task_source.posterior, **named}
