@@ -24,7 +24,7 @@ from configs.build import build_schedule, planned_visits
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.schema import Config
-from experiments.agents import AGENTS
+from experiments.agents import AGENTS, PLAIN_DQN
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from experiments.report import command as report
 from experiments.single_games import RESULTS as SINGLE
@@ -32,7 +32,6 @@ from experiments.single_games import single_game
 from tracking import command
 from tracking.numbers import whole
 from tracking.run_directory import FAILED, STOPPED
-from training.launch import PLAIN_DQN
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "compare"

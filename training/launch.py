@@ -34,18 +34,6 @@ _NOT_LEARNED_FROM = (
 ON_CPU = ["--device", "cpu", "--learner.cuda_graphs", "false", "--replay.device_gib", "0"]
 """Options with which any run's snapshots can be played without its GPU."""
 
-PLAIN_DQN = (
-    "--task_source",
-    "single",
-    "--consolidation.kind",
-    "none",
-    "--learner.rehearsal",
-    "0",
-    "--learner.gated",
-    "0",
-)
-"""What makes any configuration that of a plain DQN: one task, one replay and the whole network for everything."""
-
 
 def train_parser() -> ArgumentParser:
     """The options of train.py."""
@@ -58,14 +46,6 @@ def train_parser() -> ArgumentParser:
         help="directory of a run to go on with; only length, log and evaluation may change",
     )
     run.add_argument("--init_from", type=str | None, help="a snapshot whose weights a new run begins with")
-    run.add_argument(
-        "--compare",
-        type=bool,
-        default=False,
-        nargs="?",
-        const=True,
-        help="then run a plain DQN on the same stream, in plain_dqn within the run's directory, for the report",
-    )
     run.add_argument(
         "--dry_run",
         type=bool,
@@ -166,23 +146,6 @@ def _other(path: Path) -> str:
         return f", but of one with {_kind(load(run_of(path) / 'config.yaml', ON_CPU))}"
     except ConfigError:
         return ""
-
-
-def plain_dqn_beside(run: RunDirectory, config: Config) -> list[str]:
-    """The arguments of the run beside this one, which goes on if it has begun."""
-    directory = run.path / "plain_dqn"
-    if RunDirectory(directory).config.is_file():
-        return ["--resume", str(directory), "--frames", str(config.frames)]
-    own = ["--config", str(run.config), "--evaluation.reference", "null", "--run_dir", str(directory)]
-    return [*own, *PLAIN_DQN]
-
-
-def check_compare(run: RunDirectory, config: Config) -> None:
-    """Raise `ConfigError` now if the run beside this one could not go on when this one has come to its end."""
-    try:
-        read_options(plain_dqn_beside(run, config))
-    except ConfigError as error:
-        raise ConfigError(f"--compare: {error}") from None
 
 
 def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config, Beginning]:

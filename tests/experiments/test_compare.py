@@ -14,12 +14,11 @@ from configs.checks import ConfigError
 from configs.parse import load
 from configs.settings import flat
 from experiments import jobs as jobs_module
-from experiments.agents import AGENTS
+from experiments.agents import AGENTS, PLAIN_DQN
 from experiments.compare import RESULTS, jobs_of, main, single_jobs
 from experiments.jobs import Interrupted, Job, check_settings, keep, run_all
 from tests.integration.runs import TOY, write_config
 from tracking.run_directory import RunDirectory
-from training.launch import PLAIN_DQN
 
 PRESETS = {
     "ewc_inferred": "ten_games",
