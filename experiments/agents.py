@@ -1,14 +1,8 @@
 """The agents that are compared, each in a few arguments of train.py."""
 
 PLAIN_DQN = (
-    "--task_source",
-    "single",
-    "--consolidation.kind",
-    "none",
-    "--learner.rehearsal",
-    "0",
-    "--learner.gated",
-    "0",
+    *("--task_source", "single", "--consolidation.kind", "none"),
+    *("--learner.rehearsal", "0", "--learner.gated", "0"),
 )
 """What makes any configuration that of a plain DQN: one task, one replay and the whole network for everything."""
 
