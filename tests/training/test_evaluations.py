@@ -1,0 +1,185 @@
+"""When evaluations are due, and when what of them is recorded and told; played by nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from configs.schema import Config, EvaluationConfig
+from evaluation.play import Abandoned, GameResult
+from tracking.checkpoints import CheckpointError
+from training import evaluations as module
+from training.evaluations import Evaluations
+from training.failures import Diverged
+from training.milestones import Milestones, due
+
+END = 100  # frames
+RESULTS = [GameResult("toy_catch", (1.0,), (4,), 0, 1.0)]
+
+
+class World:
+    """A run without a loop: its frames are set by hand, and `tape` shows what was done. A worker has its results when
+    `ready` is set; asked for them before, it waits in vain, and the wait is `stopped` if the run is."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, **evaluation: Any) -> None:
+        self.tape: list[Any] = []
+        self.stopped = self.ready = False
+        self.folder = folder
+        self.config = Config(frames=END, evaluation=EvaluationConfig(**evaluation))
+        self.stream = SimpleNamespace(frames=0, visit_start=0, label="toy_catch")
+        self.network = torch.nn.Linear(1, 1)
+        self.milestones = Milestones()
+        monkeypatch.setattr(module, "scheduled_evaluation", lambda config, agent, last, _: self.results("play", last))
+        monkeypatch.setattr(module, "evaluate_snapshot", lambda config, path, last, _: self.results("play", path.name))
+        self.made = self.resumed()
+
+    def resumed(self) -> Evaluations:
+        """As a process makes it that takes up the run."""
+        agent: Any = SimpleNamespace(learner=SimpleNamespace(network=self.network))
+        parts: Any = SimpleNamespace(stream=self.stream, agent=agent)
+        worker: Any = SimpleNamespace(
+            start=lambda snapshot, last: self.tape.append(("start", snapshot.name, last)),
+            ready=lambda: self.ready,
+            results=lambda stopped=None: self.results("wait") if not self.ready else RESULTS,
+        )
+        snapshots: Any = SimpleNamespace(save=self.save, file=lambda frames: self.folder / str(frames))
+        logs: Any = SimpleNamespace(evaluation=lambda frames, results: self.tape.append(("record", frames)))
+        progress: Any = SimpleNamespace(event=self.tape.append)
+        stop: Any = SimpleNamespace(requested=False)
+        return Evaluations(self.config, parts, self.milestones, snapshots, logs, progress, worker, stop)
+
+    def save(self, label: str) -> Path:
+        path = self.folder / str(self.stream.frames)
+        path.touch()
+        self.tape.append(("save", self.stream.frames))
+        return path
+
+    def results(self, *did: Any) -> list[GameResult]:
+        if self.stopped:
+            raise Abandoned
+        self.tape.append(did)
+        return RESULTS
+
+    def at(self, frames: int) -> list[Any]:
+        """What is done at this frame."""
+        self.stream.frames = frames
+        self.tape.clear()
+        if self.made.due():
+            self.made.make()
+        return [*self.tape]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch, period=20)
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch, period=40, background=True, report_after=10)
+
+
+def told(frames: int) -> str:
+    return f"{frames}: evaluation: toy_catch 1.0 ({RESULTS[0].human_normalised:.2f})"
+
+
+def test_due_is_a_question_of_multiples() -> None:
+    assert [t for t in range(1, 30) if due(7, t - 1, t)] == [7, 14, 21, 28]
+    assert due(7, 6, 20) and not due(7, 7, 13) and not due(0, 0, 10**9)
+
+
+def test_the_run_evaluates_at_its_period_and_at_its_end(world: World) -> None:
+    """Recorded, told and kept, in that order; the last one with the episodes of the end."""
+    assert world.at(0) == [] and world.at(18) == []
+    assert world.at(21) == [("play", False), ("record", 21), told(21), ("save", 21)]
+    assert world.at(21) == [] and world.at(39) == []
+    assert world.at(END) == [("play", True), ("record", END), told(END), ("save", END)]
+    assert world.at(END) == [] and world.milestones == Milestones(evaluated=END)
+
+
+def test_the_end_of_a_visit_counts_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, monkeypatch, period=0, at_visit_ends=True)
+    assert world.at(0) == [] and world.at(30) == []
+    world.stream.visit_start = 40
+    assert ("record", 40) in world.at(40) and world.at(40) == [] and world.at(50) == []
+    world.made.config = Config(frames=END, evaluation=EvaluationConfig(period=0, at_visit_ends=False))
+    world.stream.visit_start = 60
+    assert world.at(60) == []
+
+
+def test_what_is_given_up_is_due_again(world: World) -> None:
+    world.stopped = True
+    assert world.at(20) == ["evaluation abandoned; it will be done again on resume"]
+    assert world.milestones.evaluated == 0
+    world.stopped, world.made = False, world.resumed()
+    assert ("record", 20) in world.at(20)
+
+
+def test_nothing_is_played_or_kept_with_weights_that_are_not_finite(world: World) -> None:
+    with torch.no_grad():
+        world.network.weight.fill_(float("inf"))
+    with pytest.raises(Diverged, match="weight is not finite"):
+        world.at(20)
+    assert world.tape == []
+
+
+def test_in_the_background_results_are_recorded_by_frames_and_told_at_once(beside: World) -> None:
+    assert beside.at(40) == [("save", 40), ("start", "40", False)]
+    assert beside.milestones == Milestones(evaluated=40, pending=(40, False))
+    beside.made.announce()
+    assert beside.at(44) == []
+    beside.ready = True
+    beside.made.announce()
+    beside.made.announce()
+    assert beside.tape == [told(40)] and beside.milestones.pending, "told once, and not yet recorded"
+    assert beside.at(49) == []
+    assert beside.at(50) == [("record", 40)] and beside.milestones.pending is None
+
+
+def test_a_slow_worker_is_waited_for_at_the_same_frame(beside: World) -> None:
+    beside.at(40)
+    assert beside.at(50) == ["waiting for the evaluation at 40 frames", ("wait",), ("record", 40), told(40)]
+
+
+def test_the_next_evaluation_and_the_end_do_not_wait_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, monkeypatch, period=40, background=True, report_after=1000)
+    world.at(40)
+    world.ready = True
+    assert world.at(80) == [("record", 40), told(40), ("save", 80), ("start", "80", False)]
+    done = [("record", 80), told(80), ("save", END), ("start", str(END), True), ("record", END), told(END)]
+    assert world.at(END) == done and world.milestones == Milestones(evaluated=END)
+
+
+def test_a_wait_is_given_up_and_begun_anew(beside: World) -> None:
+    beside.at(40)
+    beside.stopped = True
+    assert beside.at(50)[-1] == "evaluation abandoned; it will be done again on resume"
+    assert beside.milestones.pending == (40, False)
+    beside.stopped, beside.made = False, beside.resumed()
+    beside.tape.clear()
+    beside.made.resume()
+    assert beside.tape == [("start", "40", False)]
+    beside.ready = True
+    assert beside.at(50) == [("record", 40), told(40)]
+
+
+def test_a_resume_without_a_background_plays_what_was_pending_itself(beside: World) -> None:
+    beside.at(40)
+    beside.config = Config(frames=END, evaluation=EvaluationConfig(period=40, background=False, report_after=10))
+    beside.made = beside.resumed()
+    beside.tape.clear()
+    beside.made.resume()
+    assert beside.tape == []
+    assert beside.at(50) == [("play", "40"), ("record", 40), told(40)]
+
+
+def test_a_resume_needs_the_snapshot_of_what_was_pending(beside: World) -> None:
+    beside.made.resume()  # there is none
+    beside.at(40)
+    (beside.folder / "40").unlink()
+    with pytest.raises(CheckpointError, match=r"evaluation at 40 frames is not done and its snapshot .* is missing"):
+        beside.resumed().resume()
