@@ -32,7 +32,7 @@ class Scalars:
         self.recent: list[float] = []  # returns of the present visit's last episodes; for the console alone
 
     def add(self, step: Step) -> None:
-        """Count one step."""
+        """Count what one step brought."""
         for update in step.updates:
             self.window.add({f"learning/{name}": value for name, value in update.items()})
         for score, length in self.episodes.update(step.following, step.cut):
