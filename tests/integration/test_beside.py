@@ -19,6 +19,7 @@ from tests.integration.runs import launch
 from tracking.run_directory import RunDirectory
 
 
+@pytest.mark.slow
 def test_the_report_is_told_beside_a_plain_dqn_which_is_made_once(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from configs.build import build
 from configs.schema import (
     Config,
@@ -13,6 +15,7 @@ from configs.schema import (
     StreamConfig,
 )
 from evaluation.evaluator import scheduled_evaluation
+from training.interact import interact
 
 STEPS = 350  # vector steps of eight emulators
 CATCH = Config(
@@ -47,11 +50,7 @@ def test_the_agent_learns_to_catch() -> None:
     parts = build(CATCH)
     stream, agent = parts.stream, parts.agent
     stream.start()
-    for _ in range(STEPS):
-        now = stream.now
-        action = agent.act(now)
-        stream.send(action)
-        agent.learn()
-        agent.observe(now, action, stream.receive())
+    for _ in islice(interact(stream, agent), STEPS):
+        pass
     (result,) = scheduled_evaluation(CATCH, agent, last=False)
     assert result.human_normalised > 0.8, f"{result.mean:.2f} of 5; a random player has -1.67"
