@@ -8,7 +8,6 @@ from configs.build import Parts
 from configs.schema import Config
 from evaluation.evaluator import evaluate_snapshot, scheduled_evaluation
 from evaluation.play import Abandoned, GameResult
-from tracking.checkpoints import CheckpointError
 from tracking.progress import Progress
 from tracking.stop import StopSignal
 from training.background import EvaluationWorker
@@ -51,17 +50,19 @@ class Evaluations:
         self._announced = 0
 
     def resume(self) -> None:
-        """Begin anew what was pending when the run ended; CheckpointError if its snapshot is gone."""
+        """Begin anew what was pending when the run ended. If its snapshot is lost, the weights are taken from the run
+        if it has not gone on since; else the evaluation is left out, and the console told so."""
         if self.milestones.pending is None:
             return
         frames, last = self.milestones.pending
-        snapshot = self.snapshots.file(frames)
-        if not snapshot.is_file():
-            raise CheckpointError(
-                f"the evaluation at {frames:,} frames is not done and its snapshot {snapshot} is missing"
-            )
+        if problem := self.snapshots.problem(frames):
+            if frames != self.parts.stream.frames:
+                self.progress.event(f"{problem}; the evaluation at {frames:,} frames is left out")
+                self.milestones.pending = None
+                return
+            self.snapshots.save(self.parts.stream.label)
         if self.config.evaluation.background:
-            self.worker.start(snapshot, last)
+            self.worker.start(self.snapshots.file(frames), last)
 
     def due(self) -> bool:
         """Whether there is something to do at the present frame: to evaluate, or to record what is pending."""

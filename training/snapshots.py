@@ -8,6 +8,7 @@ from agent.continual import ContinualAgent
 from configs.build import Parts
 from evaluation.inference_score import InferenceScore
 from tracking import task_log
+from tracking.checkpoints import CheckpointError
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import read_snapshot, snapshot_file, write_snapshot
 from training.failures import check_weights
@@ -29,6 +30,14 @@ class Snapshots:
         own_tasks = {**task_log.tasks_before(self.run), **self.inference.own_tasks()}
         write_snapshot(self.run.snapshots, frames, label, agent.snapshot(), own_tasks)
         return self.file(frames)
+
+    def problem(self, frames: int) -> str | None:
+        """What is wrong with the snapshot of this moment, as a sentence; None if it is intact."""
+        try:
+            read_snapshot(self.file(frames))
+        except CheckpointError as error:
+            return str(error)
+        return None
 
     def file(self, frames: int) -> Path:
         """Where the snapshot of this moment lies, or would."""

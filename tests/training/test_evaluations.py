@@ -11,7 +11,6 @@ import torch
 
 from configs.schema import Config, EvaluationConfig
 from evaluation.play import Abandoned, GameResult
-from tracking.checkpoints import CheckpointError
 from training import evaluations as module
 from training.evaluations import Evaluations
 from training.failures import Diverged
@@ -46,7 +45,11 @@ class World:
             ready=lambda: self.ready,
             results=lambda stopped=None: self.results("wait") if not self.ready else RESULTS,
         )
-        snapshots: Any = SimpleNamespace(save=self.save, file=lambda frames: self.folder / str(frames))
+        snapshots: Any = SimpleNamespace(
+            save=self.save,
+            file=lambda frames: self.folder / str(frames),
+            problem=lambda frames: None if (self.folder / str(frames)).is_file() else f"{frames} is missing",
+        )
         logs: Any = SimpleNamespace(evaluation=lambda frames, results: self.tape.append(("record", frames)))
         progress: Any = SimpleNamespace(event=self.tape.append)
         stop: Any = SimpleNamespace(requested=False)
@@ -177,9 +180,21 @@ def test_a_resume_without_a_background_plays_what_was_pending_itself(beside: Wor
     assert beside.at(50) == [("play", "40"), ("record", 40), told(40)]
 
 
-def test_a_resume_needs_the_snapshot_of_what_was_pending(beside: World) -> None:
+def test_a_lost_snapshot_of_what_was_pending_is_saved_again_if_the_run_still_stands_there(beside: World) -> None:
     beside.made.resume()  # there is none
     beside.at(40)
     (beside.folder / "40").unlink()
-    with pytest.raises(CheckpointError, match=r"evaluation at 40 frames is not done and its snapshot .* is missing"):
-        beside.resumed().resume()
+    beside.tape.clear()
+    beside.resumed().resume()
+    assert beside.tape == [("save", 40), ("start", "40", False)]
+
+
+def test_what_was_pending_is_left_out_if_its_snapshot_is_lost_and_the_run_went_on(beside: World) -> None:
+    beside.at(40)
+    beside.at(44)
+    (beside.folder / "40").unlink()
+    beside.tape.clear()
+    beside.made = beside.resumed()
+    beside.made.resume()
+    assert beside.tape == ["40 is missing; the evaluation at 40 frames is left out"]
+    assert not beside.at(60)  # nothing is pending any more
