@@ -26,18 +26,6 @@ class Architecture:
     hidden: int
 
 
-ARCHITECTURES = {
-    # Kirkpatrick et al. 2017, Supporting Information: 6.556 M shared weights.
-    "paper": Architecture(((32, 8, 4), (64, 4, 2), (128, 3, 1)), 1024),
-    # Mnih et al. 2015.
-    "nature": Architecture(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
-    # van Hasselt et al. 2019 (data-efficient Rainbow): a tenth of the Nature network's time on a CPU.
-    "small": Architecture(((32, 5, 5), (64, 5, 5)), 256),
-    # The same twice as wide: with half of its units gated, each task has a small network of its own making.
-    "wide": Architecture(((64, 5, 5), (128, 5, 5)), 512),
-}
-
-
 class TaskParameters(nn.Module):
     """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1.
 

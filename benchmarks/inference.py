@@ -30,7 +30,7 @@ import numpy as np
 from configs.ranges import argument
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
-from experiments.inference import chosen_games, chosen_inference
+from experiments.inference import chosen_games, chosen_model
 from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from tracking import command
 from tracking.console import print_json
@@ -74,7 +74,7 @@ def main() -> int:
             chosen_games(group)
         if options.changed:
             chosen_games(options.changed)
-        chosen_inference(options.source, options.set)
+        chosen_model(options.source, options.set)
         if options.variant and options.variant != file_name(options.variant):
             raise ValueError(f"--variant: must do as a part of a file's name, is {options.variant!r}")
         if options.set and not options.variant:

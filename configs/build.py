@@ -5,30 +5,24 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agent.anchors.anchored import AnchoredConsolidator
-from agent.anchors.normalised import NormalisedFishers
 from agent.anchors.steps import PenaltyGradient, ProximalStep
-from agent.consolidators.ewc import EWC
-from agent.consolidators.l2 import L2
-from agent.consolidators.laplace import RecursiveLaplace
-from agent.consolidators.none import NoConsolidation
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.continual import ContinualAgent, Departure, Generators, Updates
 from agent.exploration import LinearEpsilon
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.fast.process import keep_freed_memory, use_cuda
 from agent.learner import QLearner
-from agent.networks import ARCHITECTURES, QNetwork
-from agent.roles import AnchorStore, Consolidator
-from configs.schema import Config, InferenceConfig
+from agent.networks import QNetwork
+from agent.roles import Consolidator
+from configs.choices import CONSOLIDATORS, NETWORKS, TASK_SOURCES, own_settings
+from configs.schema import Config
 from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
 from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, timetable
@@ -38,9 +32,6 @@ from envs.toy import VARIANTS, CatchBatch
 from replay.buffer import ReplayBuffer
 from replay.device_cache import DeviceFrameCache
 from replay.per_task import PerTaskReplay
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
-from taskid.labels import TrueLabels
-from taskid.single import SingleTask
 from taskid.source import TaskSource
 
 FRAME_SKIP = 4
@@ -53,11 +44,6 @@ class Parts:
     stream: GameStream
     agent: ContinualAgent
     memory: PerTaskReplay
-
-
-def spelt_out(config: Config) -> Config:
-    """`config` with all settings of the inference, which else follow from the model that it names."""
-    return replace(config, inference=replace(config.inference, **asdict(forget_me_not_settings(config.inference))))
 
 
 def numpy_generator(seed: int, name: str) -> np.random.Generator:
@@ -145,7 +131,7 @@ def build_stream(config: Config) -> GameStream:
 def build_network(config: Config) -> QNetwork:
     """The Q-network without any task."""
     dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
-    architecture = ARCHITECTURES[config.learner.network]
+    architecture = NETWORKS.build(config.learner.network, own_settings(config, "learner.network"))
     generator = torch_generator(config.seed, "network")
     gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
     gated = config.learner.gated
@@ -204,34 +190,24 @@ def _mirror_maker(config: Config) -> Callable[[int, int, int], DeviceFrameCache 
     return make
 
 
-def forget_me_not_settings(config: InferenceConfig) -> ForgetMeNotSettings:
-    """The chosen model's settings with those that the configuration gives."""
-    model = PAPER if config.model == "paper" else DEFAULT
-    given = {name: getattr(config, name) for name in asdict(model)}
-    return replace(model, **{name: value for name, value in given.items() if value is not None})
-
-
 def build_tasks(config: Config, label: Callable[[], str]) -> TaskSource:
-    """Where task numbers come from; only true labels are handed the name of the game."""
-    if config.task_source == "inferred":
-        return ForgetMeNot(forget_me_not_settings(config.inference))
-    return TrueLabels(label) if config.task_source == "true_labels" else SingleTask()
+    """Where task numbers come from; only true labels ask for `label`, the name of the game on screen."""
+    source: TaskSource = TASK_SOURCES.build(config.task_source, own_settings(config, "task_source"), label=label)
+    return source
 
 
 def build_consolidator(config: Config, weights: Sequence[Tensor]) -> Consolidator:
     """What speaks for earlier tasks when the shared `weights` are updated."""
     c = config.consolidation
-    stores: dict[str, Callable[[], AnchorStore]] = {
-        "ewc": lambda: EWC(c.fisher_damping, c.include_active),
-        "l2": lambda: L2(c.include_active),
-        "online_ewc": lambda: OnlineEWC(c.decay, c.fisher_damping),
-        "laplace": lambda: RecursiveLaplace(c.fisher_damping, c.include_active),
-    }
-    if c.kind == "none":
-        return NoConsolidation()
-    store = stores[c.kind]()
-    step = ProximalStep() if c.step == "proximal" else PenaltyGradient()
-    return AnchoredConsolidator(NormalisedFishers(store) if c.normalise else store, step, weights, c.ewc_lambda)
+    built: Consolidator = CONSOLIDATORS.build(
+        c.kind,
+        own_settings(config, "consolidation.kind"),
+        weights=weights,
+        step=ProximalStep() if c.step == "proximal" else PenaltyGradient(),
+        ewc_lambda=c.ewc_lambda,
+        fisher_damping=c.fisher_damping,
+    )
+    return built
 
 
 def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from agent.networks import ARCHITECTURES
+from configs.choices import NETWORKS, own_settings
 from configs.ranges import problems
 from configs.schema import Config
 from envs.games import game
@@ -32,8 +32,8 @@ def check(config: Config) -> None:
 def _problems(config: Config) -> Iterator[str]:
     c = config
     yield from problems(c)
-    hidden = [maps for maps, _, _ in ARCHITECTURES[c.learner.network].convolutions]
-    for units in (*hidden, ARCHITECTURES[c.learner.network].hidden):
+    architecture = NETWORKS.build(c.learner.network, own_settings(c, "learner.network"))
+    for units in (*(maps for maps, _, _ in architecture.convolutions), architecture.hidden):
         if round(c.learner.gated * units) == units:
             yield f"learner.gated: {c.learner.gated} leaves no unit of a layer of {units} open"
     if c.learner.gated and c.learner.cuda_graphs:

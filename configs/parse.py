@@ -8,18 +8,20 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from configs.checks import ConfigError, check
+from configs.choices import CHOICES
 from configs.files import check_numbers, check_size, read_mapping
 from configs.lists import LISTS
 from configs.ranges import ranges
 from configs.schema import Config, Visit
+from configs.settings import tree
 from envs.games import canonical
 from envs.visits_csv import load_schedule_csv
 from tracking.command import empty_option
@@ -41,6 +43,10 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
     for action in parser._actions:
         if action.dest in LISTS:
             action._typehint = LISTS[action.dest]  # type: ignore[attr-defined]
+        if variants := CHOICES.get(action.dest):
+            action._typehint = Literal[tuple(variants)]  # type: ignore[attr-defined]
+            action.metavar = f"{{{','.join(variants)}}}"
+            action.help = f"{action.help} {'; '.join(f'{v.name}: {v.summary}' for v in variants.values())}."
         if bounds := known.get(action.dest):
             action.help = f"{action.help} From {bounds}."
     return parser
@@ -166,8 +172,8 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 
 def dump(config: Config) -> str:
-    """`config` as YAML text that `load` reads back to an equal object."""
-    return yaml.safe_dump(asdict(config), sort_keys=False, allow_unicode=True)
+    """`config` as YAML text that `load` reads back to an equal object, but for what it does not use."""
+    return yaml.safe_dump(tree(config), sort_keys=False, allow_unicode=True)
 
 
 def field_names(parser: ArgumentParser) -> list[str]:

@@ -18,7 +18,7 @@ def ranges(group: type = Config, prefix: str = "") -> dict[str, Range]:
         if is_dataclass(kinds[each.name]):
             found |= ranges(kinds[each.name], f"{prefix}{each.name}.")
         elif "range" in each.metadata:
-            found[prefix + each.name] = each.metadata["range"]
+            found[prefix + each.name] = Range(*each.metadata["range"])
     return found
 
 
@@ -26,7 +26,11 @@ def problems(group: Any, prefix: str = "") -> Iterator[str]:
     """A sentence for every number in `group` that is out of its range, those in lists too."""
     for each in fields(group):
         name, value = prefix + each.name, getattr(group, each.name)
-        if "range" in each.metadata and value is not None and (problem := each.metadata["range"].problem(value)):
+        if (
+            "range" in each.metadata
+            and value is not None
+            and (problem := Range(*each.metadata["range"]).problem(value))
+        ):
             yield f"{name}: {problem}"
         elif is_dataclass(value):
             yield from problems(value, f"{name}.")

@@ -7,19 +7,10 @@ a name says when it counts something else. "PAPER" is Kirkpatrick et al. 2017 wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from tracking.numbers import Range
-
-
-def number(default: float | None, least: float, most: float) -> Any:
-    """A field that makes sense from `least` to `most`, both included; None, where it may be null, is no number."""
-    return field(default=default, metadata={"range": Range(least, most)})
-
-
-def needed(least: float, most: float) -> Any:
-    """The same without a default."""
-    return field(metadata={"range": Range(least, most)})
+from configs.choices import CONSOLIDATORS, NETWORKS, TASK_SOURCES, with_settings_of
+from variants.settings import needed, number
 
 
 @dataclass(frozen=True)
@@ -74,12 +65,12 @@ class EmulatorConfig:
 
 
 @dataclass(frozen=True)
+@with_settings_of(NETWORKS)
 class LearnerConfig:
     """Network and Q-learning. The loss is summed over the minibatch."""
 
-    network: Literal["paper", "nature", "small", "wide"] = "paper"
-    """paper: 6.56 M shared weights (PAPER); nature: 1.69 M (Mnih et al. 2015); small: 0.2 M, for CPUs; wide: 0.8 M, the
-    small one twice as wide, for gates."""
+    network: str = "paper"
+    """The Q-network's layers."""
     gated: float = number(0.0, 0.0, 0.99)
     """Share of every hidden layer's units that a task does without, those first that most other tasks use (after
     context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
@@ -121,13 +112,12 @@ class LearnerConfig:
 
 
 @dataclass(frozen=True)
+@with_settings_of(CONSOLIDATORS)
 class ConsolidationConfig:
     """What keeps the shared weights from forgetting."""
 
-    kind: Literal["none", "ewc", "l2", "online_ewc", "laplace"] = "ewc"
-    """none; ewc: an anchor per task, merged (PAPER); l2: the same, every weight as stiff as the mean of all (PAPER's
-    baseline); online_ewc: one decaying anchor (Schwarz et al. 2018); laplace: summed Fishers around the latest weights
-    (Huszár 2018)."""
+    kind: str = "ewc"
+    """How earlier tasks are remembered."""
     ewc_lambda: float = number(400.0, 0.0, 1e12)
     """Lambda, at a loss summed over the minibatch (PAPER: 400)."""
     fisher: Literal["td", "q", "q_all", "policy"] = "q"
@@ -147,12 +137,6 @@ class ConsolidationConfig:
     """A visit of fewer frames leaves neither: it may be an error of the inference."""
     step: Literal["proximal", "gradient"] = "proximal"
     """proximal: stable for every strength; gradient: added to the loss's gradient (PAPER)."""
-    normalise: bool = False
-    """Divide every Fisher by its mean, so that one strength serves games of different reward scale."""
-    include_active: bool = False
-    """The anchor of the task that is played counts as well (PAPER, as read: no)."""
-    decay: float = number(1.0, 0.0, 1.0)
-    """Gamma, the share of the old Fisher that kind online_ewc keeps at a departure."""
 
 
 @dataclass(frozen=True)
@@ -167,36 +151,6 @@ class ExplorationConfig:
     """Frames in the task before epsilon begins to fall (PAPER: 50,000 steps)."""
     decay_frames: int = number(4_000_000, 0, 10**12)
     """Frames over which it falls (PAPER: 1,000,000 steps)."""
-
-
-@dataclass(frozen=True)
-class InferenceConfig:
-    """Task inference by forget-me-not, where tasks is inferred. A setting left null is that of the model."""
-
-    model: Literal["default", "paper"] = "default"
-    """default: how episodes open, told apart where an episode begins; paper: as published (PAPER)."""
-    levels: int | None = number(None, 2, 256)
-    """Grey levels of a pixel (default: 16; paper: 256)."""
-    concentration: float | None = number(None, 1e-9, 1e6)
-    """Total concentration of the Dirichlet prior over a pixel's levels (default: 0.1; paper: 1)."""
-    base: Literal["uniform", "pooled"] | None = None
-    """The prior's mean: uniform over the levels (paper), or the levels of all screens so far (default)."""
-    max_effective_count: float | None = number(None, 0.0, 1e9)
-    """A context fades to this many pictures when it has seen more (default: 32); 0: no bound (paper)."""
-    episode_start_only: bool | None = None
-    """The task can change only where all emulators begin an episode at once (default: true; paper: false)."""
-    period: int | None = number(None, 1, 10_000)
-    """Vector steps between observations (default: 1; PAPER: 4)."""
-    window: int | None = number(None, 1, 1000)
-    """Observations in a window, at least (default: 4; PAPER: 4)."""
-    window_images: int | None = number(None, 0, 10_000)
-    """Pictures of all emulators in a window, at least (default: 12; paper: 0)."""
-    switch_probability: float | None = number(None, 0.0, 0.999)
-    """Probability that the task changes where it can (default: 0.1); 0: 1/t at observation t (PAPER)."""
-    max_contexts: int | None = number(None, 0, 1000)
-    """At most so many contexts (100); then a new game is given to the one that explains it best. 0: no bound."""
-    defer_storage: bool = True
-    """What is seen in an undecided window waits for the decision before it enters a replay buffer."""
 
 
 @dataclass(frozen=True)
@@ -265,6 +219,7 @@ class LogConfig:
 
 
 @dataclass(frozen=True)
+@with_settings_of(TASK_SOURCES)
 class Config:
     """All settings of a run, in groups."""
 
@@ -279,15 +234,13 @@ class Config:
     the CPU it always is)."""
     threads: int = number(0, 0, 1024)
     """Threads that compute; 0: OMP_NUM_THREADS if that is set, but no more than there are cores, else one per core."""
-    task_source: Literal["inferred", "true_labels", "single"] = "true_labels"
-    """Where task numbers come from. inferred: from what is on screen, see inference; true_labels: the games'
-    names; single: everything is one task (plain DQN)."""
+    task_source: str = "true_labels"
+    """Where task numbers come from."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     emulators: EmulatorConfig = field(default_factory=EmulatorConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     consolidation: ConsolidationConfig = field(default_factory=ConsolidationConfig)
     exploration: ExplorationConfig = field(default_factory=ExplorationConfig)
-    inference: InferenceConfig = field(default_factory=InferenceConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from configs.choices import without_unused
 from configs.schema import Config
 
 # What may differ between a run and its continuation: its length, and what only watches it.
@@ -33,13 +34,23 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def tree(config: Config) -> dict[str, Any]:
+    """All settings that `config` uses, in parts and parts of parts."""
+    return without_unused(asdict(config))
+
+
+def used_settings(config: Config) -> dict[str, Any]:
+    """{dotted name: value} of all settings that `config` uses."""
+    return flat(tree(config))
+
+
 def differences(saved: Config, asked: Config, but: tuple[str, ...]) -> list[str]:
     """A phrase for every setting in which they differ, but those whose names begin with one of `but` and what `asked`
     leaves to the machine."""
-    old, new = flat(asdict(saved)), flat(asdict(asked))
+    old, new = used_settings(saved), used_settings(asked)
     undecided = [name for name, value in MACHINE_CHOICES.items() if new[name] == value]
     return [
-        f"{name}: {old[name]} in the run, {new[name]} asked for"
+        f"{name}: {old.get(name, 'not used')} in the run, {new[name]} asked for"
         for name in new
-        if new[name] != old[name] and name not in undecided and not name.startswith(but)
+        if new[name] != old.get(name) and name not in undecided and not name.startswith(but)
     ]

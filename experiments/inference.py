@@ -16,25 +16,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from configs.build import FRAME_SKIP, build_stream, forget_me_not_settings, numpy_generator
+from configs.build import FRAME_SKIP, build_stream, numpy_generator
 from configs.checks import ConfigError, check
-from configs.parse import load, make_parser, parse, to_config
-from configs.ranges import argument
-from configs.schema import Config, EmulatorConfig, InferenceConfig, StreamConfig
+from configs.parse import load
+from configs.ranges import argument, problems
+from configs.schema import Config, EmulatorConfig, StreamConfig
 from envs.games import FIGURE_3, PAPER_POOL, all_games, game
 from envs.timestep import ACTIONS, TimeStep
 from evaluate import choose_snapshots
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
 from evaluation.timeline import draw_timeline
-from taskid.forget_me_not import ForgetMeNot
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
@@ -165,11 +165,31 @@ def chosen_games(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(game(name).name for name in names))
 
 
-def chosen_inference(source: str, changes: list[str]) -> InferenceConfig:
+def chosen_model(source: str, changes: list[str]) -> ForgetMeNotSettings:
     """The model's settings with changes of the form name=value; ConfigError names what is wrong."""
-    parser = make_parser("experiments.inference", "")
-    words = [f"--inference.model={source}", *(f"--inference.{change}" for change in changes)]
-    return to_config(parser, parse(parser, words)).inference
+    model = {"default": DEFAULT, "paper": PAPER}[source]
+    known = get_type_hints(ForgetMeNotSettings)
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in known:
+            raise ConfigError(f"--set: there is no {name!r}; choose from {', '.join(known)}")
+        try:
+            model = replace(model, **{name: _value(text, known[name])})
+        except ValueError:
+            raise ConfigError(f"--set {name}: {text!r} is no value of it, which is {getattr(model, name)}") from None
+    for problem in problems(model):
+        raise ConfigError(f"--set {problem}")
+    return model
+
+
+def _value(text: str, kind: Any) -> Any:
+    """ValueError where `text` is nothing of this type: int, float, bool or a choice of words."""
+    if kind in (int, float):
+        return kind(text)
+    allowed = {"true": True, "false": False} if kind is bool else {word: word for word in get_args(kind)}
+    if text not in allowed:
+        raise ValueError(text)
+    return allowed[text]
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -183,7 +203,6 @@ def _config(options: argparse.Namespace) -> Config:
         frames=visit_frames * options.visits * len(games),
         stream=StreamConfig(games=list(games), order="rounds", visit_frames=visit_frames, reseed_frames=visit_frames),
         emulators=EmulatorConfig(num_envs=options.emulators),
-        inference=chosen_inference(options.source, options.set),
     )
     check(config)
     return config
@@ -214,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        config = _config(options)
+        config, model = _config(options), chosen_model(options.source, options.set)
         if options.figure.suffix not in _FIGURES:
             raise ConfigError(f"--figure: the file's name must end with {' or '.join(_FIGURES)}, is {options.figure}")
         command.check_writable(options.figure.parent)
@@ -225,8 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, CheckpointError, ValueError, FileNotFoundError) as error:
         print(f"experiments.inference: {error}", file=sys.stderr)
         return BAD_INPUT
-    config = replace(config, task_source="inferred")
-    outcome = observe(config, ForgetMeNot(forget_me_not_settings(config.inference)), policy)
+    outcome = observe(config, ForgetMeNot(model), policy)
     report = summary(outcome, options.emulators)
     Console().print(_table(report, outcome.score))
     draw_timeline(outcome.changes, outcome.frames, options.figure)

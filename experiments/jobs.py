@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.build import spelt_out
 from configs.checks import ConfigError
 from configs.parse import load, make_parser, parse, to_config
 from configs.settings import differences
@@ -32,6 +31,7 @@ ONE_CORE = ("--threads", "1", "--emulators.threads", "1")
 
 _MAY_DIFFER = (
     "threads",
+    "learner.precision",  # which the machine once chose, as it did for the kept runs
     "emulators.threads",
     "emulators.rom_dir",
     "log.",
@@ -68,7 +68,7 @@ def check_settings(jobs: Sequence[Job]) -> None:
     parser = make_parser("train.py", "")  # without what the jobs themselves decide, such as --run_dir
     for job in jobs:
         there = next((path for path in (job.kept, job.directory) if RunDirectory(path).config.is_file()), None)
-        asked = spelt_out(to_config(parser, parse(parser, list(job.arguments))))
+        asked = to_config(parser, parse(parser, list(job.arguments)))
         if there and (changed := differences(load(RunDirectory(there).config), asked, _MAY_DIFFER)):
             raise ConfigError(
                 f"{there} is of other settings, {'; '.join(changed)}; keep both, with another --runs and --results"

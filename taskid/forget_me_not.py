@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from envs.timestep import TimeStep
 from taskid.pixels import PixelModels, Window, images
 from taskid.source import Inference
+from variants.settings import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +53,20 @@ class ForgetMeNotSettings:
     defer_storage           what is seen in an undecided window waits for the decision; else it is the present task's
     """
 
-    levels: int
-    concentration: float
-    base: Literal["uniform", "pooled"]
-    max_effective_count: float
-    episode_start_only: bool
-    period: int
-    window: int
-    window_images: int
-    switch_probability: float
-    max_contexts: int
+    levels: int = number(16, 2, 256)
+    concentration: float = number(0.1, 1e-9, 1e6)
+    base: Literal["uniform", "pooled"] = "pooled"
+    max_effective_count: float = number(32.0, 0.0, 1e9)
+    episode_start_only: bool = True
+    period: int = number(1, 1, 10_000)
+    window: int = number(4, 1, 1000)
+    window_images: int = number(12, 0, 10_000)
+    switch_probability: float = number(0.1, 0.0, 0.999)
+    max_contexts: int = number(100, 0, 1000)
     defer_storage: bool = True
 
 
+DEFAULT = ForgetMeNotSettings()
 PAPER = ForgetMeNotSettings(
     levels=256,
     concentration=1.0,
@@ -75,18 +77,6 @@ PAPER = ForgetMeNotSettings(
     window=4,
     window_images=0,
     switch_probability=0.0,
-    max_contexts=100,
-)
-DEFAULT = ForgetMeNotSettings(
-    levels=16,
-    concentration=0.1,
-    base="pooled",
-    max_effective_count=32.0,
-    episode_start_only=True,
-    period=1,
-    window=4,
-    window_images=12,
-    switch_probability=0.1,
     max_contexts=100,
 )
 

@@ -1,7 +1,4 @@
-"""Where the task's number comes from: the role `TaskSource`, one variant a file.
-
-`taskid.forget_me_not` infers it, `taskid.labels` is told it, `taskid.single` has one task for everything.
-"""
+"""Where the task's number comes from: the role `TaskSource`, whose variants are the files of `taskid/sources`."""
 
 from __future__ import annotations
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from configs.build import build_network, forget_me_not_settings, frames_per_step, planned_visits
+from configs.build import build_network, frames_per_step, planned_visits
+from configs.choices import own_settings
 from configs.schema import Config
 from envs.timestep import SIZE, STACK
+from taskid.forget_me_not import ForgetMeNotSettings
 from taskid.pixels import PIXELS
+from taskid.sources import inferred
 
 LZ4_RATIO = 3.8  # of frames: the least compressible game measured (ms_pacman)
 ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
@@ -37,14 +40,15 @@ def frame_bytes(config: Config) -> float:
 
 def model_bytes(config: Config) -> int:
     """Of the model of one task, in memory and in a checkpoint."""
-    return 8 * PIXELS * forget_me_not_settings(config.inference).levels if config.task_source == "inferred" else 0
+    model = _forget_me_not(config)
+    return 8 * PIXELS * model.levels if model else 0
 
 
 def contexts(config: Config, games: int, frames: int) -> int:
     """At most how many tasks the agent tells apart after `frames` frames of so many games."""
-    if config.task_source != "inferred":
+    s = _forget_me_not(config)
+    if s is None:
         return 1 if config.task_source == "single" else games
-    s = forget_me_not_settings(config.inference)
     windows = frames // (4 * config.emulators.num_envs * s.period * s.window) + 1
     found = games if s.episode_start_only else windows  # where every window may find another, in the end they do
     return min(found, s.max_contexts or found)
@@ -79,8 +83,14 @@ def disk_bytes(config: Config) -> int:
 
 def _packed_model(config: Config) -> int:
     """Of the model of one task in a snapshot, where its zeros take no room: measured on ten games."""
-    levels = forget_me_not_settings(config.inference).levels
-    return PIXELS * (4 + levels // 12) if config.task_source == "inferred" else 0
+    model = _forget_me_not(config)
+    return PIXELS * (4 + model.levels // 12) if model else 0
+
+
+def _forget_me_not(config: Config) -> ForgetMeNotSettings | None:
+    """Those of the inference; None: tasks come from another source, of which no size is known."""
+    own = own_settings(config, "task_source")
+    return own.of_model if isinstance(own, inferred.Settings) else None
 
 
 def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:

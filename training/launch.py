@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from configs.build import build_agent, build_memory, build_schedule
 from configs.checks import ConfigError
 from configs.parse import dump, load, make_parser, naming, parse, to_config
 from configs.schema import Config
-from configs.settings import MACHINE_CHOICES, MAY_CHANGE, OF_THE_DEVICE, differences, flat
+from configs.settings import MACHINE_CHOICES, MAY_CHANGE, OF_THE_DEVICE, differences, used_settings
 from tracking.checkpoints import CheckpointError
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory, run_of
@@ -101,7 +101,7 @@ def _continued(saved: Config, asked: Config) -> Config:
     """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
     if changed := differences(saved, asked, MAY_CHANGE + OF_THE_DEVICE):
         raise ConfigError(f"a resumed run keeps its settings, but {'; '.join(changed)} (--init_from begins a new run)")
-    old, new = flat(asdict(saved)), flat(asdict(asked))
+    old, new = used_settings(saved), used_settings(asked)
     new.update({name: old[name] for name, undecided in MACHINE_CHOICES.items() if new[name] == undecided})
     return replace(
         asked,
@@ -117,9 +117,9 @@ def _continued(saved: Config, asked: Config) -> Config:
 def hyper_parameters(config: Config) -> dict[str, bool | float | str]:
     """The settings of a resolved configuration that decide what is learned, by dotted name: all that a resume keeps but
     choices of the machine that change no result; the games as one text."""
-    settings = {**flat(asdict(config)), "stream.games": ", ".join(build_schedule(config).games)}
+    used = {**used_settings(config), "stream.games": ", ".join(build_schedule(config).games)}
     hidden = (*MAY_CHANGE, *_NOT_LEARNED_FROM, "threads", "learner.optimizer_code")
-    return {name: value for name, value in settings.items() if not name.startswith(hidden)}
+    return {name: value for name, value in used.items() if not name.startswith(hidden)}
 
 
 def check_snapshot(path: Path, config: Config) -> None:

@@ -9,15 +9,16 @@ from typing import Literal
 import torch
 
 from agent.fast.optimizers import CentredRMSProp
-from configs.build import spelt_out
+from configs.build import build_network
 from configs.schema import Config
+
+_LARGE = 1_000_000  # weights; the `small` and the `wide` network have fewer
 
 
 def resolve(config: Config) -> Config:
     """`config` with everything decided that depends on the machine: threads, and the optimizer's code.
 
-    The result is written into the run directory and used again on resume, so that it computes the same bits. The
-    inference's settings are spelt out as well.
+    The result is written into the run directory and used again on resume, so that it computes the same bits.
     """
     cores = len(os.sched_getaffinity(0))
     threads = config.threads or default_threads()
@@ -27,9 +28,9 @@ def resolve(config: Config) -> Config:
     code = config.learner.optimizer_code
     if code == "auto":
         on_cpu = config.device == "cpu"
-        code = optimizer_code(config.learner.optimizer, config.learner.network) if on_cpu else "eager"
+        code = optimizer_code(config) if on_cpu else "eager"
     return replace(
-        spelt_out(config),
+        config,
         threads=threads,
         emulators=replace(config.emulators, threads=emulator_threads),
         learner=replace(config.learner, optimizer_code=code),
@@ -44,11 +45,12 @@ def default_threads() -> int:
     return min(int(told), cores) if told.isdecimal() and int(told) > 0 else cores
 
 
-def optimizer_code(optimizer: str, network: str) -> Literal["eager", "compiled"]:
+def optimizer_code(config: Config) -> Literal["eager", "compiled"]:
     """`compiled` if torch can compile the optimizer here, for which it needs a C++ compiler, and the network is large
     enough to gain by it. Compiling takes seconds to half a minute, once a machine, so the small networks are left
     alone. Depends on what is installed, never on how busy the machine is."""
-    if optimizer != "rmsprop" or network in ("small", "wide"):
+    large = config.learner.optimizer == "rmsprop" and sum(w.numel() for w in build_network(config).weights) >= _LARGE
+    if not large:
         return "eager"
     weights = torch.zeros(8, 4096)
     weights.grad = torch.ones_like(weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from configs.checks import ConfigError
 from configs.files import read_mapping
 from configs.schema import Config
-from configs.settings import MAY_CHANGE, OF_THE_DEVICE, flat
+from configs.settings import MAY_CHANGE, OF_THE_DEVICE, flat, used_settings
 from tracking.files import quoted
 from tracking.manifest import CheckpointError, DamageError, available, read_manifest
 from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
@@ -30,7 +30,7 @@ tests/conformance/test_state_shape.py notices; checkpoints of another number are
 def meta(config: Config) -> dict[str, Any]:
     """What every checkpoint of a run says about itself, as JSON-able `meta`: the format of its states, which program
     wrote it, and every setting."""
-    return {"state_format": STATE_FORMAT, "program": program(), "settings": flat(asdict(config))}
+    return {"state_format": STATE_FORMAT, "program": program(), "settings": used_settings(config)}
 
 
 @dataclass(frozen=True)

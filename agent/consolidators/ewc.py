@@ -1,4 +1,4 @@
-"""Elastic weight consolidation (Kirkpatrick et al. 2017): an anchor for every task."""
+"""Elastic weight consolidation: an anchor per task, those of the others merged (PAPER)."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import Any
 
 from torch import Tensor
 
+from agent.anchors.anchored import AnchoredConsolidator
 from agent.fisher import damped
 from agent.gaussian import DiagonalGaussian
-from agent.roles import Weights
+from agent.roles import PenaltyStep, Weights
 
 
 class EWC:
     """(lambda / 2) sum_c sum_i F_c,i (theta_i - theta_c,i)^2.
 
     Every task keeps the weights at which it was last left and the Fisher information measured there; leaving it again
-    overwrites both.
+    overwrites both. The anchor of the task that is being played is left out (the paper: "which quadratic constraints
+    are currently active" depends on the task).
 
-    damping         see `agent.fisher.damped`; added when the anchor is used, so that the Fisher is kept as measured
-    include_active  the anchor of the task that is being played counts too (the paper: "which quadratic constraints are
-                    currently active" depends on the task, read as: its own is off)
+    damping   see `agent.fisher.damped`; added when the anchor is used, so that the Fisher is kept as measured
     """
 
-    def __init__(self, damping: float = 0.0, include_active: bool = False) -> None:
+    def __init__(self, damping: float = 0.0) -> None:
         self.damping = damping
-        self.include_active = include_active
         self.anchors: dict[int, DiagonalGaussian] = {}  # precision: the Fisher information as measured
         self.active_units: dict[int, tuple[Tensor, ...]] = {}  # empty: all
         self.departures: dict[int, int] = {}  # how often a task has left an anchor
@@ -37,9 +36,9 @@ class EWC:
         self.departures[task] = self.departures.get(task, 0) + 1
 
     def factors(self, active: int) -> Iterable[DiagonalGaussian]:
-        """The anchors in order of task."""
+        """The other tasks' anchors in order of task."""
         for task in sorted(self.anchors):
-            if self.include_active or task != active:
+            if task != active:
                 kept = self.anchors[task]
                 yield DiagonalGaussian(kept.mean, damped(kept.precision, self.active_units[task], self.damping))
 
@@ -62,6 +61,11 @@ class EWC:
         kept = {task: segments[segment_name(task, count)] for task, count in self.departures.items()}
         self.anchors = {task: DiagonalGaussian.from_state(each) for task, each in kept.items()}
         self.active_units = {task: tuple(each["units"]) for task, each in kept.items()}
+
+
+def make(weights: Weights, step: PenaltyStep, ewc_lambda: float, fisher_damping: float) -> AnchoredConsolidator:
+    """A consolidator that has met no task."""
+    return AnchoredConsolidator(EWC(fisher_damping), step, weights, ewc_lambda)
 
 
 def segment_name(task: int, departures: int) -> str:

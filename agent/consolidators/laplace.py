@@ -1,4 +1,4 @@
-"""The recursive Laplace approximation (Huszar 2018): summed Fishers around the latest weights."""
+"""Recursive Laplace: summed Fishers around the latest weights (Huszar 2018)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from agent.anchors.anchored import AnchoredConsolidator
 from agent.consolidators.ewc import EWC
 from agent.gaussian import DiagonalGaussian
-from agent.roles import Weights
+from agent.roles import PenaltyStep, Weights
 
 
 class RecursiveLaplace(EWC):
@@ -17,8 +18,8 @@ class RecursiveLaplace(EWC):
     anchor. The Fisher of a task that is left again replaces its old one, so that revisits do not count a task twice.
     """
 
-    def __init__(self, damping: float = 0.0, include_active: bool = False) -> None:
-        super().__init__(damping, include_active)
+    def __init__(self, damping: float = 0.0) -> None:
+        super().__init__(damping)
         self.latest: tuple[Tensor, ...] = ()
 
     def leave(self, task: int, weights: Weights, fisher: Weights, active_units: Weights | None) -> None:
@@ -47,3 +48,8 @@ class RecursiveLaplace(EWC):
     @property
     def _latest_name(self) -> str:
         return f"latest-{sum(self.departures.values()):06d}"
+
+
+def make(weights: Weights, step: PenaltyStep, ewc_lambda: float, fisher_damping: float) -> AnchoredConsolidator:
+    """A consolidator that has met no task."""
+    return AnchoredConsolidator(RecursiveLaplace(fisher_damping), step, weights, ewc_lambda)

@@ -1,4 +1,4 @@
-"""No consolidation: the agent without a penalty."""
+"""Nothing is remembered: the agent without a penalty."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ class NoConsolidation:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+def make() -> NoConsolidation:
+    """The null object."""
+    return NoConsolidation()

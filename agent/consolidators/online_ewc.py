@@ -1,16 +1,27 @@
-"""Online EWC (Schwarz et al. 2018): one running anchor."""
+"""Online EWC: one decaying anchor (Schwarz et al. 2018)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from agent.anchors.anchored import AnchoredConsolidator
 from agent.fisher import damped
 from agent.gaussian import DiagonalGaussian
-from agent.roles import Weights
+from agent.roles import PenaltyStep, Weights
+from variants.settings import number
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Online EWC."""
+
+    decay: float = number(1.0, 0.0, 1.0)
+    """Gamma, the share of the old Fisher information that is kept when a task leaves."""
 
 
 class OnlineEWC:
@@ -69,3 +80,10 @@ class OnlineEWC:
     @property
     def _name(self) -> str:
         return f"running-{self.departures:06d}"
+
+
+def make(
+    weights: Weights, step: PenaltyStep, ewc_lambda: float, fisher_damping: float, settings: Settings
+) -> AnchoredConsolidator:
+    """A consolidator that has met no task."""
+    return AnchoredConsolidator(OnlineEWC(settings.decay, fisher_damping), step, weights, ewc_lambda)

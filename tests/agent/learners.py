@@ -9,10 +9,12 @@ from agent.consolidators.ewc import EWC
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.learner import QLearner
-from agent.networks import ARCHITECTURES, QNetwork
+from agent.networks import QNetwork
+from configs.choices import NETWORKS
 from replay.transition import Transition
 
 OPTIMIZERS = ["adam", "rmsprop"]
+SMALL = NETWORKS["small"].make()
 
 
 class Transposed(QNetwork):
@@ -22,7 +24,7 @@ class Transposed(QNetwork):
         return super().forward(observation.transpose(2, 3), task)
 
 
-def make_network(architecture=ARCHITECTURES["small"], actions=18, stack=4, side=84, seed=0, kind=QNetwork, **changes):
+def make_network(architecture=SMALL, actions=18, stack=4, side=84, seed=0, kind=QNetwork, **changes):
     """Without tasks."""
     return kind(architecture, actions, stack, side, torch.Generator().manual_seed(seed), **changes)
 

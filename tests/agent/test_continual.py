@@ -564,7 +564,7 @@ def play_toys(config, steps=84, examine=False):
 NO_STRENGTH = [
     {"step": "proximal", "fisher": "policy"},
     {"step": "gradient", "fisher": "td"},
-    {"step": "proximal", "kind": "online_ewc", "normalise": True},
+    {"step": "proximal", "kind": "ewc_normalised"},
 ]
 
 

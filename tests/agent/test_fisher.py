@@ -9,15 +9,16 @@ from torch.nn import functional
 
 from agent import fisher as f
 from agent.fisher import ESTIMATORS, fisher_information
-from agent.networks import ARCHITECTURES, Architecture
+from agent.networks import Architecture
 from agent.taps import LinearTap, squared_gradients
+from configs.choices import NETWORKS
 from replay.transition import Transition
 from tests.agent import learners
 from tests.agent.test_networks import gated, observations
 
 # Kernels and strides that leave a rest of the picture unseen, as the paper's do not.
 TINY = Architecture(((3, 5, 3), (4, 3, 2)), 6)
-WORLDS = {"tiny": (TINY, 5, 2, 21), "small": (ARCHITECTURES["small"], 18, 4, 84)}  # actions, stack, side
+WORLDS = {"tiny": (TINY, 5, 2, 21), "small": (NETWORKS["small"].make(), 18, 4, 84)}  # actions, stack, side
 
 
 def make_learner(world="tiny", dtype=torch.float32):

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.networks import ARCHITECTURES, QNetwork
+from agent.networks import QNetwork
+from configs.choices import NETWORKS
 
 
 def make(size="small", dtype=torch.float32, seed=0, **gates):
-    return QNetwork(ARCHITECTURES[size], 18, 4, 84, torch.Generator().manual_seed(seed), dtype, **gates)
+    return QNetwork(NETWORKS[size].make(), 18, 4, 84, torch.Generator().manual_seed(seed), dtype, **gates)
 
 
 def randomise_tasks(network, seed=1):

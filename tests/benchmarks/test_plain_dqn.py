@@ -12,9 +12,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agent.networks import ARCHITECTURES
 from agent.networks import QNetwork as OurNetwork
 from benchmarks import plain_dqn, side_by_side
+from configs.choices import NETWORKS
 
 SHAPE = (4, 84, 84)
 
@@ -52,7 +52,7 @@ def test_replay_draws_only_what_was_stored() -> None:
 @pytest.mark.parametrize("name", ["nature", "paper"])
 def test_the_networks_are_those_that_ours_is_compared_on(name: str) -> None:
     plain = plain_dqn.QNetwork(name, 18)
-    ours = OurNetwork(ARCHITECTURES[name], 18, 4, 84, torch.Generator())
+    ours = OurNetwork(NETWORKS[name].make(), 18, 4, 84, torch.Generator())
     assert [p.shape for p in plain.parameters() if p.ndim > 1] == [w.shape for w in ours.weights]
     strides = [layer.stride[0] for layer in plain.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert strides == ours.strides

@@ -17,20 +17,23 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
+from agent.consolidators.ewc_all import EWCOfAll
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
 from agent.consolidators.online_ewc import OnlineEWC
 from agent.fisher import ESTIMATORS
-from configs.build import build_agent, build_memory, build_schedule, forget_me_not_settings
+from configs.build import build_agent, build_memory, build_schedule
 from configs.checks import ConfigError, check
+from configs.choices import CONSOLIDATORS
 from configs.files import read_mapping
 from configs.parse import dump, load
 from configs.ranges import problems, ranges
-from configs.schema import Config, ConsolidationConfig, InferenceConfig, LearnerConfig
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from configs.schema import Config, ConsolidationConfig, LearnerConfig
+from configs.settings import flat
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot
 from tracking.numbers import Range
-from training.launch import flat, read_options, train_parser
+from training.launch import read_options, train_parser
 from training.machine import resolve
 
 PRESETS = sorted((Path(__file__).resolve().parents[2] / "configs" / "presets").glob("*.yaml"))
@@ -111,24 +114,19 @@ WRONG_TYPE = [
     ("learner.learning_rate", "fast", "float"),
     ("replay.compress", "maybe", "bool"),
     ("stream.games", "krull", "list"),
-    ("learner.network", "huge", "'paper', 'nature', 'small'"),
+    ("learner.network", "huge", "'nature', 'paper', 'small', 'wide'"),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
-    ("consolidation.kind", "elastic", "'none', 'ewc', 'l2', 'online_ewc', 'laplace'"),
+    ("consolidation.kind", "elastic", ", ".join(repr(name) for name in CONSOLIDATORS)),
     ("consolidation.fisher", "empirical", "'td', 'q', 'q_all', 'policy'"),
     ("consolidation.step", "explicit", "'proximal', 'gradient'"),
     ("consolidation.ewc_lambda", "strong", "float"),
     ("consolidation.fisher_batches", 1.5, "int"),
-    ("consolidation.normalise", "maybe", "bool"),
-    ("consolidation.include_active", 3, "bool"),
-    ("task_source", "guess", "'inferred', 'true_labels', 'single'"),
-    ("inference.model", "guess", "'default', 'paper'"),
-    ("inference.levels", 1.5, "int"),
-    ("inference.window", "long", "int"),
-    ("inference.concentration", "thick", "float"),
-    ("inference.base", "odd", "'uniform', 'pooled'"),
-    ("inference.episode_start_only", "maybe", "bool"),
-    ("inference.defer_storage", 3, "bool"),
+    ("consolidation.online_ewc.decay", "much", "float"),
+    ("task_source", "guess", "'inferred', 'single', 'true_labels'"),
+    ("inferred.model", "guess", "'default', 'paper'"),
+    ("inferred.max_contexts", 1.5, "int"),
+    ("inferred.defer_storage", 3, "bool"),
 ]
 
 
@@ -256,16 +254,17 @@ def test_an_impossible_value_is_refused_naming_the_field(name: str, value: str, 
     assert told in said and (said.startswith(f"{name}") or told == "stream.visits")
 
 
+def changed(group: Any, name: str, value: Any) -> Any:
+    """A configuration with another value of the field of this dotted name."""
+    first, _, rest = name.partition(".")
+    return replace(group, **{first: changed(getattr(group, first), rest, value) if rest else value})
+
+
 @pytest.mark.parametrize("name", RANGES)
 def test_a_number_out_of_its_range_is_refused_with_the_range(name: str) -> None:
-    *groups, last = name.split(".")
     for value in outside(RANGES[name]):
-        config: Any = Config()
-        for group in groups:
-            config = replace(config, **{group: replace(getattr(config, group), **{last: value})})
-        config = config if groups else replace(config, **{last: value})
         with pytest.raises(ConfigError) as caught:
-            check(config)
+            check(changed(Config(), name, value))
         assert str(caught.value).startswith(f"{name}: must lie between ") and len(str(caught.value)) < 120
 
 
@@ -280,8 +279,8 @@ def test_a_command_line_meets_the_ranges() -> None:
         "learner.gated: a value is missing; one that begins with - is given as --learner.gated=-1"
     )
     assert (
-        complaint("--inference.max_effective_count", ".nan")
-        == "inference.max_effective_count: must lie between 0 and 1e+09, is nan"
+        complaint("--consolidation.online_ewc.decay", ".nan")
+        == "consolidation.online_ewc.decay: must lie between 0 and 1, is nan"
     )
 
 
@@ -309,7 +308,7 @@ def test_the_limits_themselves_are_possible(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_number_has_a_range() -> None:
     numbers = {name for name, kinds in field_types().items() if {int, float} & {*kinds}}
-    assert len(numbers) > 40 and "inference.concentration" in numbers
+    assert len(numbers) > 40 and "consolidation.online_ewc.decay" in numbers
     assert {*RANGES} == numbers
     for name, bounds in RANGES.items():
         assert bounds.least < bounds.most, name
@@ -411,21 +410,19 @@ def test_threads_that_nobody_names_are_those_of_openmp(
     assert resolve(Config(learner=decided, threads=2)).threads == 2
 
 
-def test_resolve_decides_threads_and_code_and_spells_out_the_inference_once() -> None:
+def test_resolve_decides_threads_and_code_once() -> None:
     config = Config()
     assert (config.threads, config.emulators.threads, config.learner.precision) == (0, 0, "float32")
     small = replace(config, learner=replace(config.learner, network="small", batch_size=4))
     resolved = resolve(small)
     assert resolved.threads >= 1 and 1 <= resolved.emulators.threads <= resolved.emulators.num_envs
     assert resolved.learner.optimizer_code == "eager"  # as always for the small network
-    assert resolved.inference == InferenceConfig(**dataclasses.asdict(DEFAULT))
     assert resolve(resolved) == resolved
     undone = replace(
         resolved,
         threads=0,
         emulators=replace(resolved.emulators, threads=0),
         learner=replace(resolved.learner, optimizer_code="auto"),
-        inference=InferenceConfig(),
     )
     assert undone == small  # nothing else was decided
 
@@ -437,43 +434,23 @@ def test_resolve_keeps_what_was_asked_for(precision: Any, code: Any) -> None:
         config,
         emulators=replace(config.emulators, threads=2),
         learner=replace(config.learner, precision=precision, optimizer_code=code),
-        inference=InferenceConfig(**dataclasses.asdict(OTHER), model="paper"),
     )
     assert resolve(asked) == asked
 
 
 # -- the inference's settings ------------------------------------------------------------------------------------
 
-# Unlike both models' everywhere, and false or 0 where that is possible: these are values, not gaps.
-OTHER = replace(
-    DEFAULT,
-    levels=32,
-    concentration=0.5,
-    max_effective_count=7.0,
-    period=2,
-    window=3,
-    window_images=5,
-    switch_probability=0.25,
-    max_contexts=0,
-    defer_storage=False,
-)
+SMALL = ["--learner.precision", "float32", "--learner.network", "small"]
 
 
-MODELS: list[tuple[Any, ForgetMeNotSettings]] = [("default", DEFAULT), ("paper", PAPER)]
-
-
-@pytest.mark.parametrize(("model", "settings"), MODELS)
-def test_a_model_stands_for_all_its_settings(model: Any, settings: Any, tmp_path: Path) -> None:
-    small = ["--learner.precision", "float32", "--learner.network", "small"]
-    _, config = read_options(["--inference.model", model, "--task_source", "inferred", *small])
-    assert forget_me_not_settings(config.inference) == settings
-    resolved = resolve(config)
-    assert resolved.inference == InferenceConfig(model=model, **dataclasses.asdict(settings))
-    tasks = build_agent(resolved, build_memory(resolved), lambda: "").task_source
-    assert isinstance(tasks, ForgetMeNot) and tasks.settings == settings
-    path = tmp_path / "config.yaml"
-    path.write_text(dump(resolved))
-    assert load(path) == resolved  # what a run's own file says is all that a resume needs
+@pytest.mark.parametrize(("model", "constants"), [("default", DEFAULT), ("paper", PAPER)])
+def test_a_model_stands_for_all_its_constants(model: Any, constants: Any, tmp_path: Path) -> None:
+    _, config = read_options(["--inferred.model", model, "--task_source", "inferred", *SMALL])
+    tasks = build_agent(config, build_memory(config), lambda: "").task_source
+    assert isinstance(tasks, ForgetMeNot) and tasks.settings == constants
+    _, config = read_options(["--inferred.model", model, "--inferred.max_contexts", "0", "--task_source", "inferred"])
+    tasks = build_agent(config, build_memory(config), lambda: "").task_source
+    assert isinstance(tasks, ForgetMeNot) and tasks.settings == replace(constants, max_contexts=0)
 
 
 def test_the_papers_model_has_the_papers_numbers() -> None:
@@ -481,33 +458,11 @@ def test_the_papers_model_has_the_papers_numbers() -> None:
     assert (PAPER.levels, PAPER.concentration, PAPER.base, PAPER.max_effective_count) == (256, 1, "uniform", 0)
 
 
-@pytest.mark.parametrize("name", dataclasses.asdict(DEFAULT))
-def test_a_single_setting_beats_the_models(name: str) -> None:
-    for model, settings in MODELS:
-        given = getattr(OTHER, name) if name not in ("base", "episode_start_only") else getattr(DEFAULT, name)
-        value = str(given).lower() if isinstance(given, bool) else str(given)
-        arguments = ["--inference.model", model, f"--inference.{name}", value]
-        arguments += ["--learner.precision", "float32", "--learner.network", "small"]
-        _, config = read_options(arguments)
-        expected = replace(settings, **{name: given})
-        assert resolve(config).inference == InferenceConfig(model=model, **dataclasses.asdict(expected))
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("max_effective_count", 0), ("episode_start_only", False), ("window_images", 0)]
-)
-def test_nought_and_no_are_values_and_null_is_none(name: str, value: Any) -> None:
-    _, config = read_options([f"--inference.{name}", str(value).lower()])
-    assert getattr(forget_me_not_settings(config.inference), name) == value != getattr(DEFAULT, name)
-    _, config = read_options([f"--inference.{name}", "null"])
-    assert forget_me_not_settings(config.inference) == DEFAULT
-
-
 @pytest.mark.parametrize("defer_storage", [True, False])
 def test_whether_rows_are_held_back_reaches_the_source_of_tasks(defer_storage: bool) -> None:
     small = ["--learner.precision", "float32", "--learner.network", "small"]
     _, config = read_options(
-        ["--task_source", "inferred", "--inference.defer_storage", str(defer_storage).lower(), *small]
+        ["--task_source", "inferred", "--inferred.defer_storage", str(defer_storage).lower(), *small]
     )
     source = build_agent(config, build_memory(config), lambda: "").task_source
     assert isinstance(source, ForgetMeNot) and source.settings.defer_storage is defer_storage
@@ -522,7 +477,14 @@ def built(*arguments: str) -> Any:
     return build_agent(config, build_memory(config), lambda: "").consolidator
 
 
-KINDS = {"ewc": EWC, "l2": L2, "online_ewc": OnlineEWC, "laplace": RecursiveLaplace}
+KINDS = {
+    "ewc": EWC,
+    "ewc_all": EWCOfAll,
+    "ewc_normalised": NormalisedFishers,
+    "l2": L2,
+    "laplace": RecursiveLaplace,
+    "online_ewc": OnlineEWC,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -531,18 +493,14 @@ def test_every_kind_of_consolidation_is_built_with_its_settings(kind: str) -> No
     assert isinstance(plain, AnchoredConsolidator) and type(plain.store) is KINDS[kind]
     assert plain.ewc_lambda == 400  # the paper's
     assert isinstance(plain.penalty_step, ProximalStep)
-    assert getattr(plain.store, "include_active", False) is False and getattr(plain.store, "decay", 1.0) == 1.0
-    assert plain.store.damping == 0
-    settings = {"ewc_lambda": "7", "step": "gradient", "normalise": "true", "fisher_damping": "0.25"}
-    settings |= {"include_active": "true", "decay": "0.5"}
+    settings = {"ewc_lambda": "7", "step": "gradient", "fisher_damping": "0.25", "online_ewc.decay": "0.5"}
     options = [each for name, value in settings.items() for each in (f"--consolidation.{name}", value)]
     other = built("--consolidation.kind", kind, *options)
     assert other.ewc_lambda == 7
     assert isinstance(other.penalty_step, PenaltyGradient)
-    assert isinstance(other.store, NormalisedFishers) and type(other.store.store) is KINDS[kind]
-    inner: Any = other.store.store
-    assert getattr(inner, "include_active", True) is True and getattr(inner, "decay", 0.5) == 0.5
-    assert inner.damping == (0 if kind == "l2" else 0.25)  # what is spread evenly needs none
+    for each, damping, decay in ((plain, 0.0, 1.0), (other, 0.0 if kind == "l2" else 0.25, 0.5)):
+        inner: Any = getattr(each.store, "store", each.store)
+        assert (inner.damping, getattr(inner, "decay", decay)) == (damping, decay)  # what is spread needs no damping
 
 
 def test_without_consolidation_there_is_a_null_object() -> None:

@@ -1,4 +1,4 @@
-"""What every store of anchors and every consolidator holds to. A new one fails here until it has a case."""
+"""What every consolidator holds to, those of the registry by themselves; stores of anchors by their equation too."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
+from agent.consolidators.ewc_all import EWCOfAll
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
@@ -23,6 +24,7 @@ from agent.consolidators.online_ewc import OnlineEWC
 from agent.fast.optimizers import make_optimizer
 from agent.gaussian import DiagonalGaussian
 from agent.roles import AnchorStore
+from configs.choices import CONSOLIDATORS
 from tests.agent.anchors.worlds import (
     SHAPES,
     Left,
@@ -84,11 +86,9 @@ def separate(fisher: Callable[[Left], list[Any]], active: bool = False) -> Calla
     return lambda left, task: [(e.weights, fisher(e)) for t, e in latest(left).items() if active or t != task]
 
 
-def around_the_latest(
-    fisher: Callable[[Left], list[Any]], active: bool = False
-) -> Callable[[list[Left], int], Anchors]:
+def around_the_latest(fisher: Callable[[Left], list[Any]]) -> Callable[[list[Left], int], Anchors]:
     """The same around the weights of the latest departure of all."""
-    return lambda left, task: [(left[-1].weights, fisher(e)) for t, e in latest(left).items() if active or t != task]
+    return lambda left, task: [(left[-1].weights, fisher(e)) for t, e in latest(left).items() if t != task]
 
 
 def running(decay: float, damping: float = 0.0) -> Callable[[list[Left], int], Anchors]:
@@ -106,38 +106,48 @@ def running(decay: float, damping: float = 0.0) -> Callable[[list[Left], int], A
 
 STORES = {
     "ewc": Case(EWC, separate(measured)),
-    "ewc, active": Case(lambda: EWC(include_active=True), separate(measured, active=True)),
+    "ewc, all": Case(EWCOfAll, separate(measured, active=True)),
     "ewc, damped": Case(lambda: EWC(DAMPING), separate(damped)),
     "ewc, normalised": Case(lambda: NormalisedFishers(EWC()), separate(normalised)),
     "l2": Case(L2, separate(spread)),
-    "l2, active": Case(lambda: L2(include_active=True), separate(spread, active=True)),
     "online": Case(lambda: OnlineEWC(0.7), running(0.7), per_task=False),
     "online, damped": Case(lambda: OnlineEWC(0.7, DAMPING), running(0.7, DAMPING), per_task=False),
     "laplace": Case(RecursiveLaplace, around_the_latest(measured)),
-    "laplace, active": Case(lambda: RecursiveLaplace(include_active=True), around_the_latest(measured, active=True)),
     "laplace, damped": Case(lambda: RecursiveLaplace(DAMPING), around_the_latest(damped)),
     "laplace, normalised": Case(lambda: NormalisedFishers(RecursiveLaplace()), around_the_latest(normalised)),
 }
-CONSOLIDATORS: dict[str, Callable[[], Any]] = {
-    "none": NoConsolidation,
+every_store = pytest.mark.parametrize("kind", STORES)
+every_kind = pytest.mark.parametrize("kind", CONSOLIDATORS)  # of the registry
+
+
+def of_kind(kind: str, step: Any = STEPS[1], ewc_lambda: float = 37.0, seed: int = 0) -> Any:
+    """A consolidator of the registry with the defaults of its settings, around weights of this seed."""
+    settings = CONSOLIDATORS[kind].settings
+    parts = {"weights": weights_at(seed), "step": step, "ewc_lambda": ewc_lambda, "fisher_damping": DAMPING}
+    return CONSOLIDATORS.build(kind, settings() if settings else None, **parts)
+
+
+MADE: dict[str, Callable[[], Any]] = {
     **{name: lambda case=case: make(case.make(), ProximalStep()) for name, case in STORES.items()},
     "ewc, gradient": lambda: make(EWC(), PenaltyGradient()),
+    **{f"kind {kind}": lambda kind=kind: of_kind(kind) for kind in CONSOLIDATORS},
 }
-every_store = pytest.mark.parametrize("kind", STORES)
 
 
-def test_every_store_and_every_consolidator_has_a_case() -> None:
-    """They are the classes of agent/anchors and agent/consolidators that a task can leave."""
+def test_every_store_of_ours_has_an_equation() -> None:
+    """They are the classes of agent/anchors and agent/consolidators that keep what a task leaves."""
     classes = [
         node
         for folder in ("anchors", "consolidators")
         for path in Path(ROOT, "agent", folder).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and not any(getattr(b, "id", "") == "Protocol" for b in node.bases)
+        if isinstance(node, ast.ClassDef)
     ]
-    found = {node.name for node in classes if "leave" in {getattr(item, "name", "") for item in node.body}}
-    made = [*(case.make() for case in STORES.values()), *(each() for each in CONSOLIDATORS.values())]
-    assert found == {type(each).__name__ for each in made}
+    found = {node.name for node in classes if "factors" in {getattr(item, "name", "") for item in node.body}}
+    with_equation = {type(case.make()).__name__ for case in STORES.values()}
+    registered = {type(getattr(of_kind(kind), "store", None)).__name__ for kind in CONSOLIDATORS}
+    assert found - with_equation <= registered  # a new one is held to all laws but that of an equation of its own
+    assert with_equation >= {"EWC", "EWCOfAll", "NormalisedFishers", "OnlineEWC", "RecursiveLaplace", "L2"}
 
 
 # -- the penalty -------------------------------------------------------------------------------------------------
@@ -192,11 +202,11 @@ def test_with_strength_nought_nothing_moves(kind: str, step: Any) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("step", STEPS)
-@every_store
+@every_kind
 def test_with_strength_nought_an_optimizer_moves_as_without_consolidation_bit_for_bit(
     kind: str, step: Any, optimizer: str
 ) -> None:
-    consolidator = make(STORES[kind].make(), step, ewc_lambda=0.0)
+    consolidator = of_kind(kind, step, ewc_lambda=0.0)
     leave_all(consolidator, [0, 1])
     consolidator.enter(2)
     worlds: list[Any] = []
@@ -270,9 +280,9 @@ def test_a_store_around_another_keeps_what_that_keeps(kind: str) -> None:
 # -- its state ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", CONSOLIDATORS)
+@pytest.mark.parametrize("kind", MADE)
 def test_a_restored_consolidator_pays_the_same_and_goes_on_alike(kind: str) -> None:
-    whole, resumed = CONSOLIDATORS[kind](), CONSOLIDATORS[kind]()
+    whole, resumed = MADE[kind](), MADE[kind]()
     leave_all(whole, [0, 1, 0, 2])
     whole.enter(1)
     leave_all(resumed, [3])  # is forgotten
@@ -289,19 +299,19 @@ def test_a_restored_consolidator_pays_the_same_and_goes_on_alike(kind: str) -> N
             each.enter(1)
 
 
-@every_store
+@pytest.mark.parametrize("kind", MADE)
 def test_a_segments_name_stands_for_the_same_content_for_ever(kind: str) -> None:
     """Also after a resume, and whatever is left later. All that departures replace is in segments."""
-    consolidator, first = make(STORES[kind].make()), {}
+    consolidator, first = MADE[kind](), {}
     for seed, task in enumerate([0, 1, 0, 0, 2, 1, 0], 1):
         leave_all(consolidator, [task], seed)
-        segments = consolidator.state_dict()["segments"]
-        assert segments and any(name not in first for name in segments)
+        segments = consolidator.state_dict().get("segments", {})
+        assert kind not in STORES or any(name not in first for name in segments)
         for name, content in segments.items():
             assert_alike(content, first.setdefault(name, copy.deepcopy(content)))
         if seed % 3 == 0:
             state = through_a_file(consolidator.state_dict())
-            consolidator = make(STORES[kind].make())
+            consolidator = MADE[kind]()
             consolidator.load_state_dict(state)
     rest = {name: value for name, value in consolidator.state_dict().items() if name != "segments"}
     assert not difference(rest, through_a_file(rest)) and not list(tensors(rest))
@@ -367,9 +377,9 @@ def test_a_checkpoint_links_what_stayed_and_writes_what_was_left_anew(kind: str,
 # -- consolidators -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", CONSOLIDATORS)
+@pytest.mark.parametrize("kind", MADE)
 def test_a_consolidator_only_measures_when_a_task_is_left_and_at_most_once(kind: str) -> None:
-    consolidator, calls = CONSOLIDATORS[kind](), []
+    consolidator, calls = MADE[kind](), []
 
     def fisher() -> list[torch.Tensor]:
         calls.append("fisher")
@@ -382,19 +392,19 @@ def test_a_consolidator_only_measures_when_a_task_is_left_and_at_most_once(kind:
     assert all(type(name) is str and type(value) is float for name, value in report.items())
 
 
-@pytest.mark.parametrize("kind", CONSOLIDATORS)
+@pytest.mark.parametrize("kind", MADE)
 def test_a_consolidator_touches_gradients_only_if_it_says_so(kind: str) -> None:
     """Where it does not, weights may have none: layers whose gradients the optimizer is handed in another type."""
-    consolidator, weights = CONSOLIDATORS[kind](), weights_at(9)
+    consolidator, weights = MADE[kind](), weights_at(9)
     leave_all(consolidator, [0, 1])
     consolidator.enter(2)
     consolidator.before_step(weights)
     assert all((w.grad is not None) == consolidator.adds_to_gradients for w in weights)
 
 
-@pytest.mark.parametrize("kind", CONSOLIDATORS)
+@pytest.mark.parametrize("kind", MADE)
 def test_to_examine_changes_nothing(kind: str) -> None:
-    consolidator, weights, gradients, curvature = CONSOLIDATORS[kind](), weights_at(9), fisher_of(3), fisher_of(4)
+    consolidator, weights, gradients, curvature = MADE[kind](), weights_at(9), fisher_of(3), fisher_of(4)
     leave_all(consolidator, [0, 1])
     consolidator.enter(0)
     before = copy.deepcopy([consolidator.state_dict(), vars(consolidator).get("merged"), weights, gradients, curvature])

@@ -180,7 +180,7 @@ def test_every_setting_and_path_that_is_named_exists(page: str) -> None:
     known, groups = set(flat(asdict(Config()))), {name.split(".")[0] for name in flat(asdict(Config()))}
     wrong = []
     for code in inline(page):
-        named = re.match(r"(?:--)?([a-z]+)\.([a-z_]+)(?=$|[:\s])", code)
+        named = re.match(r"(?:--)?([a-z]+)\.([a-z_.]+)(?=$|[:\s])", code)
         if named and named[1] in groups and f"{named[1]}.{named[2]}" not in known:
             module = ROOT / named[1] / named[2]
             if not (module.is_dir() or module.with_suffix(".py").is_file()):

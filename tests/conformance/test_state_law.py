@@ -20,7 +20,7 @@ import torch
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
-from agent.anchors.steps import PenaltyGradient, ProximalStep
+from agent.anchors.steps import PenaltyGradient
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
@@ -30,6 +30,7 @@ from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
 from configs.build import build_agent, build_memory, build_stream
+from configs.choices import CONSOLIDATORS
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
 from envs.atari import AtariBatch, AtariSettings
@@ -44,12 +45,13 @@ from replay.frames import FrameBlock
 from replay.pending import PendingRows, Row
 from replay.per_task import PerTaskReplay
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
-from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, images
-from taskid.single import SingleTask
+from taskid.sources.single import SingleTask
+from taskid.sources.true_labels import TrueLabels
 from tests.agent.anchors.worlds import leave_all, make, units_of, weights_at
 from tests.agent.learners import make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike, through_a_file
+from tests.conformance.test_consolidators import of_kind
 from tests.conformance.test_imports import ALLOWED, ROOT, modules
 from tests.envs.helpers import random_actions
 from tests.replay.streams import Stream
@@ -253,7 +255,7 @@ def _consolidator(store: Callable[[], Any], step: Any) -> Callable[[int], Anchor
     return lambda seed: make(store(), step, ewc_lambda=3.0)
 
 
-def _consolidate(part: AnchoredConsolidator, t: int) -> Any:
+def _consolidate(part: Any, t: int) -> Any:
     """A change of task, some updates, and something of the present state."""
     if t:
         leave_all(part, [(t - 1) % 3], first_seed=t)
@@ -267,7 +269,11 @@ def _consolidate(part: AnchoredConsolidator, t: int) -> Any:
         optimizer.step()
         part.after_step(weights, lambda: [torch.full_like(w, 0.1) for w in weights])
     examined = part.diagnostics(weights, weights_at(t + 2), None)
-    return examined, weights, part.penalty(weights), part.merged, part.active
+    return examined, weights, [getattr(part, name, None) for name in ("merged", "constant", "active")]
+
+
+def _of_kind(kind: str) -> Callable[[int], Any]:
+    return lambda seed: of_kind(kind, seed=seed)
 
 
 def _watch(part: PlasticityMonitor, t: int) -> Any:
@@ -390,7 +396,6 @@ CASES = {
     "online ewc, damped": Case(OnlineEWC, lambda seed: OnlineEWC(0.9, 0.3), _keep, (6,), 9),
     "recursive laplace": Case(RecursiveLaplace, lambda seed: RecursiveLaplace(), _keep, (0, 1, 6), 9),
     "normalised": Case(NormalisedFishers, lambda seed: NormalisedFishers(RecursiveLaplace(0.3)), _keep, (6,), 9),
-    "consolidator": Case(AnchoredConsolidator, _consolidator(EWC, ProximalStep()), _consolidate, (0, 5, 9), 9),
     "consolidator, gradient": Case(
         AnchoredConsolidator,
         _consolidator(lambda: NormalisedFishers(RecursiveLaplace()), PenaltyGradient()),
@@ -398,13 +403,10 @@ CASES = {
         (7,),
         9,
     ),
-    "consolidator, l2": Case(AnchoredConsolidator, _consolidator(L2, ProximalStep()), _consolidate, (7,), 9),
-    "consolidator, active": Case(
-        AnchoredConsolidator, _consolidator(lambda: EWC(include_active=True), ProximalStep()), _consolidate, (7,), 9
-    ),
-    "consolidator, online": Case(
-        AnchoredConsolidator, _consolidator(lambda: OnlineEWC(0.5), ProximalStep()), _consolidate, (7,), 9
-    ),
+    **{
+        f"consolidator {kind}": Case(type(of_kind(kind)), _of_kind(kind), _consolidate, (0, 5, 9), 9)
+        for kind in CONSOLIDATORS
+    },
     "plasticity watch": Case(PlasticityMonitor, lambda seed: PlasticityMonitor(patience=4), _watch, (0, 5, 11), 40),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimizer="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
@@ -427,7 +429,6 @@ ELSEWHERE = {
     "ContinualAgent": "here, within World",
     "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
-    "NoConsolidation": "has no state",
     "NullWriter": "has no state",
     "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",
     "JsonLinesWriter": "the same",
@@ -453,7 +454,10 @@ def test_a_loaded_twin_behaves_alike(name: str, before: int) -> None:
         getattr(part, "close", lambda: None)()
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.part not in (SingleTask, FrameBlock)])
+STATELESS = (SingleTask, FrameBlock, NoConsolidation)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.part not in STATELESS])
 def test_without_loading_the_twins_differ(name: str) -> None:
     """So the law above says something: what is driven leaves traces that only the state carries over."""
     case = CASES[name]
@@ -485,6 +489,7 @@ def _stateful_classes() -> set[str]:
 
 def test_every_stateful_class_has_a_case() -> None:
     covered = {case.part for case in CASES.values()}
+    covered |= {type(getattr(of_kind(kind), "store", None)) for kind in CONSOLIDATORS}
     for name in _stateful_classes():
         module, class_name = name.split(":")
         part = getattr(importlib.import_module(module), class_name)

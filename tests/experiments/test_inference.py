@@ -45,9 +45,9 @@ def test_a_setting_can_be_changed(capsys, tmp_path):
     [
         (["--games", "krul"], "krull"),
         (["--visits", "0"], "--visits"),
-        (["--set", "level=4"], "inference.levels"),
-        (["--set", "levels=1"], "inference.levels"),
-        (["--set", "levels=many"], "inference.levels"),
+        (["--set", "level=4"], "--set: there is no 'level'; choose from levels"),
+        (["--set", "levels=1"], "--set levels: must lie between 2 and 256, is 1"),
+        (["--set", "levels=many"], "--set levels: 'many' is no value of it, which is 16"),
         (["--policy", "runs/nowhere"], "runs/nowhere"),
     ],
 )

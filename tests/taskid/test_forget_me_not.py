@@ -13,10 +13,10 @@ from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
 from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings, predict, update
-from taskid.labels import TrueLabels
 from taskid.pixels import PixelModels, Window, images
-from taskid.single import SingleTask
 from taskid.source import TaskSource
+from taskid.sources.single import SingleTask
+from taskid.sources.true_labels import TrueLabels
 from tests.conformance.alike import assert_alike, difference
 from tests.envs.helpers import random_actions
 

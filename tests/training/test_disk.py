@@ -10,7 +10,8 @@ import pytest
 
 from configs.build import build_network
 from configs.parse import load
-from configs.schema import Config, ConsolidationConfig, InferenceConfig, LogConfig, StreamConfig
+from configs.schema import Config, ConsolidationConfig, LogConfig, StreamConfig
+from taskid.sources.inferred import Settings
 from tests.integration.runs import TOY, write_config
 from tracking.checkpoints import Checkpoints
 from train import main
@@ -39,7 +40,7 @@ def on_disk(directory: Path) -> int:
     "changes",
     [
         {},
-        {"inference": {"model": "paper", "max_contexts": 4}},
+        {"inferred": {"model": "paper", "max_contexts": 4}},
         {
             "task_source": "single",
             "consolidation": {"kind": "none"},
@@ -66,37 +67,38 @@ def test_the_plan_is_what_a_run_writes(
     assert disk_bytes(planned) == pytest.approx(most, rel=0.15)
 
 
-def test_every_snapshot_counts_the_models_of_the_games_met_by_then() -> None:
+def test_every_snapshot_counts_the_models_of_the_games_met_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand: four visits of four games, two evaluations within each, of which one is at its end."""
     games = ["pong", "boxing", "krull", "assault"]
     config = Config(frames=6400, stream=StreamConfig(games=games, visit_frames=1600), log=LogConfig(period=10_000))
     config = replace(config, evaluation=replace(config.evaluation, period=800), task_source="inferred")
 
-    def disk(levels: int) -> int:
-        changed = replace(config, inference=InferenceConfig(levels=levels))
-        return disk_bytes(changed)
+    monkeypatch.setattr("training.disk.contexts", lambda config, games, frames: games)
 
-    in_checkpoints = 2 * (4 + 1) * 8 * 42 * 42 * (48 - 24)  # the first, and one at the end
-    in_snapshots = 2 * (1 + 2 + 3 + 4) * 42 * 42 * (48 - 24) // 12
-    assert disk(48) - disk(24) == in_checkpoints + in_snapshots
+    def disk(model: Any) -> int:
+        return disk_bytes(replace(config, inferred=Settings(model=model)))
+
+    in_checkpoints = 2 * (4 + 1) * 8 * 42 * 42 * (256 - 16)  # the first, and one at the end
+    in_snapshots = 2 * (1 + 2 + 3 + 4) * 42 * 42 * (256 // 12 - 16 // 12)
+    assert disk("paper") - disk("default") == in_checkpoints + in_snapshots
 
 
 @pytest.mark.parametrize(
-    ("tasks", "inference", "frames", "expected"),
+    ("tasks", "settings", "frames", "expected"),
     [
-        ("single", InferenceConfig(), 10**9, 1),
-        ("true_labels", InferenceConfig(), 10**9, 57),
-        ("inferred", InferenceConfig(), 10**9, 57),
-        ("inferred", InferenceConfig(max_contexts=20), 10**9, 20),
-        ("inferred", InferenceConfig(model="paper"), 10**9, 100),
-        ("inferred", InferenceConfig(model="paper"), 4 * 4 * 4 * 4 * 5, 6),  # windows of 4 x 4 steps of 4 emulators
-        ("inferred", InferenceConfig(model="paper", max_contexts=0), 4 * 4 * 4 * 4 * 500, 501),
+        ("single", Settings(), 10**9, 1),
+        ("true_labels", Settings(), 10**9, 57),
+        ("inferred", Settings(), 10**9, 57),
+        ("inferred", Settings(max_contexts=20), 10**9, 20),
+        ("inferred", Settings(model="paper"), 10**9, 100),
+        ("inferred", Settings(model="paper"), 4 * 4 * 4 * 4 * 5, 6),  # windows of 4 x 4 steps of 4 emulators
+        ("inferred", Settings(model="paper", max_contexts=0), 4 * 4 * 4 * 4 * 500, 501),
     ],
 )
 def test_tasks_are_at_most_as_many_as_the_source_tells_apart(
-    tasks: Any, inference: InferenceConfig, frames: int, expected: int
+    tasks: Any, settings: Settings, frames: int, expected: int
 ) -> None:
-    config = Config(task_source=tasks, inference=inference)
+    config = replace(Config(task_source=tasks), inferred=settings)
     assert contexts(config, 57, frames) == expected
     assert (model_bytes(config) > 0) == (tasks == "inferred")
 

@@ -22,7 +22,7 @@ def test_they_are_what_a_resume_keeps_and_a_result_depends_on() -> None:
     assert {"seed", "task_source", "learner.learning_rate", "consolidation.ewc_lambda", "emulators.num_envs"} <= set(
         found
     )
-    assert {"replay.capacity", "inference.window", "stream.visit_frames", "learner.precision"} <= set(found)
+    assert {"replay.capacity", "stream.visit_frames", "learner.precision"} <= set(found)
     assert not {"frames", "threads", "device", "emulators.threads", "learner.cuda_graphs", "stream.visits"} & set(found)
     assert not any(name.startswith(("log.", "evaluation.")) for name in found)
     assert all(isinstance(value, bool | int | float | str) for value in found.values())

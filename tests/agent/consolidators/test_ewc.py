@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from agent.consolidators.ewc import EWC
+from agent.consolidators.ewc_all import EWCOfAll
 from agent.gaussian import DiagonalGaussian
 from tests.agent.anchors.worlds import (
     SHAPES,
@@ -20,24 +21,24 @@ from tests.agent.anchors.worlds import (
 from tests.conformance.alike import assert_alike, difference
 
 
-@pytest.mark.parametrize("include_active", [False, True])
-def test_the_penalty_and_its_gradient_are_those_of_separate_penalties(include_active):
-    consolidator = make(EWC(include_active=include_active))
+@pytest.mark.parametrize("kind", [EWC, EWCOfAll])
+def test_the_penalty_and_its_gradient_are_those_of_separate_penalties(kind):
+    consolidator = make(kind())
     left = latest(leave_all(consolidator, [0, 1, 2, 1, 5, 0]))
     for active in (0, 1, 2, 5, 7):
         consolidator.enter(active)
-        others = [left[task] for task in left if include_active or task != active]
+        others = [left[task] for task in left if kind is EWCOfAll or task != active]
         assert_pays(consolidator, [(each.weights, each.fisher) for each in others])
 
 
-@pytest.mark.parametrize("include_active", [False, True])
-def test_hundreds_of_revisits_leave_no_drift(include_active):
+@pytest.mark.parametrize("kind", [EWC, EWCOfAll])
+def test_hundreds_of_revisits_leave_no_drift(kind):
     """The merge equals that of the last anchors alone bit for bit, and separate anchors in float64."""
-    consolidator = make(EWC(include_active=include_active))
+    consolidator = make(kind())
     order = torch.randint(4, (300,), generator=torch.Generator().manual_seed(0)).tolist()
     departures = leave_all(consolidator, order)
     left = latest(departures)
-    fresh = make(EWC(include_active=include_active))
+    fresh = make(kind())
     for each in sorted(left.values(), key=departures.index):  # in order of departure, not of task
         fresh.leave(each.task, each.weights, lambda each=each: each.fisher)
     assert sorted(consolidator.store.anchors) == [0, 1, 2, 3]
@@ -46,7 +47,7 @@ def test_hundreds_of_revisits_leave_no_drift(include_active):
             each.enter(active)
         assert_alike(consolidator.merged, fresh.merged)
         assert consolidator.constant == fresh.constant
-        anchors = [(left[task].weights, left[task].fisher) for task in left if include_active or task != active]
+        anchors = [(left[task].weights, left[task].fisher) for task in left if kind is EWCOfAll or task != active]
         assert_pays(consolidator, anchors)
         for layer in range(len(SHAPES)):
             total = sum(fisher[layer].double() for _, fisher in anchors)

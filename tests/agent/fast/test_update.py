@@ -9,7 +9,8 @@ from agent.dqn import PlainUpdate
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import CentredRMSProp
 from agent.fast.update import FastUpdate
-from agent.networks import ARCHITECTURES, QNetwork
+from agent.networks import QNetwork
+from configs.choices import NETWORKS
 from tests.agent.learners import OPTIMIZERS, Transposed, consolidate, make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike
 
@@ -79,7 +80,7 @@ def test_with_gates_the_fast_update_learns_as_the_plain_one():
 
 def test_the_fast_update_is_offered_to_the_projects_own_network_and_optimizers_only():
     for optimizer in OPTIMIZERS:
-        assert type(make_learner(make_network(ARCHITECTURES["nature"]), optimizer).update) is FastUpdate
+        assert type(make_learner(make_network(NETWORKS["nature"].make()), optimizer).update) is FastUpdate
         assert type(make_learner(make_network(kind=Transposed), optimizer).update) is PlainUpdate
     network, target = make_network(), make_network()
     other = torch.optim.SGD(network.weights.parameters(), lr=0.1)

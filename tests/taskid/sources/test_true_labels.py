@@ -1,7 +1,7 @@
 """Tasks as the true labels tell them."""
 
-from taskid.labels import TrueLabels
 from taskid.source import Inference
+from taskid.sources.true_labels import TrueLabels
 
 
 def test_games_are_numbered_in_order_of_appearance() -> None:

@@ -31,3 +31,8 @@ class SingleTask:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+def make() -> SingleTask:
+    """The one task."""
+    return SingleTask()

@@ -1,7 +1,7 @@
 """One task for everything."""
 
-from taskid.single import SingleTask
 from taskid.source import Inference
+from taskid.sources.single import SingleTask
 
 
 def test_everything_is_one_task() -> None:

@@ -1,0 +1,1 @@
+"""The Q-network's layers: one file per size."""

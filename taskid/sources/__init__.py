@@ -1,0 +1,1 @@
+"""Where the task's number comes from: one file per source."""

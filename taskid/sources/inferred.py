@@ -1,0 +1,33 @@
+"""Inferred from what is on screen, by forget-me-not (see `taskid.forget_me_not`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from variants.settings import number
+
+_MODELS = {"default": DEFAULT, "paper": PAPER}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Task inference by forget-me-not."""
+
+    model: Literal["default", "paper"] = "default"
+    """default: how episodes open, told apart where an episode begins; paper: as published (PAPER)."""
+    max_contexts: int = number(100, 0, 1000)
+    """At most so many contexts; then a new game is given to the one that explains it best. 0: no bound."""
+    defer_storage: bool = True
+    """What is seen in an undecided window waits for the decision before it enters a replay buffer."""
+
+    @property
+    def of_model(self) -> ForgetMeNotSettings:
+        """The model's constants with these settings."""
+        return replace(_MODELS[self.model], max_contexts=self.max_contexts, defer_storage=self.defer_storage)
+
+
+def make(settings: Settings) -> ForgetMeNot:
+    """A source that has met nothing."""
+    return ForgetMeNot(settings.of_model)
