@@ -34,6 +34,7 @@ from sweeps.runs import (
     runs_at_once,
 )
 from sweeps.status import Begun, Speed, check_storage, describe, plan_sweep, state, status_table
+from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
@@ -59,18 +60,29 @@ def bare(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+PATIENCE = 1200  # seconds, of which a free machine needs thirty
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "sweep.py", *map(str, arguments), "--unmeasured"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out, err
 
 
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The line with which sweep.py refuses its arguments; in this process."""
+    assert code_of(sweep.main, arguments) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    return said
+
+
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
@@ -86,6 +98,7 @@ def assert_as_bare(toys: Path, directory: Path, bare: Path) -> None:
         assert_same_run(place(directory, trial.name).run.path, bare / trial.name)
 
 
+@pytest.mark.slow
 def test_a_sweep_survives_an_interruption_and_the_death_of_a_worker_and_of_its_driver(
     toys: Path, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,7 +123,7 @@ def test_a_sweep_survives_an_interruption_and_the_death_of_a_worker_and_of_its_d
     wait_for(lambda: place(directory, names[0]).kept_frames > resumed, second)
     second.kill()
     second.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while any(place(directory, name).run.busy() for name in names):
         assert time.monotonic() < deadline, "runs have outlived their driver"
         time.sleep(0.1)
@@ -133,6 +146,7 @@ def test_a_sweep_survives_an_interruption_and_the_death_of_a_worker_and_of_its_d
     assert sweep.main(["--report", str(directory)]) == FINISHED and "sweep.html" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Path, tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
@@ -155,6 +169,7 @@ def test_runs_are_spread_over_nodes_and_move_when_one_stops(toys: Path, bare: Pa
     assert len(second) == 1 and len(first) > 1 and {each["node"] for each in first[1:]} == {used[1]}
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Path, tmp_path: Path) -> None:
     found = yaml.safe_load(toys.read_text()) | {"agents": ["ewc_labels"], "retries": 2, "settings": {"frames": 800}}
     found["retry_seconds"] = 1
@@ -169,22 +184,24 @@ def test_a_run_that_fails_is_tried_again_and_told_and_the_others_go_on(toys: Pat
     assert gave_up(bad) and not gave_up(good)
 
 
-def test_two_drivers_do_not_work_in_one_directory(toys: Path, tmp_path: Path) -> None:
+def test_two_drivers_do_not_work_in_one_directory(
+    toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with open(tmp_path / "lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        code, _, err = finish(start(toys, "--dir", tmp_path))
-    assert code == BAD_INPUT and "another sweep.py is working in" in err
+        assert "another sweep.py is working in" in refused(capsys, toys, "--dir", tmp_path, "--unmeasured")
 
 
-def test_another_sweep_is_not_mixed_in(toys: Path, tmp_path: Path) -> None:
+def test_another_sweep_is_not_mixed_in(toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sweep").mkdir()
     found = yaml.safe_load(toys.read_text()) | {"seeds": 3}
     (tmp_path / "sweep" / "sweep.yaml").write_text(yaml.safe_dump(found))
-    code, _, err = finish(start(toys, "--dir", tmp_path / "sweep"))
-    assert code == BAD_INPUT and "holds another sweep" in err and len(err.splitlines()) == 1
+    assert "holds another sweep" in refused(capsys, toys, "--dir", tmp_path / "sweep", "--unmeasured")
 
 
-def test_a_configuration_that_has_changed_since_is_refused(toys: Path, tmp_path: Path) -> None:
+def test_a_configuration_that_has_changed_since_is_refused(
+    toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = yaml.safe_load(toys.read_text())
     base = Path(found["config"]).read_text()
     (tmp_path / "base.yaml").write_text(base)
@@ -192,8 +209,8 @@ def test_a_configuration_that_has_changed_since_is_refused(toys: Path, tmp_path:
     with _own(tmp_path / "sweep", read_sweep(tmp_path / "mine.yaml")) as own:
         assert Path(own.config).read_text() == base and Path(own.config).parent == tmp_path / "sweep"
     (tmp_path / "base.yaml").write_text(base + "\n# and more")
-    code, _, err = finish(start(tmp_path / "mine.yaml", "--dir", tmp_path / "sweep"))
-    assert code == BAD_INPUT and "has changed since the sweep" in err and len(err.splitlines()) == 1
+    arguments = (tmp_path / "mine.yaml", "--dir", tmp_path / "sweep", "--unmeasured")
+    assert "has changed since the sweep" in refused(capsys, *arguments)
 
 
 NODES = [
