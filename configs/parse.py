@@ -9,6 +9,7 @@ from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,9 +167,15 @@ def _refuse_gaps(options: Namespace, usual: Any, prefix: str = "") -> None:
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     """The checked `Config` of a YAML file, which a ConfigError names, with overrides such as `--learner.n_step 3`."""
-    parser = make_parser("load", "")
+    parser = _plain_parser()
     with naming(Path(path)):
         return to_config(parser, parse(parser, ["--config", str(path), *(overrides or [])]))
+
+
+@cache
+def _plain_parser() -> ArgumentParser:
+    """One for all files, because its making takes longer than a file."""
+    return make_parser("load", "")
 
 
 def dump(config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -35,8 +36,9 @@ ON_CPU = ["--device", "cpu", "--learner.cuda_graphs", "false", "--replay.device_
 """Options with which any run's snapshots can be played without its GPU."""
 
 
+@cache
 def train_parser() -> ArgumentParser:
-    """The options of train.py."""
+    """The options of train.py; made once in a process."""
     parser = make_parser("train.py", "Launch or resume a run. Durations are environment frames.")
     run = parser.add_argument_group("The run")
     run.add_argument("--run_dir", type=str | None, help="directory of a new run (default: runs/PRESET-seedSEED)")
