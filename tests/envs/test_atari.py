@@ -26,7 +26,12 @@ def play(game, count, seed, settings, actions):
 # Without no-ops and sticky actions both are deterministic whatever their seeds, so that they can be compared.
 @pytest.mark.parametrize(
     ("game", "gym_id"),
-    [("breakout", "Breakout"), ("pong", "Pong"), ("road_runner", "RoadRunner"), ("skiing", "Skiing")],
+    [
+        ("breakout", "Breakout"),
+        ("skiing", "Skiing"),
+        pytest.param("pong", "Pong", marks=pytest.mark.slow),
+        pytest.param("road_runner", "RoadRunner", marks=pytest.mark.slow),
+    ],
 )
 def test_pixels_equal_gymnasiums_preprocessing(game, gym_id):
     pytest.importorskip("cv2", reason="Gymnasium's preprocessing needs OpenCV")
@@ -60,13 +65,18 @@ def test_pixels_equal_gymnasiums_preprocessing(game, gym_id):
     ("game", "length", "has_lives"),
     [
         ("breakout", 400, True),
-        ("krull", 1600, True),
-        ("space_invaders", 700, True),
-        ("road_runner", 400, True),
-        ("bank_heist", 700, True),
-        ("pong", 1000, False),
-        ("boxing", 500, False),
         ("skiing", 400, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("krull", 1600, True),
+                ("space_invaders", 700, True),
+                ("road_runner", 400, True),
+                ("bank_heist", 700, True),
+                ("pong", 1000, False),
+                ("boxing", 500, False),
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("sticky", [0.0, 0.25])

@@ -184,6 +184,7 @@ def test_agents_that_were_told_their_tasks(tmp_path: Path, capsys: pytest.Captur
         assert f"task_source: {tasks}" in refused(capsys, told, *QUICKLY, "--task_source", "inferred")
 
 
+@pytest.mark.slow
 def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path: Path) -> None:
     """It needs no lock, and the same seed gives the same numbers."""
     reports = []

@@ -237,6 +237,7 @@ def test_the_difference_of_two_agents():
     assert np.isnan(difference_interval(one, other[:1], rng())).all()
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_difference_of_equal_agents_holds_0_as_often_as_it_says():
     draws, hits = rng(11), 0
     for _ in range(200):
@@ -264,6 +265,7 @@ def test_welchs_interval_by_hand():
     assert np.isnan(welch_interval(one, one[:1])).all()
 
 
+@pytest.mark.slow
 def test_welchs_interval_of_three_seeds_holds_the_difference_as_often_as_it_says():
     draws = rng(3)
     pairs = [draws.normal(size=(2, 3)) for _ in range(300)]

@@ -42,6 +42,7 @@ def test_agents_differ_from_the_whole_one_in_a_setting_or_two(agent: str) -> Non
     assert 1 <= sum(whole[name] != other[name] for name in whole) <= 2
 
 
+@pytest.mark.slow
 def test_a_comparison_of_toys_runs_once_and_keeps_what_is_small(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

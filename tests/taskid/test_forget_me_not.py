@@ -458,7 +458,7 @@ def played(games: Sequence[str], count: int, steps: int, seed: int) -> Iterator[
     stream.close()
 
 
-@pytest.mark.parametrize(("count", "window"), [(4, 4), (1, 12)])
+@pytest.mark.parametrize(("count", "window"), [pytest.param(4, 4, marks=pytest.mark.slow), (1, 12)])
 def test_atari_games_are_told_apart_and_found_again(count: int, window: int) -> None:
     source, order = ForgetMeNot(DEFAULT), (*GAMES, *sorted(GAMES))
     shown: list[int] = []

@@ -40,7 +40,7 @@ def on_disk(directory: Path) -> int:
     "changes",
     [
         {},
-        {"inferred": {"model": "paper", "max_contexts": 4}},
+        pytest.param({"inferred": {"model": "paper", "max_contexts": 4}}, marks=pytest.mark.slow),
         {
             "task_source": "single",
             "consolidation": {"kind": "none"},

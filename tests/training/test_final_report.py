@@ -65,7 +65,7 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: path.touch())
 
 
-@pytest.mark.parametrize("count", [3, 10, 19, 57])
+@pytest.mark.parametrize("count", [3, 10, 19, pytest.param(57, marks=pytest.mark.slow)])
 def test_every_game_is_named_once_whole_and_on_the_picture(count: int, tmp_path: Path, drawn: list[Figure]) -> None:
     run = make_run(tmp_path / "run", ATARI[:count])
     make_run(tmp_path / "plain_dqn", ATARI[:count])

@@ -110,6 +110,7 @@ def test_noise_reaches_the_play(run):
     assert result["points"][0]["returns"] != result["unperturbed"]["returns"]
 
 
+@pytest.mark.slow
 def test_table_files_and_json_say_the_same_and_the_same_seed_gives_the_same(run, tmp_path, capsys):
     results = []
     for name in "ab":
@@ -148,6 +149,7 @@ def test_the_fisher_is_from_the_replay_where_there_is_one_else_from_play(run):
     assert found[0]["fisher"]["least"] == least_informative(by_hand, used, 0.01)
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_mostly_of_other_games_is_not_used(run, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     lines = []
@@ -175,7 +177,7 @@ def kept_fisher(kept, task):
     return fisher_information(learner.network, learner.target, batches, task, "policy", actions)
 
 
-@pytest.mark.parametrize("estimator", ["q", "q_all", "td"])
+@pytest.mark.parametrize("estimator", ["q", *(pytest.param(name, marks=pytest.mark.slow) for name in ("q_all", "td"))])
 def test_other_estimators_expect_no_divergence(run, estimator):
     settings = replace(SETTINGS, scales=[0.1], estimator=estimator)
     result = Audit(load_kept(run, "toy_catch"), "toy_catch", settings, lambda line: None).run()
@@ -250,6 +252,7 @@ def test_what_the_command_line_cannot_be_is_one_line_and_exit_code_2(capsys):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_goes_on_with_the_next_play(run, tmp_path, capsys, monkeypatch):
     assert command(run, "--game", "toy_catch", out=tmp_path / "whole") == 0
     play, played = Audit.perturbed_play, []

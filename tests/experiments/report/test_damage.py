@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +52,15 @@ def cases(files: dict[str, list[str]]) -> list[tuple[str, str]]:
     return [(name, text) for name, texts in files.items() for text in texts]
 
 
+def first_and_more(files: dict[str, list[str]]) -> list[Any]:
+    """Of every file one case, and the others as slow tests."""
+    return [
+        pytest.param(name, text, marks=[pytest.mark.slow] if i else [])
+        for name, texts in files.items()
+        for i, text in enumerate(texts)
+    ]
+
+
 def damaged(folder: Path, name: str, text: str) -> Path:
     run = make_run(folder / "ewc-1", 1, [[2, 8, 7, 6], [0, 1, 3, 9]], task_source="inferred", metrics=METRICS)
     (run / "confusion.csv").write_text("game,task 0,task 1\ntoy_catch,12,0\ntoy_avoid,3,9\n")
@@ -69,18 +78,11 @@ def test_a_damaged_file_is_named_in_one_sentence(name: str, text: str, tmp_path:
     assert name in said or "no moment at which" in said or "task_changes.csv names toy_avoid" in said
 
 
-@pytest.mark.parametrize(("name", "text"), cases(TOLD))
-def test_what_is_left_is_told(name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures.Figure, "savefig", _laid_out)
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(("name", "text"), first_and_more(TOLD))
+def test_what_is_left_is_told(name: str, text: str, tmp_path: Path) -> None:
     assert main([str(damaged(tmp_path, name, text)), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").read_text().count("<section>") >= 9
-
-
-def _laid_out(figure: figures.Figure, where: Path | io.BytesIO, **_: object) -> None:
-    """Instead of rendering, which takes most of the time."""
-    figure.draw_without_rendering()
-    if isinstance(where, io.BytesIO):
-        where.write(b"<svg/>")
 
 
 def test_a_figure_that_cannot_be_drawn_is_a_sentence_and_its_numbers_are_kept(tmp_path: Path) -> None:

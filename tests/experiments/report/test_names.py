@@ -17,11 +17,12 @@ from experiments.report.command import main, write_picture
 from tests.experiments.report.test_command import METRICS, make_run
 from tracking.files import file_name, printable
 
-HOSTILE = ("<img src=x onerror=alert(1)>", '"><script>x</script>', "../../away", r"_$\frac{", "a\nb\x00c", "x" * 300)
+HOSTILE = ("../../away", "<img src=x onerror=alert(1)>", '"><script>x</script>', r"_$\frac{", "a\nb\x00c", "x" * 300)
 ATARI = [name for name, each in all_games().items() if not each.is_toy]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("name", [*HOSTILE[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in HOSTILE[2:])])
 def test_a_games_name_from_a_file_is_neither_html_nor_a_path(name: str, tmp_path: Path) -> None:
     point = {"kind": "uniform", "scale": 0.1, "share": 0.5, "low": 0.4, "high": 0.6, "returns": [1.0]}
     point |= {"divergence": 0.01, "expected": 0.02, "changed": 0.25}
@@ -39,7 +40,10 @@ def test_a_games_name_from_a_file_is_neither_html_nor_a_path(name: str, tmp_path
     assert len([*out.glob("figure_3c_*")]) == 3
 
 
-@pytest.mark.parametrize("name", ["<b>&", r"_$\frac{", "{x}", os.fsdecode(b"\xff\xfe")])
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(
+    "name", ["<b>&", *(pytest.param(n, marks=pytest.mark.slow) for n in (r"_$\frac{", "{x}", os.fsdecode(b"\xff\xfe")))]
+)
 def test_an_agents_name_from_its_folder_is_shown_letter_by_letter(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / f"{name}-1", 1, [[2, 8, 7, 6], [0, 1, 3, 9]], metrics=METRICS)
     told = make_run(tmp_path / "told-1", 1, [[1, 9, 1, 1], [0, 0, 2, 4]], learner={"n_step": 3})
@@ -68,7 +72,7 @@ def test_names_that_are_good_are_kept() -> None:
     assert file_name("..") != ".." and file_name(".hidden") != ".hidden"
 
 
-@pytest.mark.parametrize("count", [3, 10, 57])
+@pytest.mark.parametrize("count", [3, 10, pytest.param(57, marks=pytest.mark.slow)])
 def test_names_of_games_do_not_run_into_each_other_under_overlaps(count: int) -> None:
     games = ATARI[:count]
     rows = [
