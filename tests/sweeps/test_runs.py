@@ -274,6 +274,7 @@ def test_a_long_sweep_shows_what_is_under_way(toys: Path, tmp_path: Path) -> Non
     assert states == ["failed", "stopped", "waiting", "16 waiting, 1 finished"] and shares[0] == "25.0%"
 
 
+@pytest.mark.slow
 def test_a_run_that_comes_no_further_is_not_begun_for_ever(
     toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

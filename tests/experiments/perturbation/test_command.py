@@ -133,6 +133,7 @@ def test_table_files_and_json_say_the_same_and_the_same_seed_gives_the_same(run,
     assert other["points"][1]["divergence"] != results[0]["points"][1]["divergence"]
 
 
+@pytest.mark.slow
 def test_the_fisher_is_from_the_replay_where_there_is_one_else_from_play(run):
     checkpoint, snapshot = sorted((run / "checkpoints").iterdir())[-1], sorted((run / "snapshots").iterdir())[-1]
     settings = replace(SETTINGS, scales=[0.1])

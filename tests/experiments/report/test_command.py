@@ -240,6 +240,7 @@ def test_single_game_runs_may_be_drawn_anew_too(runs, tmp_path):
     assert numbers_in(chosen(rows, measure=numbers.BOTH_DRAWN, **of)) == (0.65 / 0.9, 0.6 / 1.0, 0.7 / 0.8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_number_types_and_yardsticks_that_differ_are_told(runs, tmp_path):
     def told(*paths):
@@ -486,6 +487,7 @@ def test_the_papers_curves_are_those_of_the_shared_data():
         np.testing.assert_allclose(mine, points)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
     point = {"kind": "uniform", "scale": 0.1, "share": 0.5, "low": 0.4, "high": 0.6, "returns": [1.0]}
