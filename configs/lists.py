@@ -7,15 +7,18 @@ from typing import Any
 from jsonargparse.typing import register_type
 
 from configs.schema import Visit
+from envs.game_sets import game_set
 
 
 class _Games(list[str]):
     """stream.games as it is read."""
 
     def __init__(self, found: Any) -> None:
-        """ValueError unless `found` is a list of names."""
+        """ValueError unless `found` is a list of names, or the name of a set of games, which is spelt out."""
+        if isinstance(found, str):
+            found = list(game_set(found))
         if not isinstance(found, list):
-            raise ValueError(f"Expected list. Got value: {found}")
+            raise ValueError(f"Expected list, or the name of a set of games. Got value: {found}")
         for name in found:
             if not isinstance(name, str):
                 raise ValueError(f"Expected str. Got value: {name}")

@@ -1,4 +1,4 @@
-"""The presets that come with the program, each in a line: what `train.py` without arguments tells."""
+"""The presets and agents that come with the program, each in a line: what `train.py` without arguments tells."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from pathlib import Path
 
 from configs.build import build_schedule
 from configs.checks import ConfigError
+from configs.layers import AGENTS, PRESETS
 from configs.parse import load
-
-_FOLDER = Path(__file__).parent / "presets"
-
-
-def presets() -> list[Path]:
-    """Their files, by name."""
-    return sorted(_FOLDER.glob("*.yaml"))
 
 
 def overview() -> str:
-    """How a run is started, and every preset with its length, number of games and agent."""
+    """How a run is started, every preset with its length and number of games, and every agent."""
     lines = ["Which run? Give a preset and what differs from it (--help lists every option):", ""]
-    for path in presets():
+    for path in PRESETS.values():
         lines.append(f"  python train.py --config {_shown(path)!s:36}  {_size(path):23}  {_first_sentence(path)}")
+    lines += ["", "Another agent? Its file comes second, and what it says wins:", ""]
+    for path in AGENTS.values():
+        lines.append(f"  --config {_shown(path)!s:40}  {_first_sentence(path)}")
     return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
 
 

@@ -38,7 +38,11 @@ _OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sw
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser with every field of `Config` under its dotted name, and `--config FILE`."""
     parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--config", action="config", help="YAML preset; later options override it.")
+    parser.add_argument(
+        "--config",
+        action="config",
+        help="A file of settings, such as configs/presets/quick.yaml. May be given several times: later ones win.",
+    )
     parser.add_class_arguments(Config)
     known = ranges()
     for action in parser._actions:

@@ -28,7 +28,7 @@ class StreamConfig:
     """Which games are played, in which order, for how long."""
 
     games: list[str] = field(default_factory=lambda: ["krull", "road_runner", "boxing"])
-    """Games to play, as ale-py ROM ids such as space_invaders."""
+    """Games to play: a list such as [pong, boxing], or the name of a set, a file in envs/sets, such as figure3."""
     order: Literal["rounds", "uniform", "listed"] = "rounds"
     """rounds: every game once per round in random order; uniform: drawn with repeats (PAPER); listed: as in
     visits or visits_csv."""

@@ -17,43 +17,6 @@ from pathlib import Path
 
 _SCORES = Path(__file__).with_name("scores.csv")
 
-# Kirkpatrick et al. (2017), appendix: games in which a DQN alone reaches human level within 50 M frames.
-PAPER_POOL: tuple[str, ...] = (
-    "crazy_climber",
-    "riverraid",
-    "jamesbond",
-    "breakout",
-    "gopher",
-    "kangaroo",
-    "kung_fu_master",
-    "fishing_derby",
-    "enduro",
-    "pong",
-    "star_gunner",
-    "demon_attack",
-    "boxing",
-    "asterix",
-    "road_runner",
-    "defender",
-    "freeway",
-    "krull",
-    "space_invaders",
-)
-
-# The ten games of their figure 3, in the order of its rows.
-FIGURE_3: tuple[str, ...] = (
-    "space_invaders",
-    "road_runner",
-    "krull",
-    "gopher",
-    "freeway",
-    "demon_attack",
-    "defender",
-    "crazy_climber",
-    "breakout",
-    "boxing",
-)
-
 # What is printed on the box, where that is not the ROM's name.
 _TITLES = {"montezumasrevenge": "montezuma_revenge", "robottank": "robotank", "jamesbond007": "jamesbond"}
 

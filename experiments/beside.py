@@ -15,8 +15,8 @@ from pathlib import Path
 
 import train
 from configs.checks import ConfigError
+from configs.layers import AGENTS
 from configs.schema import Config
-from experiments.agents import PLAIN_DQN
 from tracking import command
 from tracking.files import quoted
 from tracking.run_directory import FINISHED, RunDirectory, RunDirectoryError
@@ -57,7 +57,7 @@ def plain_dqn(run: RunDirectory, plain: RunDirectory, config: Config) -> list[st
     if plain.config.is_file():
         return ["--resume", str(plain.path), "--frames", str(config.frames)]
     own = ["--config", str(run.config), "--evaluation.reference", "null", "--run_dir", str(plain.path)]
-    return [*own, *PLAIN_DQN]
+    return [*own, "--config", str(AGENTS["plain_dqn"])]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m experiments.compare [--config configs/presets/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
-The agents differ in an argument or two of train.py (see `experiments.agents`). Beside them every game is learned on
+The agents differ in a setting or two (see configs/agents). Beside them every game is learned on
 its own for as many frames as the stream has of it: as in `experiments.single_games` where that preset has as many and
 differs in nothing but the network (the stream's may be twice as wide, of which each game has half), else by a plain DQN
 with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
@@ -22,9 +22,9 @@ from pathlib import Path
 
 from configs.build import build_schedule, planned_visits
 from configs.checks import ConfigError
+from configs.layers import AGENTS
 from configs.parse import load
 from configs.schema import Config
-from experiments.agents import AGENTS, PLAIN_DQN
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from experiments.report import command as report
 from experiments.single_games import RESULTS as SINGLE
@@ -87,7 +87,7 @@ def jobs_of(
     known: dict[str, str] = {}
     for seed in range(seeds):
         for agent in agents:
-            name, given = f"{agent}-{seed}", ["--seed", str(seed), *AGENTS[agent], *overrides]
+            name, given = f"{agent}-{seed}", ["--config", str(AGENTS[agent]), "--seed", str(seed), *overrides]
             jobs.append(_job(name, config, given, runs, results))
             loaded = load(config, given)  # what is wrong with it is said before anything runs
             if len(build_schedule(loaded).games) < 2:
@@ -112,8 +112,17 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
                 kept = SINGLE if results.resolve() == RESULTS else results / "single_game"
                 jobs.append(single_game(game, seed, runs / "learning", kept))
                 continue
-            given = ["--seed", str(seed), *overrides, *PLAIN_DQN, "--frames", str(count), "--stream.visits", "[]"]
-            given += ["--stream.visits_csv", "null", "--stream.order", "uniform"]
+            given = ["--seed", str(seed), *overrides, "--config", str(AGENTS["plain_dqn"])]
+            given += [
+                "--frames",
+                str(count),
+                "--stream.visits",
+                "[]",
+                "--stream.visits_csv",
+                "null",
+                "--stream.order",
+                "uniform",
+            ]
             given += ["--stream.games", f"[{game}]", "--stream.visit_frames", str(count)]
             jobs.append(_job(f"single_{game}-{seed}", config, given, runs, results))
     return jobs

@@ -28,7 +28,8 @@ from configs.checks import ConfigError, check
 from configs.parse import load
 from configs.ranges import argument, problems
 from configs.schema import Config, EmulatorConfig, StreamConfig
-from envs.games import FIGURE_3, PAPER_POOL, all_games, game
+from envs.game_sets import game_sets
+from envs.games import game
 from envs.timestep import ACTIONS, TimeStep
 from evaluate import choose_snapshots
 from evaluation.evaluator import load_agent
@@ -43,47 +44,6 @@ from tracking.run_directory import BAD_INPUT
 from tracking.task_log import row
 
 _FIGURES = (".png", ".svg", ".pdf")
-# Groups of games to name at once. thirty: none of the paper's pool. black: alike at a glance. scenes: many of them.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "figure3": FIGURE_3,
-    "pool": PAPER_POOL,
-    "thirty": (
-        "alien",
-        "amidar",
-        "assault",
-        "asteroids",
-        "atlantis",
-        "bank_heist",
-        "battle_zone",
-        "beam_rider",
-        "berzerk",
-        "bowling",
-        "centipede",
-        "chopper_command",
-        "double_dunk",
-        "frostbite",
-        "gravitar",
-        "hero",
-        "ice_hockey",
-        "montezuma_revenge",
-        "ms_pacman",
-        "phoenix",
-        "pitfall",
-        "private_eye",
-        "qbert",
-        "seaquest",
-        "solaris",
-        "tutankham",
-        "venture",
-        "video_pinball",
-        "yars_revenge",
-        "zaxxon",
-    ),
-    "black": ("breakout", "pong", "asteroids", "space_invaders", "star_gunner", "defender", "demon_attack"),
-    "scenes": ("private_eye", "pitfall", "montezuma_revenge", "riverraid", "hero", "enduro"),
-    "all": tuple(name for name, each in all_games().items() if not each.is_toy),
-}
-
 Policy = Callable[[str, TimeStep], np.ndarray]
 
 
@@ -160,8 +120,8 @@ def trained_policy(path: Path, epsilon: float, seed: int) -> Policy:
 
 
 def chosen_games(text: str) -> tuple[str, ...]:
-    """The games of a comma-separated list of ROM ids and names of groups."""
-    names = [name for part in text.split(",") for name in GROUPS.get(part, (part,))]
+    """The games of a comma-separated list of ROM ids and names of sets."""
+    names = [name for part in text.split(",") for name in game_sets().get(part, (part,))]
     return tuple(dict.fromkeys(game(name).name for name in names))
 
 
@@ -257,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = command.Parser(prog="python -m experiments.inference", description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--games", default="figure3", help=f"comma-separated ROM ids or {', '.join(GROUPS)} (default: figure3)"
+        "--games", default="figure3", help=f"comma-separated ROM ids or {', '.join(game_sets())} (default: figure3)"
     )
     parser.add_argument("--visits", type=whole(1, 1000), default=3, help="visits of each game (default: 3)")
     parser.add_argument(

@@ -4,7 +4,7 @@ A sweep's file says what is varied; everything else is in the configuration that
 
     config: configs/presets/ten_games.yaml
     sets: {count: 10, games: 10, seed: 0}      # or a list of lists of games; without it the configuration's own games
-    agents: [ewc_inferred, no_penalty]         # see experiments.agents
+    agents: [ewc_inferred, no_penalty]         # files of configs/agents
     seeds: 4                                   # 0, 1, 2, 3; or a list
     grid: {consolidation.ewc_lambda: [100, 400]} # any field: every combination is run
     settings: {frames: 1_000_000}              # any field, in every run
@@ -36,17 +36,16 @@ import yaml
 from configs.build import numpy_generator
 from configs.checks import ConfigError
 from configs.files import read_mapping
+from configs.layers import AGENTS, as_arguments, as_text
 from configs.parse import load
 from configs.ranges import ranges
 from configs.schema import Config
-from envs.games import PAPER_POOL
+from envs.game_sets import game_set, game_sets
 from envs.visits_csv import load_schedule_csv
-from experiments.agents import AGENTS
 from tracking.files import file_name
 from tracking.numbers import Range, shown
 from training.launch import ON_CPU
 
-POOLS = {"paper": PAPER_POOL}
 _OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
 _MOST_RUNS = 2_000  # each is a configuration that is checked
 
@@ -58,7 +57,7 @@ class DrawnSets:
     count: int
     games: int = 10
     seed: int = 0
-    pool: str = "paper"
+    pool: str = "pool"
 
 
 @dataclass(frozen=True)
@@ -193,17 +192,17 @@ def _check_trials(sweep: Sweep, where: str) -> None:
 def trials(sweep: Sweep) -> list[Trial]:
     """All runs: seed by seed, so that a sweep that is cut short has all agents and sets of the first seeds."""
     found = []
-    sets = game_sets(sweep)
+    sets = sets_of(sweep)
     points = list(itertools.product(*([(key, value) for value in values] for key, values in sweep.grid.items())))
     for seed, (games, drawn), agent, point in itertools.product(sweep.seeds, sets.items(), sweep.agents, points):
         settings = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in point]
         name = file_name("-".join([*([games] if games else []), agent, *settings, f"seed{seed}"]))
         arguments = ["--config", sweep.config, "--seed", str(seed), "--threads", str(sweep.cpus)]
-        arguments += ["--emulators.threads", str(sweep.cpus), *AGENTS[agent]]
+        arguments += ["--emulators.threads", str(sweep.cpus), *as_arguments(AGENTS[agent])]
         if drawn:
-            arguments += ["--stream.games", _text(list(drawn))]
+            arguments += ["--stream.games", as_text(list(drawn))]
         for key, value in [*sweep.settings.items(), *point]:
-            arguments += [f"--{key}", _text(value)]
+            arguments += [f"--{key}", as_text(value)]
         found.append(Trial(name, games, agent, seed, point, tuple(arguments)))
     return found
 
@@ -222,10 +221,10 @@ def frozen(config: Path) -> str:
     return yaml.safe_dump(found, sort_keys=False)
 
 
-def game_sets(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+def sets_of(sweep: Sweep) -> dict[str, tuple[str, ...]]:
     """{name: games}; one of no name and no games if the configuration's own are played."""
     if isinstance(sweep.sets, DrawnSets):
-        pool, drawn = POOLS[sweep.sets.pool], []
+        pool, drawn = game_set(sweep.sets.pool), []
         for k in range(sweep.sets.count):
             rng = numpy_generator(sweep.sets.seed, f"games of set {k}")
             drawn.append(tuple(pool[i] for i in rng.permutation(len(pool))[: sweep.sets.games]))
@@ -240,13 +239,6 @@ def as_yaml(sweep: Sweep) -> str:
     found |= {"agents": list(sweep.agents), "seeds": list(sweep.seeds)}
     found["grid"] = {key: list(values) for key, values in sweep.grid.items()}
     return yaml.safe_dump(found, sort_keys=False)
-
-
-def _text(value: Any) -> str:
-    """As it is given on a command line."""
-    if isinstance(value, str):
-        return value
-    return " ".join(yaml.safe_dump(value, default_flow_style=True, width=10**6).replace("\n...", "").split())
 
 
 def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
@@ -264,11 +256,11 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
                 ("seed", 0, 0, 10**18),
             )
         }
-        pool = found.get("pool", "paper")
-        if not isinstance(pool, str) or pool not in POOLS:
-            raise ConfigError(f"{where}: sets.pool: there is no {pool!r}; choose from {', '.join(POOLS)}")
-        if numbers["games"] > len(POOLS[pool]):
-            raise ConfigError(f"{where}: sets.games: the pool {pool} has {len(POOLS[pool])} games")
+        pool = found.get("pool", DrawnSets.pool)
+        if not isinstance(pool, str) or pool not in game_sets():
+            raise ConfigError(f"{where}: sets.pool: there is no {pool!r}; choose from {', '.join(game_sets())}")
+        if numbers["games"] > len(game_set(pool)):
+            raise ConfigError(f"{where}: sets.games: the set {pool} has {len(game_set(pool))} games")
         return DrawnSets(**numbers, pool=pool)
     listed = _listed(found, f"{where}: sets", list, empty=True)
     return tuple(tuple(_listed(games, f"{where}: sets[{k}]", str)) for k, games in enumerate(listed))

@@ -1,6 +1,6 @@
 """What came of a sweep: the agents over all sets of games and seeds, and a page for every set.
 
-An agent here is what a sweep varies besides games and seeds: an agent of `experiments.agents` at a point of the grid.
+An agent here is what a sweep varies besides games and seeds: an agent of configs/agents at a point of the grid.
 A run's score in a game is its human-normalised score, averaged over the run's last three evaluations; a game in each
 set that it is played in is a task of its own. Written into the sweep's directory, under report/: sweep.html,
 summary.csv, profile.svg, .png and .csv, and SET/report.html for every set (see `experiments.report`).
@@ -26,7 +26,7 @@ from experiments.report.agents import read_material
 from experiments.report.data import ReportError, Run, read_run
 from experiments.report.numbers import Row, normalised
 from sweeps.node import place
-from sweeps.plan import Sweep, Trial, game_sets, trials
+from sweeps.plan import Sweep, Trial, sets_of, trials
 from tracking.files import file_name, write_text
 
 _RESAMPLES = 2000
@@ -65,7 +65,7 @@ def write_report(sweep: Sweep, directory: Path) -> Iterator[str]:
         ("Performance profiles", picture),
     ]
     pages = []
-    for name in game_sets(sweep):
+    for name in sets_of(sweep):
         several = [runs[trial.name].path for trial in done if trial.games == name]
         if several and len(runs[next(t.name for t in done if t.games == name)].games) > 1:
             try:

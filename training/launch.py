@@ -41,7 +41,7 @@ def train_parser() -> ArgumentParser:
     """The options of train.py; made once in a process."""
     parser = make_parser("train.py", "Launch or resume a run. Durations are environment frames.")
     run = parser.add_argument_group("The run")
-    run.add_argument("--run_dir", type=str | None, help="directory of a new run (default: runs/PRESET-seedSEED)")
+    run.add_argument("--run_dir", type=str | None, help="directory of a new run (default: runs/PRESET-AGENT-seedSEED)")
     run.add_argument(
         "--resume",
         type=str | None,
@@ -156,8 +156,8 @@ def open_run(options: Namespace, config: Config) -> tuple[RunDirectory, Config, 
         run = RunDirectory(options.resume)
         run.resume()
     else:
-        preset = Path(str(options.config[-1])).stem if options.config else "run"
-        run = RunDirectory(options.run_dir or f"runs/{preset}-seed{config.seed}")
+        layers = "-".join(Path(str(file)).stem for file in options.config or ["run"])
+        run = RunDirectory(options.run_dir or f"runs/{layers}-seed{config.seed}")
         run.create()
     try:
         if options.resume is not None:

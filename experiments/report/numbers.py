@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from configs.build import numpy_generator
-from envs.games import PAPER_POOL
+from envs.game_sets import game_set
 from evaluation import retention
 from evaluation.remembered import LEARNED
 from experiments.report.agents import Agent, Material
@@ -117,7 +117,7 @@ def total_rows(material: Material) -> list[Row]:
         alone = sum(float(np.minimum(1.0, single_scores(material, game)).mean()) for game in material.games)
         seeds = min(len(runs) for runs in material.single.values())
         rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
-    if len(material.games) == 10 and set(material.games) <= set(PAPER_POOL):
+    if len(material.games) == 10 and set(material.games) <= set(game_set("pool")):
         rows += [row for row in paper_totals() if row["frames"] <= end]
     return rows
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.overview import presets
+from configs.layers import AGENTS, PRESETS
 from train import main
 
 
@@ -18,7 +18,8 @@ def test_without_arguments_the_presets_are_told_a_line_each(
     assert main() == 2
     told = capsys.readouterr()
     assert not told.err and not list(tmp_path.iterdir())
-    lines = {path: [line for line in told.out.splitlines() if f"--config {path} " in line] for path in presets()}
+    files = [*PRESETS.values(), *AGENTS.values()]
+    lines = {path: [line for line in told.out.splitlines() if f"--config {path} " in line] for path in files}
     assert len(lines) > 5 and all(len(found) == 1 for found in lines.values())
     quick = next(found[0] for path, found in lines.items() if path.name == "quick.yaml")
     assert "python train.py --config" in quick and "0.56 M frames, 3 games" in quick and "The main job" in quick

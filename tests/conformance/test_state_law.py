@@ -30,7 +30,7 @@ from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
 from configs.build import build_agent, build_memory, build_stream
-from configs.choices import CONSOLIDATORS
+from configs.choices import CONSOLIDATORS, TASK_SOURCES
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from configs.schema import Visit as ConfigVisit
 from envs.atari import AtariBatch, AtariSettings
@@ -53,6 +53,7 @@ from tests.agent.learners import make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike, through_a_file
 from tests.conformance.test_consolidators import of_kind
 from tests.conformance.test_imports import ALLOWED, ROOT, modules
+from tests.conformance.test_task_sources import made
 from tests.envs.helpers import random_actions
 from tests.replay.streams import Stream
 from tracking.metrics import MetricWindow
@@ -490,6 +491,7 @@ def _stateful_classes() -> set[str]:
 def test_every_stateful_class_has_a_case() -> None:
     covered = {case.part for case in CASES.values()}
     covered |= {type(getattr(of_kind(kind), "store", None)) for kind in CONSOLIDATORS}
+    covered |= {type(made(kind, str)) for kind in TASK_SOURCES}  # see test_task_sources
     for name in _stateful_classes():
         module, class_name = name.split(":")
         part = getattr(importlib.import_module(module), class_name)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from envs.games import FIGURE_3, MULTI_PLAYER, PAPER_POOL, all_games, canonical, game, human_normalised
+from envs.game_sets import game_set
+from envs.games import MULTI_PLAYER, all_games, canonical, game, human_normalised
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "atari_scores.csv"
 
@@ -11,8 +12,8 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "atari_scores.csv"
 def test_there_are_57_atari_games_and_the_papers_are_among_them():
     atari = [each for each in all_games().values() if not each.is_toy]
     assert len(atari) == 57
-    assert len(set(PAPER_POOL)) == 19 and len(set(FIGURE_3)) == 10
-    assert set(FIGURE_3) <= set(PAPER_POOL) <= {each.name for each in atari}
+    assert len(game_set("pool")) == 19 and len(game_set("figure3")) == 10
+    assert set(game_set("figure3")) <= set(game_set("pool")) <= {each.name for each in atari}
     assert all(each.human > each.random for each in all_games().values())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.games import FIGURE_3
+from envs.game_sets import game_set
 from envs.schedule import Listed, Rounds, UniformDraw, Visit, count_visits, timetable
 from envs.visits_csv import load_schedule_csv
 
@@ -82,7 +82,7 @@ def test_the_papers_schedule():
     schedule = load_schedule_csv(ROOT / "configs" / "presets" / "paper_schedule.csv")
     assert len(schedule.visits) == 93
     assert sum(each.frames for each in schedule.visits) == 397_000_000
-    assert set(schedule.games) == set(FIGURE_3)
+    assert set(schedule.games) == set(game_set("figure3"))
 
 
 def test_the_papers_schedule_is_the_digitised_one():

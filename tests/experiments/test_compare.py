@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,35 +11,36 @@ import pytest
 
 from configs.build import build_schedule, planned_visits
 from configs.checks import ConfigError
+from configs.layers import AGENTS, as_arguments
 from configs.parse import load
-from configs.settings import flat
+from configs.settings import used_settings
 from experiments import jobs as jobs_module
-from experiments.agents import AGENTS, PLAIN_DQN
 from experiments.compare import RESULTS, jobs_of, main, single_jobs
 from experiments.jobs import Interrupted, Job, check_settings, keep, run_all
 from tests.integration.runs import TOY, write_config
 from tracking.run_directory import RunDirectory
 
-PRESETS = {
-    "ewc_inferred": "ten_games",
-    "ewc_labels": "ten_games_true_labels",
-    "no_penalty": "ten_games_no_penalty",
-    "no_penalty_nor_closing": "ten_games_no_penalty",  # the paper closes no units
-    "l2": "ten_games_l2",
-    "rehearsal": "ten_games_rehearsal",
-    "plain_dqn": "ten_games_plain_dqn",
-}
+WHOLE = "configs/presets/ten_games.yaml"
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_every_agent_is_a_preset_of_its_own(agent: str) -> None:
-    assert load(f"configs/presets/{PRESETS[agent]}.yaml") == load("configs/presets/ten_games.yaml", list(AGENTS[agent]))
+def agent(name: str) -> list[str]:
+    return ["--config", str(AGENTS[name])]
 
 
-@pytest.mark.parametrize("agent", [agent for agent in AGENTS if agent != "ewc_inferred"])
-def test_agents_differ_from_the_whole_one_in_a_setting_or_two(agent: str) -> None:
-    whole, other = (flat(asdict(load(f"configs/presets/{name}.yaml"))) for name in ("ten_games", PRESETS[agent]))
-    assert 1 <= sum(whole[name] != other[name] for name in whole) <= 2
+@pytest.mark.parametrize("name", [name for name in AGENTS if name != "ewc_inferred"])
+def test_agents_differ_from_the_whole_one_in_a_few_settings(name: str) -> None:
+    whole, other = (used_settings(load(WHOLE, agent(each))) for each in ("ewc_inferred", name))
+    differ = {setting for setting in whole.keys() & other.keys() if whole[setting] != other[setting]}
+    assert 1 <= len(differ) <= 2 and load(WHOLE) == load(WHOLE, agent("ewc_inferred"))
+    assert differ <= {"task_source", "consolidation.kind", "learner.rehearsal"}  # the paper gates and prunes nothing
+    shipped = load("configs/presets/quick.yaml", agent("no_penalty_nor_closing"))
+    assert not shipped.consolidation.prune_inactive and load("configs/presets/quick.yaml").consolidation.prune_inactive
+    assert load("configs/presets/quick.yaml", agent("plain_dqn")).learner.gated == 0
+
+
+def test_the_arguments_of_a_layer_say_what_its_file_says() -> None:
+    for file in AGENTS.values():
+        assert load(WHOLE, as_arguments(file)) == load(WHOLE, ["--config", str(file)])
 
 
 @pytest.mark.slow
@@ -168,8 +169,9 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
 
 def test_the_kept_runs_of_the_quick_result_are_of_its_preset_today() -> None:
     kept = RESULTS.parent / "quick"
-    short = (*PLAIN_DQN, "--replay.capacity", "10000")
-    names = (("ewc", ()), ("ewc_float32", ()), ("plain_dqn", PLAIN_DQN), ("plain_dqn_short_replay", short))
+    plain = tuple(agent("plain_dqn"))
+    short = (*plain, "--replay.capacity", "10000")
+    names = (("ewc", ()), ("ewc_float32", ()), ("plain_dqn", plain), ("plain_dqn_short_replay", short))
     for name, given in names:
         arguments = ("--config", "configs/presets/quick.yaml", "--seed", "1", *given)
         check_settings([Job(name, arguments, Path("nowhere"), kept / name)])
@@ -227,7 +229,7 @@ def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--agents", "ewc"], "there is no 'ewc'; choose from ewc_inferred"),
+        (["--agents", "ewc"], "there is no 'ewc'; choose from ewc_inferred, ewc_labels"),
         (["--seeds", "0"], "--seeds: must lie between 1 and 1,000"),
         (["--config", "configs/none.yaml"], "none.yaml"),
         (["--learner.n_steps", "3"], "n_steps"),

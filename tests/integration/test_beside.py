@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import train
+from configs.layers import AGENTS, as_arguments
 from configs.parse import load
 from configs.settings import flat
 from experiments import beside
-from experiments.agents import PLAIN_DQN
 from tests.commands import code_of
 from tests.integration.runs import launch
 from tracking.run_directory import RunDirectory
@@ -36,7 +36,10 @@ def test_the_report_is_told_beside_a_plain_dqn_which_is_made_once(
     assert code_of(beside.main, [run.path]) == 0
     ours, its = flat(asdict(load(run.config))), flat(asdict(load(plain.config)))
     differ = {name for name in ours if ours[name] != its[name]}
-    assert differ <= {name.removeprefix("--") for name in PLAIN_DQN[::2]} and "task_source" in differ
+    assert (
+        differ <= {name.removeprefix("--") for name in as_arguments(AGENTS["plain_dqn"])[::2]}
+        and "task_source" in differ
+    )
     assert plain.finished and plain.frames == run.frames
     story = json.loads((run.report / "scores.json").read_text())["story"]
     assert list(story) == ["this run", "plain DQN"]

@@ -11,8 +11,8 @@ import yaml
 
 from configs.checks import ConfigError
 from configs.parse import load
-from envs.games import PAPER_POOL
-from sweeps.plan import DrawnSets, Sweep, as_yaml, frozen, game_sets, read_sweep, to_sweep, trials
+from envs.game_sets import game_set
+from sweeps.plan import DrawnSets, Sweep, as_yaml, frozen, read_sweep, sets_of, to_sweep, trials
 
 WHOLE = {
     "config": "configs/presets/ten_games.yaml",
@@ -45,7 +45,7 @@ def test_every_combination_is_one_run_with_its_own_name_and_configuration() -> N
         assert config.consolidation.ewc_lambda == point["consolidation.ewc_lambda"]
         assert config.learner.n_step == point["learner.n_step"]
         assert config.task_source == {"ewc_inferred": "inferred", "plain_dqn": "single"}[run.agent]
-        assert tuple(config.stream.games) == game_sets(sweep())[run.games]
+        assert tuple(config.stream.games) == sets_of(sweep())[run.games]
 
 
 def test_seeds_come_one_after_another() -> None:
@@ -53,14 +53,14 @@ def test_seeds_come_one_after_another() -> None:
 
 
 def test_a_set_is_drawn_without_repeats_and_depends_on_its_number_and_the_seed_only() -> None:
-    sets = game_sets(sweep())
+    sets = sets_of(sweep())
     assert list(sets) == ["set0", "set1", "set2"]
     for games in sets.values():
-        assert len(set(games)) == 4 and set(games) <= set(PAPER_POOL)
+        assert len(set(games)) == 4 and set(games) <= set(game_set("pool"))
     assert len(set(sets.values())) == 3
-    more = game_sets(sweep(sets={"count": 5, "games": 4, "seed": 5}))
+    more = sets_of(sweep(sets={"count": 5, "games": 4, "seed": 5}))
     assert {name: more[name] for name in sets} == sets
-    assert game_sets(sweep(sets={"count": 3, "games": 4, "seed": 6})) != sets
+    assert sets_of(sweep(sets={"count": 3, "games": 4, "seed": 6})) != sets
 
 
 def test_without_sets_the_configurations_own_games_are_played() -> None:
@@ -71,7 +71,7 @@ def test_without_sets_the_configurations_own_games_are_played() -> None:
 
 def test_sets_can_be_listed() -> None:
     listed = sweep(sets=[["pong", "boxing"], ["krull", "gopher"]])
-    assert game_sets(listed) == {"set0": ("pong", "boxing"), "set1": ("krull", "gopher")}
+    assert sets_of(listed) == {"set0": ("pong", "boxing"), "set1": ("krull", "gopher")}
     assert trials(listed)[0].config().stream.games == ["pong", "boxing"]
 
 
@@ -109,8 +109,8 @@ def test_names_are_those_of_files_and_differ() -> None:
 
 def test_the_papers_experiment_is_120_runs() -> None:
     found = read_sweep(Path("configs/sweeps/figure3b.yaml"))
-    assert found.sets == DrawnSets(10, 10, 0, "paper") and len(trials(found)) == 120
-    assert {len(set(games)) for games in game_sets(found).values()} == {10}
+    assert found.sets == DrawnSets(10, 10, 0, "pool") and len(trials(found)) == 120
+    assert {len(set(games)) for games in sets_of(found).values()} == {10}
 
 
 MISTAKES = [
@@ -130,8 +130,8 @@ MISTAKES = [
     ({"grid": [1]}, "grid: give fields by their dotted names"),
     ({"settings": {"frames": -1}}, "frames: must lie between"),
     ({"sets": {"games": 3}}, "sets.count: say how many"),
-    ({"sets": {"count": 2, "games": 20}}, "the pool paper has 19 games"),
-    ({"sets": {"count": 2, "pool": "all"}}, "sets.pool: there is no 'all'"),
+    ({"sets": {"count": 2, "games": 20}}, "the set pool has 19 games"),
+    ({"sets": {"count": 2, "pool": "none"}}, "sets.pool: there is no 'none'"),
     ({"sets": {"count": 2, "pool": ["pong"]}}, "sets.pool: there is no ['pong']"),
     ({"sets": {"count": 2, "size": 3}}, "sets.size: unknown"),
     ({"sets": [["brekout"]]}, "did you mean breakout?"),
@@ -184,5 +184,5 @@ def test_a_file_that_is_no_sweep_is_told_in_one_line(text: str, tmp_path: Path) 
 def test_yaml_keeps_what_a_command_line_needs() -> None:
     """Values reach train.py as text and come back as they were."""
     arguments = trials(sweep(grid={"learner.n_step": [3]}, settings={"stream.order": "rounds"}))[0].arguments
-    assert yaml.safe_load(arguments[arguments.index("--stream.games") + 1]) == list(game_sets(sweep())["set0"])
+    assert yaml.safe_load(arguments[arguments.index("--stream.games") + 1]) == list(sets_of(sweep())["set0"])
     assert arguments[arguments.index("--stream.order") + 1] == "rounds"

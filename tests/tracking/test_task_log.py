@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from envs.games import PAPER_POOL, all_games
+from envs.game_sets import game_set
+from envs.games import all_games
 from evaluation.plots import add_legend, bars, line, looks, words
 from evaluation.timeline import draw_timeline
 from tracking.task_log import row
@@ -17,7 +18,7 @@ from tracking.task_log import row
 ATARI = [name for name, each in all_games().items() if not each.is_toy]
 
 
-@pytest.mark.parametrize("games", [PAPER_POOL, ATARI])
+@pytest.mark.parametrize("games", [game_set("pool"), ATARI])
 def test_no_two_games_look_alike_as_bars_or_as_lines(games: list[str]) -> None:
     found = looks(games)
     axes = Figure().subplots()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from configs.schema import Config
+from envs.game_sets import game_set
 from evaluation.table import COLUMNS
 from experiments.report import command as report
 from experiments.report import figures, logs, numbers
@@ -462,7 +463,7 @@ def test_a_report_of_little(tmp_path, capsys):
 
 
 def test_the_papers_curves_stand_beside_ten_of_its_games_up_to_the_same_frame(tmp_path):
-    games = numbers.PAPER_POOL[:10]
+    games = game_set("pool")[:10]
     visits = tuple((game, 200_000 * i) for i, game in enumerate(games))
     frames = (500_000, 1_000_000, 2_000_000, 2_500_000)
     ten = make_run(tmp_path / "ten-1", 1, [[1, 2, 3, 4]] * 10, games=games, visits=visits, frames=frames)
