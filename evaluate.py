@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an episode is cut off after this many frames (default: 27,000 = 7.5 minutes; the full game: 108,000)",
     )
     parser.add_argument(
-        "--seed", type=argument("evaluation.seed"), default=1, help="seed of emulators and exploration (default: 1)"
+        "--seed", type=argument("seed"), default=1, help="seed of emulators and exploration (default: 1)"
     )
     parser.add_argument(
         "--task_source",

@@ -42,7 +42,7 @@ from configs.ranges import argument
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from experiments.inference import chosen_games
 from tracking import command
-from tracking.checkpoints import Checkpoints, Stateful
+from tracking.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Stateful
 from tracking.console import print_json
 from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
@@ -157,7 +157,7 @@ def _checkpoints(
     period, rng = config.log.checkpoint_period, np.random.default_rng(0)
     alone, meanwhile = [], []  # seconds of updates
     stopped, written, sizes, resident, peak = [], [], [], [], []
-    with Checkpoints(directory / "checkpoints", keep=config.log.checkpoints_kept) as checkpoints:
+    with Checkpoints(directory / "checkpoints", keep=CHECKPOINTS_KEPT) as checkpoints:
         for number in range(count + 1):
             task = max(number - 1, 0) % len(recordings)
             if number:

@@ -81,7 +81,6 @@ def atari_settings(config: Config) -> AtariSettings:
     return AtariSettings(
         sticky_actions=e.sticky_actions,
         noop_max=e.noop_max,
-        fire_on_reset=e.fire_on_reset,
         life_loss_terminal=e.life_loss_terminal,
         max_episode_frames=e.max_episode_frames,
         frame_skip=FRAME_SKIP,

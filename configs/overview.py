@@ -17,7 +17,7 @@ def overview() -> str:
         lines.append(f"  python train.py --config {_shown(path)!s:36}  {_size(path):23}  {_first_sentence(path)}")
     lines += ["", "Another agent? Its file comes second, and what it says wins:", ""]
     for path in AGENTS.values():
-        lines.append(f"  --config {_shown(path)!s:40}  {_first_sentence(path)}")
+        lines.append(f"  --config {_shown(path)!s:52}  {_first_sentence(path)}")
     return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
 
 

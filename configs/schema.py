@@ -54,8 +54,6 @@ class EmulatorConfig:
     """Probability that an emulator repeats its previous action (Machado et al. 2018: 0.25; PAPER: 0)."""
     noop_max: int = number(30, 0, 1000)
     """At most this many no-op actions at an episode's start (PAPER: 30)."""
-    fire_on_reset: bool = False
-    """Press FIRE at an episode's start (PAPER: no)."""
     life_loss_terminal: bool = True
     """A lost life ends the learner's bootstrapping, not the episode (Mnih et al. 2015)."""
     max_episode_frames: int = number(108_000, 100, 10**8)
@@ -188,8 +186,6 @@ class EvaluationConfig:
     """Epsilon of the evaluated policy."""
     max_episode_frames: int = number(18_000, 100, 10**8)
     """Cap on an episode's frames in evaluations during the run; 18,000 = 5 minutes."""
-    seed: int = number(10_000, 0, 10**18)
-    """Seed of the evaluation's emulators and generators."""
     background: bool = False
     """Play the moment's snapshot in a process of its own while training goes on. Sensible (true) where training leaves
     cores idle: four cores or more, or an accelerator; on one or two cores training loses what it seems to gain."""
@@ -214,8 +210,6 @@ class LogConfig:
     checkpoint_period: int = number(200_000, 4, 10**12)
     """Frames between checkpoints, the most that a power cut costs; a stop writes one in any case. They are written
     beside training: one of a run of ten games costs it a second or two (docs/results.md)."""
-    checkpoints_kept: int = number(2, 2, 1000)
-    """Checkpoints kept, at least 2."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from configs.build import build_agent, build_memory
 from configs.parse import load
 from envs.games import game as find_game
 from envs.games import human_normalised
-from evaluation.evaluator import evaluate_games
+from evaluation.evaluator import SEED, evaluate_games
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from tracking import command
 from tracking.numbers import whole, whole_list
@@ -87,7 +87,7 @@ def _random_agent(game: str) -> dict[str, Any]:
         emulators=10,
         epsilon=1.0,
         max_episode_frames=e.max_episode_frames,
-        seed=e.seed,
+        seed=SEED,
     )[0]
     return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
 

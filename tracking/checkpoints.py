@@ -39,6 +39,7 @@ from tracking.manifest import CheckpointError, DamageError, Files, available, re
 from tracking.shortage import passing
 from tracking.trees import Tree, check_tree, read_tree, tree_bytes, write_packed, write_tree
 
+CHECKPOINTS_KEPT = 2  # of a run: the newest, and one should it be damaged
 _PART = re.compile(r"[\w-]+")
 _SEGMENT = re.compile(r"[\w.-]+")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -73,7 +74,7 @@ class Checkpoints:
     begun.
     """
 
-    def __init__(self, directory: Path, keep: int = 2, warn: Callable[[str], None] = _to_stderr) -> None:
+    def __init__(self, directory: Path, keep: int = CHECKPOINTS_KEPT, warn: Callable[[str], None] = _to_stderr) -> None:
         self.directory = Path(directory)
         self.keep = max(2, keep)
         self.warn = warn

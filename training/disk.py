@@ -15,6 +15,7 @@ from envs.timestep import SIZE, STACK
 from taskid.forget_me_not import ForgetMeNotSettings
 from taskid.pixels import PIXELS
 from taskid.sources import inferred
+from tracking.checkpoints import CHECKPOINTS_KEPT
 
 LZ4_RATIO = 3.8  # of frames: the least compressible game measured (ms_pacman)
 ROW_BYTES = 24  # of a transition beside its frame: action, reward, discount, addresses, times
@@ -97,7 +98,7 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     """All that are there while another is written; `alone`: what none shares with another, but the growing blocks."""
     period = config.log.checkpoint_period
     written = 1 + config.frames // period + (config.frames % period > 0) if period else 2
-    there = min(config.log.checkpoints_kept + 1, written)
+    there = min(CHECKPOINTS_KEPT + 1, written)
     older = max(0, there - _LINES)  # which keep what the newest of their line does without
     transition = frame_bytes(config) + ROW_BYTES
     batch = config.emulators.num_envs

@@ -41,7 +41,7 @@ class RunState:
         self.scalars = Scalars(parts, EpisodeReturns(config.emulators.num_envs), MetricWindow(), self.inference)
         self.milestones = Milestones()
         self.watch = PlasticityMonitor()
-        self.checkpoints = Checkpoints(run.checkpoints, keep=config.log.checkpoints_kept)
+        self.checkpoints = Checkpoints(run.checkpoints)
         self.about = meta(config)
 
     @property

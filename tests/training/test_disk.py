@@ -103,14 +103,14 @@ def test_tasks_are_at_most_as_many_as_the_source_tells_apart(
     assert (model_bytes(config) > 0) == (tasks == "inferred")
 
 
-@pytest.mark.parametrize(("period", "kept", "there"), [(500, 2, 3), (400, 5, 6), (10_000, 2, 2)])
+@pytest.mark.parametrize(("period", "there"), [(500, 3), (10_000, 2)])
 def test_anchors_are_on_the_disk_twice_and_once_more_for_each_that_is_replaced_meanwhile(
-    period: int, kept: int, there: int
+    period: int, there: int
 ) -> None:
     """By hand: three games left at once, visits of 400 frames; two lines of checkpoints, of which the newest two hold
     all anchors and the older ones those that their next did without."""
     config = Config(frames=4000, stream=StreamConfig(visit_frames=400))
-    config = replace(config, log=LogConfig(checkpoint_period=period, checkpoints_kept=kept))
+    config = replace(config, log=LogConfig(checkpoint_period=period))
     anchor = 2 * 4 * sum(p.numel() for p in build_network(config).parameters())
 
     def disk(kind: Any, start_frames: int = 0) -> int:
