@@ -4,5 +4,5 @@ from agent.networks import Architecture
 
 
 def make() -> Architecture:
-    """As in the Nature paper."""
+    """As in the paper in Nature."""
     return Architecture(convolutions=((32, 8, 4), (64, 4, 2), (64, 3, 1)), hidden=512)

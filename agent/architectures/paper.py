@@ -4,5 +4,5 @@ from agent.networks import Architecture
 
 
 def make() -> Architecture:
-    """Kirkpatrick et al. 2017, Supporting Information."""
+    """As in Kirkpatrick et al. 2017, Supporting Information."""
     return Architecture(convolutions=((32, 8, 4), (64, 4, 2), (128, 3, 1)), hidden=1024)

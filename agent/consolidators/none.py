@@ -44,5 +44,5 @@ class NoConsolidation:
 
 
 def make() -> NoConsolidation:
-    """The null object."""
+    """The null object of the role."""
     return NoConsolidation()

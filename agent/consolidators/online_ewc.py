@@ -18,7 +18,7 @@ from variants.settings import number
 
 @dataclass(frozen=True)
 class Settings:
-    """Online EWC."""
+    """The settings of online EWC."""
 
     decay: float = number(1.0, 0.0, 1.0)
     """Gamma, the share of the old Fisher information that is kept when a task leaves."""

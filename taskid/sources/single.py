@@ -34,5 +34,5 @@ class SingleTask:
 
 
 def make() -> SingleTask:
-    """The one task."""
+    """The source of the one task."""
     return SingleTask()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("agent", "envs", "replay", "taskid", "configs", "evaluation", "training", "tracking")
+ROOMS = ("variants", "agent", "envs", "replay", "taskid", "configs", "evaluation", "training", "tracking")
 FEWEST_WORDS = 4  # what is shorter says nothing that the name does not say
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
