@@ -79,6 +79,8 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
     A run that is finished is left alone. An interruption makes the run save and stop. One that has begun at the same
     checkpoint five times and `retries` more, not counting the `known` starts before the driver's time, has failed.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job; ray.cancel would do nothing
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     where = place(Path(directory), name)
     deadline = time.monotonic() + _LOCK_SECONDS
     while where.run.busy():

@@ -291,6 +291,19 @@ def test_a_run_that_comes_no_further_is_not_begun_for_ever(
     assert execute(str(tmp_path), trial.name, ("--frames", "0"), retries=1) == FAILED  # the sixth was that
 
 
+def test_a_run_can_be_interrupted_though_its_sweep_is_a_background_job_of_a_shell(tmp_path: Path) -> None:
+    """Which ignores SIGINT, as which Ray's cancelling comes."""
+    run = place(tmp_path, "run").run
+    run.path.mkdir(parents=True)
+    run.write_status("finished", 8, 8)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert execute(str(tmp_path), "run", ()) == FINISHED
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_run_that_fits_nowhere_is_refused_in_one_line() -> None:
     with pytest.raises(SweepError) as raised:
         runs_at_once(Needs(1, 2, 2**30), NODES)
