@@ -1,7 +1,8 @@
-"""The presets and agents that come with the program, each in a line: what `train.py` without arguments tells."""
+"""The presets and agents that come with the program: what `train.py` without arguments tells."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from configs.build import build_schedule
@@ -9,25 +10,33 @@ from configs.checks import ConfigError
 from configs.layers import AGENTS, PRESETS
 from configs.parse import load
 
+_WIDTH = 80  # columns
+
 
 def overview() -> str:
-    """How a run is started, every preset with its length and number of games, and every agent."""
+    """How a run is started, every preset with its length and number of games, the shortest first, and every agent."""
     lines = ["Which run? Give a preset and what differs from it (--help lists every option):", ""]
-    for path in PRESETS.values():
-        lines.append(f"  python train.py --config {_shown(path)!s:36}  {_size(path):23}  {_first_sentence(path)}")
+    for _, path, size in sorted(_sized(path) for path in PRESETS.values()):
+        lines += [f"  python train.py --config {_shown(path)}", *_wrapped(f"{size}{_first_sentence(path)}")]
     lines += ["", "Another agent? Its file comes second, and what it says wins:", ""]
     for path in AGENTS.values():
-        lines.append(f"  --config {_shown(path)!s:52}  {_first_sentence(path)}")
+        lines += [f"  --config {_shown(path)}", *_wrapped(_first_sentence(path))]
     return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
 
 
-def _size(path: Path) -> str:
+def _sized(path: Path) -> tuple[int, Path, str]:
+    """A preset's frames, the preset, and what is told of its size."""
     try:
         config = load(path)
     except ConfigError:  # such as a file that is named relative to another directory
-        return ""
+        return 0, path, ""
     games = len(build_schedule(config).games)
-    return f"{config.frames / 1e6:g} M frames, {games} game{'s' if games > 1 else ''}"
+    frames = f"{config.frames / 1e6:g} M" if config.frames >= 100_000 else f"{config.frames:,}"
+    return config.frames, path, f"{frames} frames, {games} game{'s' if games > 1 else ''}: "
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=6 * " ", subsequent_indent=6 * " ")
 
 
 def _first_sentence(path: Path) -> str:
