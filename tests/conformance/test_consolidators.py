@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,9 @@ STORES = {
     "laplace, normalised": Case(lambda: NormalisedFishers(RecursiveLaplace()), around_the_latest(normalised)),
 }
 every_store = pytest.mark.parametrize("kind", STORES)
-every_kind = pytest.mark.parametrize("kind", CONSOLIDATORS)  # of the registry
+every_kind_with_lambda = pytest.mark.parametrize(  # of the registry; the others have a strength of their own, or none
+    "kind", [kind for kind, each in CONSOLIDATORS.items() if "ewc_lambda" in inspect.signature(each.make).parameters]
+)
 
 
 def of_kind(kind: str, step: Any = STEPS[1], ewc_lambda: float = 37.0, seed: int = 0) -> Any:
@@ -127,10 +130,10 @@ def of_kind(kind: str, step: Any = STEPS[1], ewc_lambda: float = 37.0, seed: int
     return CONSOLIDATORS.build(kind, settings() if settings else None, **parts)
 
 
-MADE: dict[str, Callable[[], Any]] = {
-    **{name: lambda case=case: make(case.make(), ProximalStep()) for name, case in STORES.items()},
-    "ewc, gradient": lambda: make(EWC(), PenaltyGradient()),
-    **{f"kind {kind}": lambda kind=kind: of_kind(kind) for kind in CONSOLIDATORS},
+MADE: dict[str, Callable[..., Any]] = {
+    **{name: lambda seed=0, case=case: make(case.make(), ProximalStep()) for name, case in STORES.items()},
+    "ewc, gradient": lambda seed=0: make(EWC(), PenaltyGradient()),
+    **{f"kind {kind}": lambda seed=0, kind=kind: of_kind(kind, seed=seed) for kind in CONSOLIDATORS},
 }
 
 
@@ -202,7 +205,7 @@ def test_with_strength_nought_nothing_moves(kind: str, step: Any) -> None:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("step", STEPS)
-@every_kind
+@every_kind_with_lambda
 def test_with_strength_nought_an_optimizer_moves_as_without_consolidation_bit_for_bit(
     kind: str, step: Any, optimizer: str
 ) -> None:
@@ -282,7 +285,7 @@ def test_a_store_around_another_keeps_what_that_keeps(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", MADE)
 def test_a_restored_consolidator_pays_the_same_and_goes_on_alike(kind: str) -> None:
-    whole, resumed = MADE[kind](), MADE[kind]()
+    whole, resumed = MADE[kind](), MADE[kind](seed=8)  # the weights that it was made around are forgotten
     leave_all(whole, [0, 1, 0, 2])
     whole.enter(1)
     leave_all(resumed, [3])  # is forgotten
@@ -388,7 +391,9 @@ def test_a_consolidator_only_measures_when_a_task_is_left_and_at_most_once(kind:
     consolidator.enter(0)
     report = consolidator.leave(0, weights_at(1), fisher)
     consolidator.enter(1)
-    assert len(calls) == (0 if isinstance(consolidator, NoConsolidation) else 1)
+    if isinstance(consolidator, AnchoredConsolidator):
+        assert len(calls) == 1
+    assert len(calls) <= (0 if isinstance(consolidator, NoConsolidation) else 1)
     assert all(type(name) is str and type(value) is float for name, value in report.items())
 
 
