@@ -45,7 +45,11 @@ class Optimizer(Protocol):
 
 
 class Consolidator(Protocol):
-    """What earlier tasks have to say about a step of the shared weights."""
+    """What earlier tasks have to say about a step of the shared weights.
+
+    It is told of tasks, not of frames: `enter` once before the first step, and then `leave`, where the visit was long
+    enough to count, and `enter` at every change. Of every update it sees `before_step` and then `step` or `after_step`.
+    """
 
     @property
     def adds_to_gradients(self) -> bool:
@@ -80,7 +84,7 @@ class Consolidator(Protocol):
 
 
 class AnchorStore(Protocol):
-    """Keeps what tasks leave behind: one variant a file."""
+    """Keeps what tasks leave behind: one variant a file. Asked for `factors` whenever a task begins, not between."""
 
     def leave(self, task: int, weights: Weights, fisher: Weights, active_units: Weights | None) -> None:
         """`task` was left at `weights` with this Fisher information; copies are kept."""

@@ -2,6 +2,14 @@
 
 A variant's own settings are a group of its name beside the field that chooses it: `consolidation.kind: online_ewc` has
 `consolidation.online_ewc.decay`. What a run does not use is in none of its files.
+
+What a variant's `make` may ask for:
+
+    CONSOLIDATORS   weights: the shared ones, freshly initialised; those of a checkpoint or of --init_from are loaded
+                    into them afterwards, so a variant that keeps a copy has it in its state. step: a `PenaltyStep`.
+                    ewc_lambda, fisher_damping: the settings
+    NETWORKS        nothing
+    TASK_SOURCES    label: the name of the game on screen, for oracles only
 """
 
 from __future__ import annotations

@@ -24,9 +24,12 @@ from agent.roles import AnchorStore, Measured, Optimizer, PenaltyStep, Rates, We
 class AnchoredConsolidator:
     """(ewc_lambda / 2) sum P (theta - mu)^2, with the anchors of `store` merged into N(mu, P^-1).
 
-    store     keeps what tasks leave: `EWC`, `OnlineEWC`, `RecursiveLaplace`, `L2`, ...
-    step      makes the penalty felt: `ProximalStep` or `PenaltyGradient`
-    strength  lambda (PAPER: 400 at a loss summed over 32)
+    store       keeps what tasks leave: `EWC`, `OnlineEWC`, `RecursiveLaplace`, `L2`, ...
+    step        makes the penalty felt: `ProximalStep` or `PenaltyGradient`
+    weights     for their shapes
+    ewc_lambda  lambda (PAPER: 400 at a loss summed over 32)
+
+    The Fisher information is measured at every departure that counts, whether or not `store` keeps it.
     """
 
     def __init__(self, store: AnchorStore, step: PenaltyStep, weights: Weights, ewc_lambda: float) -> None:
