@@ -13,6 +13,7 @@ from pathlib import Path
 
 from configs.build import build
 from configs.checks import ConfigError
+from configs.choices import idle_settings
 from configs.overview import overview
 from configs.schema import Config
 from tracking import command
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     try:
         options, config = read_options(given)
-        notes = check_reference(config)
+        notes = [*check_reference(config), *idle_settings(config)]
         if options.init_from:
             check_snapshot(Path(options.init_from), config)
         estimate = plan(config, measure=bool(options.dry_run))

@@ -14,7 +14,7 @@ What a variant's `make` may ask for:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -52,6 +52,19 @@ def own_settings(config: Any, chooser: str) -> Any:
     for group in groups:
         config = getattr(config, group)
     return getattr(config, getattr(config, last), None) if CHOICES[chooser][getattr(config, last)].settings else None
+
+
+def idle_settings(config: Any) -> Iterator[str]:
+    """A sentence for every variant that is not chosen and whose settings are not their defaults."""
+    for chooser, registry in CHOICES.items():
+        *groups, last = chooser.split(".")
+        parent = config
+        for group in groups:
+            parent = getattr(parent, group)
+        chosen = getattr(parent, last)
+        for name, variant in registry.items():
+            if variant.settings and name != chosen and getattr(parent, name) != variant.settings():
+                yield f"{'.'.join([*groups, name])}: has no effect while {chooser} is {chosen}"
 
 
 def without_unused(tree: dict[str, Any]) -> dict[str, Any]:

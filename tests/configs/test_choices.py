@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from agent.networks import Architecture
-from configs.choices import CHOICES, CONSOLIDATORS, TASK_SOURCES, own_settings, with_settings_of
+from configs.choices import CHOICES, CONSOLIDATORS, TASK_SOURCES, idle_settings, own_settings, with_settings_of
 from configs.ranges import ranges
 from configs.schema import Config
 from configs.settings import flat, tree, used_settings
-from training.launch import train_parser
+from training.launch import read_options, train_parser
 from variants.registry import VariantError
 
 
@@ -57,3 +57,14 @@ def test_a_variant_with_the_name_of_a_setting_is_refused() -> None:
 
     with pytest.raises(VariantError, match=r"agent.consolidators: online_ewc is a setting already"):
         with_settings_of(CONSOLIDATORS)(Group)
+
+
+def test_settings_of_what_is_not_chosen_are_told() -> None:
+    given = ("--consolidation.online_ewc.decay", "0.9", "--inferred.model", "paper")
+    _, config = read_options(["--task_source", "single", *given])
+    assert list(idle_settings(config)) == [
+        "inferred: has no effect while task_source is single",
+        "consolidation.online_ewc: has no effect while consolidation.kind is ewc",
+    ]
+    _, config = read_options(["--task_source", "inferred", "--consolidation.kind", "online_ewc", *given])
+    assert not list(idle_settings(config))
