@@ -54,6 +54,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         if init_from and config.consolidation.kind != "none":
             progress.event("a snapshot has weights and no anchors: what it has learned is held from its next visits on")
         _play(state, progress, worker, stop)
+        progress.arrive(stream.frames)
         state.save()
         checkpoints.wait()
         if stop.requested:

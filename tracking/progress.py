@@ -60,10 +60,16 @@ class Progress:
         """Print text, of one or more lines, above the bar."""
         self._display.line(text)
 
+    def arrive(self, frames: int) -> None:
+        """The run has come to `frames`, its last: shown at once."""
+        if self._shown is not None and frames != self._shown[0]:
+            self._latest = frames
+            self._show(self._clock())
+
     def close(self) -> None:
         """Show where it ended."""
-        if self._latest is not None and self._shown is not None and self._latest != self._shown[0]:
-            self._show(self._clock())
+        if self._latest is not None:
+            self.arrive(self._latest)
         self._display.close()
 
     def __enter__(self) -> "Progress":

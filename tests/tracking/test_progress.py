@@ -32,6 +32,18 @@ def test_lines_at_most_every_interval() -> None:
     assert event == "[task 1] → 2" and last.startswith("49,900")
 
 
+def test_where_a_run_arrives_is_shown_once_and_before_what_is_said_of_it() -> None:
+    stream, clock = io.StringIO(), Clock()
+    with Progress(100, stream, clock=clock) as progress:
+        progress.update(0)
+        clock.now += 1
+        progress.update(94)
+        progress.arrive(100)
+        progress.event("written")
+    last, said = stream.getvalue().splitlines()
+    assert last.startswith("100 of 100 frames (100.0 %)") and said == "written"
+
+
 def test_only_events_when_nothing_progressed() -> None:
     stream = io.StringIO()
     with Progress(10, stream) as progress:
