@@ -403,6 +403,14 @@ def _raise(number: int) -> None:
     signal.raise_signal(number)  # handled before the next line
 
 
+def alive(pid: int) -> bool:
+    """Whether a process still runs; one that has ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 # -- comparison ----------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from tests.integration.conftest import EWC
 from tests.integration.runs import (
     TOY,
     Hook,
+    alive,
     assert_same_run,
     both,
     checkpoint,
@@ -168,10 +169,7 @@ def test_an_evaluation_whose_snapshot_is_lost_is_left_out_and_the_run_goes_on(
 def _wait_for_the_end_of(pid: int) -> None:
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return  # ended, and nobody asked how
-        except OSError:
+        if not alive(pid):
             return
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)

@@ -35,7 +35,7 @@ from sweeps.runs import (
 )
 from sweeps.status import Begun, Speed, check_storage, describe, plan_sweep, state, status_table
 from tests.commands import code_of
-from tests.integration.runs import ROOT, TOY, assert_same_run, launch, write_config
+from tests.integration.runs import ROOT, TOY, alive, assert_same_run, launch, write_config
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
 pytest.importorskip("ray", reason="Ray is not installed (make sweep installs it)")
@@ -86,14 +86,6 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process still runs; one that has ended and that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def frames(directory: Path, name: str) -> int:
