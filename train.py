@@ -109,7 +109,7 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
             logs.image(step.frames, f"screen/{step.label}", step.now.observation[0, -1])
         if evaluations.due():
             evaluations.make()
-        if due(config.log.checkpoint_period, state.milestones.saved, step.frames) and not ended():
+        if due(config.log.checkpoint_period, step.before, step.frames) and not ended():
             state.save()
 
     if agent.change:

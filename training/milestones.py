@@ -1,4 +1,4 @@
-"""When a run was last evaluated and saved, and when it will be next."""
+"""When a run was last evaluated, and when something is due next."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 
 @dataclass
 class Milestones:
-    """The frames at which the run was last evaluated and saved; and of an evaluation in the background whose results
-    are not recorded yet, its frames and whether it is the run's last."""
+    """The frames at which the run was last evaluated; and of an evaluation in the background whose results are not
+    recorded yet, its frames and whether it is the run's last."""
 
     evaluated: int = 0
-    saved: int = 0
     pending: tuple[int, bool] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """All of them; an evaluation only if there is one."""
+        """Both; a pending evaluation only if there is one."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.evaluated, self.saved = state["evaluated"], state["saved"]
+        self.evaluated = state["evaluated"]
         self.pending = state.get("pending")
 
 

@@ -27,7 +27,7 @@ class RunState:
     logs         the files of numbers, which a resume cuts to what they held
     scalars      of the next log event
     inference    how well the inferred tasks agree with the games
-    milestones   when it was evaluated and saved
+    milestones   when it was evaluated
     watch        whether the agent can still learn
     checkpoints  where all of this is kept
     """
@@ -81,5 +81,4 @@ class RunState:
     def save(self) -> None:
         """Begin a checkpoint of the present moment. Raises `Diverged` instead if a weight is not finite."""
         check_weights(self.parts.agent.learner.network)
-        self.milestones.saved = self.parts.stream.frames
         self.checkpoints.begin(self.parts.stream.frames, self.stateful, self.about)

@@ -354,11 +354,9 @@ def _measure(part: MetricWindow, t: int) -> Any:
 def _pass(part: Milestones, t: int) -> Any:
     if t % 3 == 0:
         part.evaluated, part.pending = t, (t, t == 6)
-    elif t % 3 == 1:
-        part.saved = t
-    else:
+    elif t % 3 == 2:
         part.pending = None
-    return part.evaluated, part.saved, part.pending
+    return part.evaluated, part.pending
 
 
 CASES = {
