@@ -17,6 +17,7 @@ from evaluation.play import clipped_total
 from sweeps.node import Place, gave_up, place, read_attempts
 from sweeps.plan import Sweep, Trial
 from sweeps.runs import WORKER_BYTES, Needs, SweepError
+from tracking.durations import spoken
 from training.resources import Plan, free_disk, plan
 
 _GIB = 2**30
@@ -111,10 +112,10 @@ def describe(planned: SweepPlan, at_once: int, directory: Path | None) -> str:
     ]
     if planned.run_seconds is not None and at_once:
         left = planned.runs - planned.finished
-        hours, rounds = planned.run_seconds / 3600, math.ceil(left / at_once)
+        rounds = math.ceil(left / at_once)
         lines.append(
-            f"duration: about {hours * rounds:,.1f} hours, {rounds} runs one after another in every place "
-            f"({hours:,.1f} hours a run, {planned.note})"
+            f"duration: about {spoken(planned.run_seconds * rounds)}, {rounds} runs one after another in every place "
+            f"({spoken(planned.run_seconds)} a run, {planned.note})"
         )
     return "\n".join(lines)
 

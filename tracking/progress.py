@@ -6,11 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from tracking.durations import spoken
 
 REFRESH_S = 0.2
+_LEAST_BAR = 4  # columns
 
 
 class _Display(Protocol):
@@ -25,19 +29,27 @@ class Progress:
     """`update` at every step, `event` for what deserves a line of its own (a switch, a checkpoint, a result).
 
     On a terminal the bar is redrawn a few times a second; elsewhere progress is a line every `interval`
-    seconds of `clock`, and a last one at `close`.
+    seconds of `clock`, and a last one at `close`. An event of one line begins with `moment()`: the time of day,
+    and outside a terminal, where lines are kept, the date.
     """
 
     def __init__(
         self,
         total_frames: int,
         stream: TextIO | None = None,
-        interval: float = 30.0,
+        interval: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
+        moment: Callable[[str], str] = time.strftime,
     ) -> None:
         stream = sys.stderr if stream is None else stream
         terminal = stream.isatty()
-        self._display: _Display = _Live(total_frames, stream) if terminal else _Lines(total_frames, stream)
+        self.width = Console(file=stream).width if terminal else None
+        """Columns of the terminal; None where lines may be of any length."""
+        self._display: _Display
+        if terminal:
+            self._display = _Live(total_frames, stream, lambda: moment("%H:%M:%S"))
+        else:
+            self._display = _Lines(total_frames, stream, lambda: moment("%Y-%m-%d %H:%M:%S"))
         self._interval = REFRESH_S if terminal else interval
         self._clock = clock
         self._fields: dict[str, Any] = {}
@@ -53,11 +65,13 @@ class Progress:
         now = self._clock()
         if self._shown is None:  # a resumed run starts here, which says nothing about its speed
             self._shown = (frames, now)
+            if self.width is not None:
+                self._display.show(frames, self._speed, self._fields)
         elif now - self._shown[1] >= self._interval:
             self._show(now)
 
     def event(self, text: str) -> None:
-        """Print text, of one or more lines, above the bar."""
+        """Print text, of one or more lines, above the bar; several lines, such as a table, as they are."""
         self._display.line(text)
 
     def arrive(self, frames: int) -> None:
@@ -91,58 +105,83 @@ class Progress:
 class _Lines:
     """Plain lines, for a file or a pipe."""
 
-    def __init__(self, total_frames: int, stream: TextIO) -> None:
-        self._total, self._stream = total_frames, stream
+    def __init__(self, total_frames: int, stream: TextIO, moment: Callable[[], str]) -> None:
+        self._total, self._stream, self._moment = total_frames, stream, moment
 
     def show(self, frames: int, speed: float, fields: dict[str, Any]) -> None:
+        words = [f"{name} {_shown(value)}" for name, value in fields.items()]
         percent = 100 * frames / max(self._total, 1)
-        self.line(
-            f"{frames:,} of {self._total:,} frames ({percent:.1f} %)  {_words(speed, fields)}  "
-            f"{_remaining(self._total - frames, speed)} left"
-        )
+        parts = [f"{frames:,} of {self._total:,} frames ({percent:.1f} %)", *words, f"{speed:,.0f} frames/s"]
+        self.line("  ".join([*parts, _left(self._total - frames, speed)]))
 
     def line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(_dated(text, self._moment), file=self._stream, flush=True)
 
     def close(self) -> None:
         pass
 
 
 class _Live:
-    """rich's bar, on a terminal."""
+    """A line that is redrawn, on a terminal."""
 
-    def __init__(self, total_frames: int, stream: TextIO) -> None:
-        self._bar = Bar(
-            TextColumn("{task.fields[words]}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[left]} left", markup=False),
-            console=Console(file=stream, highlight=False),
-            refresh_per_second=4,
-        )
-        self._total = total_frames
-        self._task = self._bar.add_task("", total=total_frames, words="", left="?")
-        self._bar.start()
+    def __init__(self, total_frames: int, stream: TextIO, moment: Callable[[], str]) -> None:
+        self._total, self._moment = total_frames, moment
+        self._console = Console(file=stream, highlight=False)
+        self._live = Live(Text(), console=self._console, refresh_per_second=4)
+        self._live.start()
 
     def show(self, frames: int, speed: float, fields: dict[str, Any]) -> None:
-        words = f"{frames:,} frames  {_words(speed, fields)}"
-        self._bar.update(self._task, completed=frames, words=words, left=_remaining(self._total - frames, speed))
+        self._live.update(_Bar(frames, self._total, speed, dict(fields)))
 
     def line(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(_dated(text, self._moment), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
-def _words(speed: float, fields: dict[str, Any]) -> str:
-    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in fields.items()}
-    return "  ".join([*(f"{name} {value}" for name, value in shown.items()), f"{speed:,.0f} frames/s"])
+class _Bar:
+    """One line that fits the terminal as it is when it is drawn: frames, speed, game, score and time left always, the
+    share that is done as a bar, and other fields and the percentage where there is room."""
+
+    def __init__(self, frames: int, total: int, speed: float, fields: dict[str, Any]) -> None:
+        done = min(1.0, frames / max(total, 1))
+        self._done = done
+        others = [(2, f"{name} {_shown(value)}") for name, value in fields.items() if name not in ("game", "score")]
+        self._parts = [  # (when it leaves: the highest number first, 0 never; text)
+            (1, f"{100 * done:.0f} %"),
+            (0, f"{frames / 1e6:.{2 if total < 1e8 else 1}f} M frames" if total >= 1e6 else f"{frames:,} frames"),
+            *([(0, f"{speed:,.0f}/s")] if speed > 0 else []),
+            *((0, str(value)) for name, value in fields.items() if name == "game"),
+            *others,
+            *((0, f"{name} {_shown(value)}") for name, value in fields.items() if name == "score"),
+            (0, _left(total - frames, speed)),
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for stays in (2, 1, 0):
+            words = "  ".join(text for leaves, text in self._parts if leaves <= stays)
+            bar = options.max_width - cell_len(words) - 2
+            if bar >= 3 * _LEAST_BAR or stays == 0:
+                break
+        length = max(0, min(bar, 40))
+        full = round(self._done * length)
+        done, rest = ("#", ".") if options.ascii_only else ("━", "─")
+        line = Text(no_wrap=True, overflow="ellipsis", end="")
+        if length >= _LEAST_BAR:
+            line.append(done * full, "green").append(rest * (length - full), "dim").append("  ")
+        yield line.append(words)
 
 
-def _remaining(frames: int, speed: float) -> str:
-    if speed <= 0:
-        return "?"
-    minutes, seconds = divmod(round(max(frames, 0) / speed), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+def _dated(text: str, moment: Callable[[], str]) -> str:
+    return text if "\n" in text else f"{moment()}  {text}"
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _left(frames: int, speed: float) -> str:
+    return f"{spoken(max(frames, 0) / speed)} left" if speed > 0 else "? left"

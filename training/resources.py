@@ -13,6 +13,7 @@ from configs.build import Parts, build, build_network, build_schedule, planned_v
 from configs.checks import ConfigError
 from configs.schema import Config, StreamConfig
 from envs.timestep import SIZE
+from tracking.durations import spoken
 from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
 from training.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, model_bytes
@@ -134,7 +135,7 @@ def describe(config: Config, estimate: Plan) -> str:
     ]
     if estimate.rates is not None and estimate.seconds is not None:
         lines.append(
-            f"duration: about {estimate.seconds / 3600:.1f} hours "
+            f"duration: about {spoken(estimate.seconds)} "
             f"({estimate.rates.agent_steps_per_s:,.0f} agent steps/s, {estimate.rates.updates_per_s:,.0f} updates/s)"
         )
     return "\n".join(lines)

@@ -53,8 +53,11 @@ class Scalars:
 
     @property
     def recent_mean(self) -> str:
-        """The mean return of the present visit's last episodes, as text; "-" before the first."""
-        return f"{sum(self.recent) / len(self.recent):,.1f}" if self.recent else "-"
+        """The mean return of the present visit's last episodes, as text, whole from 1,000 on; "-" before the first."""
+        if not self.recent:
+            return "-"
+        mean = sum(self.recent) / len(self.recent)
+        return f"{mean:,.{0 if abs(mean) >= 1000 else 1}f}"
 
 
 class Speed:

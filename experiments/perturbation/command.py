@@ -41,6 +41,7 @@ from experiments.perturbation.plays import KeptPlays, is_free
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
+from tracking.durations import spoken
 from tracking.files import numbered
 from tracking.numbers import real, whole
 from tracking.run_directory import BAD_INPUT
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     result["seconds"] = round(time.perf_counter() - begin)
     show(result, console)
     write(result, out)
-    console.print(f"{result['seconds']} s; written: {out}/perturbation.png, .svg, .csv, .json", soft_wrap=True)
+    console.print(f"{spoken(result['seconds'])}; written: {out}/perturbation.png, .svg, .csv, .json", soft_wrap=True)
     if options.json:
         print_json(result)
     return 0

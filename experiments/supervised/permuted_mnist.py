@@ -50,6 +50,7 @@ from experiments.supervised.permuted_runs import Record, Runs
 from experiments.supervised.permuted_tasks import DEFAULTS, Experiment, Rows, Settings, random_places
 from tracking import command
 from tracking.console import print_json
+from tracking.durations import spoken
 from tracking.numbers import real, whole
 from tracking.run_directory import BAD_INPUT
 
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = time.perf_counter() - begin
     paper = {} if options.sensitivity else PAPER[options.figure]
     console.print(table(result, paper))
-    console.print(f"{seconds:.0f} s; written: {picture}")
+    console.print(f"{spoken(seconds)}; written: {picture}")
     if options.json:
         told = {"figure": name, "seeds": options.seed, "seconds": round(seconds), "settings": asdict(settings)}
         print_json({**result, **told, "paper": paper})

@@ -339,7 +339,10 @@ def test_no_report_makes_a_run_fail(toy_config: Path, tmp_path: Path) -> None:
     assert outcome.code == 0 and "Traceback" not in outcome.err
     assert "the report could not be written (FileNotFoundError: " in outcome.err
     assert status(run)["state"] == "finished"
-    assert launch("--resume", run).code == 0 and (run / "report" / "scores.json").is_file()
+    assert "has finished" not in outcome.err
+    again = launch("--resume", run)
+    assert again.code == 0 and (run / "report" / "scores.json").is_file()
+    assert "this run has finished; its report is written anew, and --frames N would take it further" in again.err
 
 
 def _lost_evaluations() -> None:

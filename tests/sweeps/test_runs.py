@@ -258,7 +258,7 @@ def test_the_plan_counts_whole_rounds(toys: Path) -> None:
     )
     assert planned.run_seconds == pytest.approx(3600 * 118.5 / 119) and planned.frames == 120 * 4800
     told = describe(planned, 100, toys.parent)
-    assert "duration: about 2.0 hours, 2 runs one after another in every place (1.0 hours a run" in told
+    assert "duration: about 1 h 59 min, 2 runs one after another in every place (1 h a run" in told
     assert "120, of which 1 are finished" in told and "GiB are free" in told
 
 
@@ -401,7 +401,7 @@ def test_without_ray_one_sentence_says_how_to_get_it(
 def test_a_plan_for_other_nodes_needs_no_ray(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep.main([str(toys), "--dry_run", "--nodes", "2x4,0,64", "--speed", "4"]) == FINISHED
     told = capsys.readouterr().out
-    assert "8 at a time" in told and "duration: about 0.3 hours, 1 runs" in told  # 4,800 frames
+    assert "8 at a time" in told and "duration: about 20 min, 1 runs" in told  # 4,800 frames
 
 
 def test_runs_that_will_not_have_room_on_the_disk_are_refused(toys: Path, tmp_path: Path) -> None:

@@ -111,4 +111,4 @@ def test_the_measurement_runs_the_loop(toy: Path) -> None:
     assert set(rates.ms_per_phase) == {"act", "emulate", "learn", "remember"}
     assert rates.emulator_ms > 0
     estimate = Plan(GIB, GIB, GIB, 7200.0, rates)
-    assert "about 2.0 hours" in describe(load(toy), estimate)
+    assert "about 2 h " in describe(load(toy), estimate)
