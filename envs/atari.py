@@ -23,11 +23,11 @@ from typing import Any
 
 import ale_py
 import numpy as np
-import torch
 from ale_py import ALEVectorInterface
 from numpy.typing import NDArray
 
 from envs.roms import find_rom
+from envs.states import tensor
 from envs.timestep import ACTIONS, SIZE, TimeStep, checked_action
 
 
@@ -95,6 +95,7 @@ class AtariBatch:
         self._emulators: ALEVectorInterface | None = None
         self._now: TimeStep | None = None
         self._pending = False
+        self.final_observation: NDArray[np.uint8] | None = None
 
     @property
     def now(self) -> TimeStep:
@@ -113,6 +114,7 @@ class AtariBatch:
         seeds = (self.seed + np.arange(self.num_envs, dtype=np.int64)) % 2**31
         observation, info = self._emulators.reset(np.arange(self.num_envs), seeds)
         self._lives: NDArray[np.int32] = info["lives"]
+        self.final_observation = None
         self._now = TimeStep(
             observation=observation,
             reward=np.zeros(self.num_envs, dtype=np.float32),
@@ -155,7 +157,7 @@ class AtariBatch:
             "num_envs": self.num_envs,
             "seed": self.seed,
             "settings": _outcome_settings(self.settings),
-            "actions": torch.from_numpy(np.array(self._log, dtype=np.uint8).reshape(-1, self.num_envs)),
+            "actions": tensor(np.array(self._log, dtype=np.uint8).reshape(-1, self.num_envs)),
             "digest": digest(now),
             "ale_py": ale_py.__version__,
         }
@@ -203,13 +205,14 @@ class AtariBatch:
         reward: NDArray[np.int32],
         terminated: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
-        info: dict[str, NDArray[np.int32]],
+        info: dict[str, NDArray[Any]],
     ) -> TimeStep:
         first = terminated | truncated
         end = terminated
         if self.settings.life_loss_terminal:
             end = end | (~first & (info["lives"] < self._lives))
         self._lives = info["lives"]
+        self.final_observation = info.get("final_obs")
         return TimeStep(
             observation=observation,
             reward=reward.astype(np.float32),

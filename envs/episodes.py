@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
+from envs.states import tensor
 from envs.timestep import TimeStep
 
 
@@ -39,8 +39,8 @@ class EpisodeReturns:
     def state_dict(self) -> dict[str, Any]:
         """The running returns float64 [B] and steps int64 [B]."""
         return {
-            "returns": torch.from_numpy(self._returns.copy()),
-            "steps": torch.from_numpy(self._steps.copy()),
+            "returns": tensor(self._returns),
+            "steps": tensor(self._steps),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

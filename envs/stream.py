@@ -9,20 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from envs.schedule import Schedule, whole_steps
+from envs.states import tensor
 from envs.timestep import EmulatorBatch, TimeStep
 
 
 class GameStream:
-    """Policy a schedule's visits one after the other, each on freshly seeded emulators.
+    """Plays a schedule's visits one after the other, each on freshly seeded emulators.
 
     The step with which a visit's frames are used up (the first that reaches them) still carries out its
     action in the old game: its reward and discount are the old game's, but its observation is the new game's
     first one, with `first` true everywhere, so that it is `interrupted` unless the old game ended on it. The
     same happens every `reseed_frames` within a visit, which bounds how much a resume has to emulate again.
+
+    `final_observation` is, after a step, what `EmulatorBatch.final_observation` is, and shows the last observation of
+    episodes that were cut off by this as well.
 
     schedule       which game, and for how many frames
     make_batch     (game, seed) -> emulators of that game, not yet started; always of the same count
@@ -49,6 +52,7 @@ class GameStream:
         self._reseed_start = 0
         self._batch: EmulatorBatch | None = None
         self._now: TimeStep | None = None
+        self.final_observation: NDArray[np.uint8] | None = None
 
     @property
     def now(self) -> TimeStep:
@@ -74,6 +78,7 @@ class GameStream:
         self._current = self.schedule.visit(0)
         self._batch = self._made()
         self._now = self._batch.reset()
+        self.final_observation = None
         return self._now
 
     def send(self, action: NDArray[Any]) -> None:
@@ -96,7 +101,9 @@ class GameStream:
             self._reseed += 1
         else:
             self._now = following
+            self.final_observation = batch.final_observation
             return following
+        self.final_observation = _cut_short(following, batch.final_observation)
         self._reseed_start = self.frames
         batch.close()
         self._batch = self._made()
@@ -119,8 +126,8 @@ class GameStream:
             "reseed": self._reseed,
             "reseed_start": self._reseed_start,
             "batch": self._running().state_dict(),
-            "reward": torch.from_numpy(self.now.reward.copy()),
-            "discount": torch.from_numpy(self.now.discount.copy()),
+            "reward": tensor(self.now.reward),
+            "discount": tensor(self.now.discount),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -162,6 +169,11 @@ class GameStream:
 def emulator_seed(seed: int, visit: int, reseed: int) -> int:
     """A seed of 31 bits, a function of the stream's seed, the visit's number and the re-seed's within it."""
     return int(np.random.SeedSequence([seed, visit, reseed]).generate_state(1)[0]) >> 1
+
+
+def _cut_short(last: TimeStep, ended: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """The last observations of emulators that are replaced after `last`, whether their episodes `ended` or not."""
+    return last.observation if ended is None else np.where(last.first[:, None, None, None], ended, last.observation)
 
 
 def _spliced(reward: NDArray[np.float32], discount: NDArray[np.float32], begun: TimeStep) -> TimeStep:

@@ -22,7 +22,7 @@ class TimeStep:
 
     The end of an episode and the beginning of the next are one and the same time step: `reward` and
     `discount` belong to the action just taken, `observation` to the episode that the next action is taken in.
-    No step is a dummy and every action counts. The last picture of an episode is never shown, because nothing
+    No step is a dummy and every action counts. The last picture of an episode is no part of it, because nothing
     is ever learned from it: after a real end its value is zero, and after a cut the transition is
     `interrupted`.
 
@@ -70,6 +70,12 @@ class EmulatorBatch(Protocol):
     @property
     def now(self) -> TimeStep:
         """The latest time step, also after `load_state_dict`."""
+        ...
+
+    @property
+    def final_observation(self) -> NDArray[np.uint8] | None:
+        """uint8 [B, S, H, W]: the last observation of every episode that the latest step ended, for those who ask; the
+        other emulators' rows mean nothing. None if no episode ended. No part of the state."""
         ...
 
     def reset(self) -> TimeStep:

@@ -23,9 +23,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from envs.states import tensor
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep, checked_action
 
 GRID = 6
@@ -34,6 +34,7 @@ BALLS = 5  # per episode
 STEPS = GRID - 1  # per ball
 FRAME_SKIP = 4  # a step counts as four frames, as in Atari
 _BLANK = -1  # the index of the all-zero picture
+_ARRAYS = ("paddle", "column", "row", "balls", "history", "reward", "discount", "first")  # of a state
 
 # ALE's numbering: RIGHT, UPRIGHT, DOWNRIGHT and these with FIRE; likewise LEFT.
 _MOVE = np.zeros(ACTIONS, dtype=np.int64)
@@ -75,6 +76,7 @@ class CatchBatch:
         self._variant = VARIANTS[game]
         self._now: TimeStep | None = None
         self._pending: NDArray[np.int64] | None = None
+        self.final_observation: NDArray[np.uint8] | None = None
 
     @property
     def now(self) -> TimeStep:
@@ -102,6 +104,7 @@ class CatchBatch:
         self._balls = np.zeros(self.num_envs, dtype=np.int64)
         self._history = np.full((self.num_envs, STACK), _BLANK, dtype=np.int64)
         self._pending = None
+        self.final_observation = None
         first = np.ones(self.num_envs, dtype=np.bool_)
         return self._show(np.zeros(self.num_envs, np.float32), np.ones(self.num_envs, np.float32), first)
 
@@ -127,6 +130,7 @@ class CatchBatch:
         self._balls = self._balls + arrived
         over = self._balls == BALLS
         self._balls[over] = 0
+        self.final_observation = self._stacked(self._history)[0] if over.any() else None
         fresh = self._rng.integers(0, GRID, size=self.num_envs)
         self._column = np.where(arrived, fresh, self._column)
         self._row = np.where(arrived, 0, self._row)
@@ -151,7 +155,7 @@ class CatchBatch:
             "discount": now.discount,
             "first": now.first,
         }
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        tensors = {name: tensor(array) for name, array in arrays.items()}
         # As text, because the generator's integers have 128 bits.
         generator = json.dumps(self._rng.bit_generator.state)
         return {"game": self.game, "num_envs": self.num_envs, "seed": self.seed, "generator": generator, **tensors}
@@ -164,11 +168,12 @@ class CatchBatch:
         self.seed = state["seed"]
         self._rng = np.random.default_rng(self.seed)
         self._rng.bit_generator.state = json.loads(state["generator"])
-        arrays = {name: value.numpy().copy() for name, value in state.items() if torch.is_tensor(value)}
+        arrays = {name: state[name].numpy().copy() for name in _ARRAYS}
         self._paddle, self._column = arrays["paddle"], arrays["column"]
         self._row, self._balls = arrays["row"], arrays["balls"]
         self._history = arrays["history"]
         self._pending = None
+        self.final_observation = None
         pictures = picture_table(self.game)[self._history]
         self._now = TimeStep(pictures, arrays["reward"], arrays["discount"], arrays["first"])
 
@@ -177,11 +182,15 @@ class CatchBatch:
 
     def _show(self, reward: NDArray[np.float32], discount: NDArray[np.float32], first: NDArray[np.bool_]) -> TimeStep:
         """Stack the current pictures on the older ones, or on zeros where an episode begins."""
-        newest = (self._row * GRID + self._column) * GRID + self._paddle
-        older = np.where(first[:, None], _BLANK, self._history[:, 1:])
-        self._history = np.concatenate([older, newest[:, None]], axis=1)
-        self._now = TimeStep(picture_table(self.game)[self._history], reward, discount, first)
+        pictures, self._history = self._stacked(np.where(first[:, None], _BLANK, self._history))
+        self._now = TimeStep(pictures, reward, discount, first)
         return self._now
+
+    def _stacked(self, history: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The present picture on the newest of `history`, as pictures [B, S, H, W] and as their numbers [B, S]."""
+        newest = (self._row * GRID + self._column) * GRID + self._paddle
+        numbers = np.concatenate([history[:, 1:], newest[:, None]], axis=1)
+        return picture_table(self.game)[numbers], numbers
 
 
 @cache

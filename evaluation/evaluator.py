@@ -1,4 +1,4 @@
-"""Policy every game with an agent's weights, without learning: in a run, or on what it has kept."""
+"""Plays every game with an agent's weights, without learning: in a run, or on what it has kept."""
 
 from __future__ import annotations
 

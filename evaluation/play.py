@@ -1,4 +1,4 @@
-"""Policy whole episodes with a frozen agent. Nothing here learns or touches a generator of the run."""
+"""Plays whole episodes with a frozen agent. Nothing here learns or touches a generator of the run."""
 
 from __future__ import annotations
 

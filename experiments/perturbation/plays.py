@@ -14,7 +14,7 @@ _FILE = "plays.jsonl"
 
 
 class KeptPlays:
-    """Policy by name, in a file of a folder."""
+    """Plays by name, in a file of a folder."""
 
     def __init__(self, folder: Path, audit: Mapping[str, Any]) -> None:
         """audit: what the plays depend on, as JSON can hold it. ValueError with one sentence if the folder holds plays

@@ -28,7 +28,7 @@ from training.interact import interact
 
 
 class Drawn:
-    """Policy random actions, from a generator of its own."""
+    """Plays random actions, from a generator of its own."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
