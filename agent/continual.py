@@ -19,12 +19,11 @@ from agent import diagnostics, pruning
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
-from agent.minibatches import Minibatches, Plan
 from agent.roles import Consolidator
 from agent.task_change import Stopped, TaskChange, never
 from envs.timestep import TimeStep
 from replay.roles import Replay
-from replay.transition import Transition
+from replay.transition import FrameBatch, Transition
 from taskid.source import TaskSource
 
 _AT_ONCE = 16  # minibatches sampled together
@@ -40,14 +39,12 @@ class Updates:
                         holds nothing that can be sampled
     rehearsal           share of updates that replay another task instead, the others in turn: an upper bound to what
                         can be remembered, at the same amount of learning
-    sample_ahead        a thread draws what is learned next while the emulators and the learner work: the same bits
     """
 
     batch_size: int
     samples_per_step: float
     min_history_frames: int
     rehearsal: float = 0.0
-    sample_ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,6 @@ class ContinualAgent:
         self.when = updates
         self.departure = departure
         self.generators = generators
-        self.minibatches = Minibatches(replay, learner, updates.batch_size, generators.replay, updates.sample_ahead)
         self.frames_per_step = frames_per_step
         self.task = -1
         self.assigned: tuple[int, ...] = ()  # the tasks of the oldest steps in doubt, as of the last `act`
@@ -170,7 +166,6 @@ class ContinualAgent:
             if task == self.task and self._learned(task):
                 self.sample_debt += len(action) * self.when.samples_per_step
                 self.frame_debt += self.frames_per_step
-        self.minibatches.begin(self._plan())
 
     def learn(self) -> list[dict[str, Tensor]]:
         """Learn what is due; the metrics of each update, and of a departure if there was one. On an accelerator, where
@@ -179,8 +174,9 @@ class ContinualAgent:
         due = sum(count for _, count in plan)
         self.sample_debt -= due * self.when.batch_size
         metrics = [
-            self.learner.learn_prepared(prepared, task, self.consolidator)
-            for task, prepared in self.minibatches.take(plan)
+            self.learner.learn(batch, task, self.consolidator)
+            for task, count in plan
+            for batch in self._sample(task, count)
         ]
         self.reports += metrics if self.learner.device.type == "cpu" else metrics[-1:]
         self.updates += due
@@ -189,8 +185,13 @@ class ContinualAgent:
         reports, self.reports = self.reports, []
         return reports
 
-    def _plan(self) -> Plan:
-        """The tasks of the updates that are due and how many of each, some at once."""
+    def _sample(self, task: int, count: int) -> Iterator[Transition | FrameBatch]:
+        """`count` minibatches of a task's replay, drawn at once."""
+        draw = self.replay.sample_frames if self.learner.device.type == "cpu" else self.replay.sample
+        return draw(task, count * self.when.batch_size, self.generators.replay).split(self.when.batch_size)
+
+    def _plan(self) -> list[tuple[int, int]]:
+        """(task, number of minibatches) of the updates that are due, in order; some of a task at once."""
         due = int(self.sample_debt // self.when.batch_size) if self.frame_debt and self._learned(self.task) else 0
         share = self.when.rehearsal
         others = [t for t in sorted(self.task_frames) if t != self.task and self._learned(t)]
@@ -286,7 +287,6 @@ class ContinualAgent:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of the agent but its replay and its consolidator, which have states of their own."""
-        self.minibatches.discard()
         return {
             "task_source": self.task_source.state_dict(),
             "learner": self.learner.state_dict(),
@@ -303,7 +303,6 @@ class ContinualAgent:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self.minibatches.discard()
         self.task_source.load_state_dict(state["task_source"])
         self.learner.load_state_dict(state["learner"])
         self.task, self.task_frames = state["task"], dict(state["task_frames"])

@@ -98,16 +98,8 @@ class QLearner:
 
     def learn(self, batch: Transition | FrameBatch, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
         """One update of the shared weights and of the task's biases and gains; METRICS as 0-d tensors."""
-        return self.learn_prepared(self.prepare(batch), task, consolidator)
-
-    def prepare(self, batch: Transition | FrameBatch) -> Any:
-        """The part of `learn` that draws from the generator and needs no weights; may run in another thread, as long as
-        the order of calls stays."""
-        return self.update.prepare(batch, random_offsets(len(batch), self.shift_pixels, self.generator))
-
-    def learn_prepared(self, prepared: Any, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
-        """The rest of `learn`."""
-        return dict(zip(METRICS, self.update(prepared, task, consolidator), strict=True))
+        offsets = random_offsets(len(batch), self.shift_pixels, self.generator)
+        return dict(zip(METRICS, self.update(batch, offsets, task, consolidator), strict=True))
 
     def count_frames(self, frames: int) -> None:
         """So many frames more were learned; the target follows where a multiple of its period was passed."""

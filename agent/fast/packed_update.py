@@ -9,7 +9,6 @@ Axes: N transitions of a minibatch, S stacked frames, P patches of K pixels, A a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,16 +27,6 @@ from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A minibatch as patches: pixels uint8 [2 N P, K], of the observations and then of the next ones."""
-
-    pixels: Tensor
-    action: Tensor
-    reward: Tensor
-    discount: Tensor
-
-
 class PackedUpdate:
     """The update of one task at a time, packed anew when another task or another network is to be learned.
 
@@ -52,38 +41,31 @@ class PackedUpdate:
         self._cut = cut_patches_of(network.strides[0])
         self._learned: PackedTask | None = None
         self._acted: PackedTask | None = None  # of another task than the one that is learned
-        self._free: list[Tensor] = []  # memory for pixels, to be used again
+        self._pixels = torch.empty(0, dtype=torch.uint8)  # kept: what is new to a process is slow
 
     @staticmethod
     def serves(consolidator: Consolidator) -> bool:
         """Whether its penalty can be packed."""
         return isinstance(consolidator, AnchoredConsolidator | NoConsolidation)
 
-    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets) -> Prepared:
-        """Both ends of the minibatch, shifted, as patches; touches nothing that an update touches."""
-        ends = _frames(batch)
-        stride, depth = self.network.strides[0], ends[0][1].shape[1]
-        patches = (ends[0][0].shape[1] // stride) * (ends[0][0].shape[2] // stride)
-        pixels = self._room((2 * len(batch), patches, depth * stride * stride))
-        for part, (frames, stacks), moved in zip(pixels.chunk(2), ends, offsets, strict=True):
-            self._cut(frames, stacks, moved.numpy(), part.numpy())
-        return Prepared(pixels.flatten(0, 1), batch.action, batch.reward, batch.discount)
-
     @torch.no_grad()
-    def __call__(self, prepared: Prepared, task: int, consolidator: Consolidator) -> Tensor:
-        """Learn from one minibatch; float32 [5] in the order of METRICS."""
-        n, here = len(prepared.action), len(prepared.pixels) // 2
+    def __call__(
+        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, consolidator: Consolidator
+    ) -> Tensor:
+        """Learn from one minibatch, its observations shifted; float32 [5] in the order of METRICS."""
+        n = len(batch)
         packed = self._task_to_learn(task, 2 * n)
-        values = packed.online.forward(prepared.pixels)
-        next_target = packed.behind.forward(prepared.pixels[here:])
-        goal = double_q_target(prepared.reward, prepared.discount, values[n:], next_target)
-        action = prepared.action[:, None]
+        pixels = self._patches(batch, offsets)
+        here = len(pixels) // 2
+        values = packed.online.forward(pixels)
+        next_target = packed.behind.forward(pixels[here:])
+        goal = double_q_target(batch.reward, batch.discount, values[n:], next_target)
+        action = batch.action[:, None]
         chosen = values[:n].gather(1, action).squeeze(1)
         error = chosen - goal
         q_gradient = torch.zeros_like(values[:n]).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
-        packed.online.backward(prepared.pixels[:here], q_gradient, packed.gradient, packed.pack)
+        packed.online.backward(pixels[:here], q_gradient, packed.gradient, packed.pack)
         norm = packed.step(consolidator, self.optimizer.param_groups[0], self.max_gradient_norm)
-        self._free.append(prepared.pixels)
         return measured(error, values[:n], chosen, norm)
 
     @torch.no_grad()
@@ -116,13 +98,17 @@ class PackedUpdate:
         packed.follow_target()
         return packed
 
-    def _room(self, shape: tuple[int, int, int]) -> Tensor:
-        """Memory of an earlier minibatch, if it has this shape: what is new to a process is slow."""
-        while self._free:
-            found = self._free.pop()
-            if found.numel() == shape[0] * shape[1] * shape[2]:
-                return found.view(shape)
-        return torch.empty(shape, dtype=torch.uint8)
+    def _patches(self, batch: Transition | FrameBatch, offsets: Offsets) -> Tensor:
+        """Both ends of the minibatch, shifted, as pixels uint8 [2 N P, K]; valid until the next call."""
+        ends = _frames(batch)
+        stride, depth = self.network.strides[0], ends[0][1].shape[1]
+        patches = (ends[0][0].shape[1] // stride) * (ends[0][0].shape[2] // stride)
+        shape = 2 * len(batch), patches, depth * stride * stride
+        if self._pixels.shape != shape:
+            self._pixels = torch.empty(shape, dtype=torch.uint8)
+        for part, (frames, stacks), moved in zip(self._pixels.chunk(2), ends, offsets, strict=True):
+            self._cut(frames, stacks, moved.numpy(), part.numpy())
+        return self._pixels.flatten(0, 1)
 
 
 class PackedTask:
