@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from agent.continual import ContinualAgent
-from configs.build import build_agent, build_memory, build_schedule, emulator_maker, for_evaluation, numpy_generator
+from configs.build import build_agent, build_memory, build_schedule, numpy_generator
 from configs.schema import Config
-from evaluation.play import GameResult, TaskRecogniser, game_seed, play_game
-from evaluation.video import Recorder
+from evaluation.play import GameResult, TaskRecogniser
+from evaluation.policy import play_games
 from tracking.checkpoints import CheckpointError
 from tracking.run_directory import run_of
 from tracking.shortage import passing
@@ -41,29 +41,18 @@ def evaluate_games(
     `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
     `evaluation.play.Abandoned` soon after `stopped()` becomes true.
     """
-    recogniser = recogniser or agent.task_source.recogniser
-    results = []
-    for game in games:
-        seeds = game_seed(seed, game)
-        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
-        batch = emulator_maker(playing)(game, seeds)
-        player = agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}"))
-        recorder = Recorder(playing, game, seeds, video_dir)
-        try:
-            result = play_game(
-                game,
-                player,
-                recogniser(game),
-                batch,
-                episodes,
-                stopped=stopped,
-                on_step=recorder.on_step,
-            )
-        finally:
-            batch.close()
-            recorder.close()
-        results.append(result)
-    return results
+    return play_games(
+        config,
+        games,
+        lambda game: agent.player(epsilon, numpy_generator(seed, f"evaluation of {game}")),
+        recogniser or agent.task_source.recogniser,
+        episodes=episodes,
+        emulators=emulators,
+        max_episode_frames=max_episode_frames,
+        seed=seed,
+        stopped=stopped,
+        video_dir=video_dir,
+    )
 
 
 def scheduled_evaluation(

@@ -28,7 +28,7 @@ _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _PLACEHOLDER = re.compile(r"[A-Z_]+|\{.*\}.*|.*[A-Z]{2,}/.*")  # DIR, {a,b}, RUN/evaluation
-_FOLDERS = ("agent", "benchmarks", "configs", "docs", "envs", "experiments", "results", "sweeps", "taskid", "tests")
+_FOLDERS = "agent|benchmarks|configs|docs|envs|examples|experiments|results|sweeps|taskid|tests"
 
 
 @functools.cache
@@ -185,7 +185,7 @@ def test_every_setting_and_path_that_is_named_exists(page: str) -> None:
             module = ROOT / named[1] / named[2]
             if not (module.is_dir() or module.with_suffix(".py").is_file()):
                 wrong.append(code)
-        path = re.fullmatch(rf"({'|'.join(_FOLDERS)})/[\w./-]*", code)
+        path = re.fullmatch(rf"({_FOLDERS})/[\w./-]*", code)
         if path and not (ROOT / code).exists():
             wrong.append(code)
     assert not wrong

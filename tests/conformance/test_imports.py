@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evaluate": (*BELOW_CONFIGS, "configs", "evaluation", "training"),
     "train": (*BELOW_CONFIGS, "configs", "evaluation", "training"),
 }
-ABOVE_ALL = ("sweep", "sweeps", "experiments", "benchmarks", "tests")
+ABOVE_ALL = ("sweep", "sweeps", "experiments", "benchmarks", "examples", "tests")
 OURS = (*ALLOWED, *ABOVE_ALL)
 
 

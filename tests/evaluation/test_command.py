@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from evaluate import main
-from evaluation import evaluator
+from evaluation import policy
 from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, launch, write_config
 from tracking import command
@@ -221,7 +221,7 @@ class CountingRecogniser:
 
     def __init__(self, ends_before: int | None = None, error: BaseException | None = None) -> None:
         self.played: list[str] = []
-        self._play, self._ends_before, self._error = evaluator.play_game, ends_before, error
+        self._play, self._ends_before, self._error = policy.play_game, ends_before, error
 
     def __call__(self, game: str, *given: Any, **named: Any) -> Any:
         if len(self.played) == self._ends_before:
@@ -241,12 +241,12 @@ def test_what_was_played_is_kept_and_the_same_command_goes_on(
     ask = [str(run), *QUICKLY, "--at", "all", "--output"]
     assert main([*ask, str(tmp_path / "whole")]) == 0
     interrupted, resumed, again = CountingRecogniser(3, error), CountingRecogniser(), CountingRecogniser()
-    monkeypatch.setattr(evaluator, "play_game", interrupted)
+    monkeypatch.setattr(policy, "play_game", interrupted)
     with pytest.raises(SystemExit) as end:
         command.run(lambda: main([*ask, str(tmp_path / "out")]))
     assert end.value.code == code and not (tmp_path / "out" / "scores.json").exists()
     for playing, games in ((resumed, ["toy_avoid", *PLAYED]), (again, [])):
-        monkeypatch.setattr(evaluator, "play_game", playing)
+        monkeypatch.setattr(policy, "play_game", playing)
         assert main([*ask, str(tmp_path / "out")]) == 0
         assert playing.played == games
         for name in ("scores.json", "scores.csv"):

@@ -1,0 +1,100 @@
+"""Whole episodes of several games, by whoever acts: an agent of ours, or any function of the observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.build import emulator_maker, for_evaluation
+from configs.schema import Config
+from envs.games import game as find_game
+from evaluation.play import GameResult, Policy, game_seed, play_game
+from evaluation.video import Recorder
+from taskid.source import FixedTask, TaskRecogniser
+
+
+def play_games(
+    config: Config,
+    games: Sequence[str],
+    policy: Callable[[str], Policy],
+    recogniser: Callable[[str], TaskRecogniser],
+    *,
+    episodes: int,
+    emulators: int,
+    max_episode_frames: int,
+    seed: int,
+    stopped: Callable[[], bool] = lambda: False,
+    video_dir: Path | None = None,
+) -> list[GameResult]:
+    """Play every game with its `policy` and its `recogniser`, on emulators as in `config.emulators` but for their
+    number, the frame cap, and lost lives, which end nothing. The emulators' seeds follow from `seed` and the game.
+
+    Raises `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    """
+    results = []
+    for game in games:
+        seeds = game_seed(seed, game)
+        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
+        batch = emulator_maker(playing)(game, seeds)
+        recorder = Recorder(playing, game, seeds, video_dir)
+        try:
+            result = play_game(
+                game,
+                policy(game),
+                recogniser(game),
+                batch,
+                episodes,
+                stopped=stopped,
+                on_step=recorder.on_step,
+            )
+        finally:
+            batch.close()
+            recorder.close()
+        results.append(result)
+    return results
+
+
+def evaluate_policy(
+    policy: Callable[[NDArray[np.uint8]], Any],
+    games: Sequence[str],
+    config: Config | None = None,
+    *,
+    episodes: int = 10,
+    emulators: int = 10,
+    max_episode_frames: int = 27_000,
+    seed: int = 1,
+    video_dir: Path | None = None,
+) -> list[GameResult]:
+    """Whole episodes of every game with any function of the observation, as `evaluate.py` plays them by default.
+
+    `policy` maps uint8 [N, 4, 84, 84] to N actions, integers in 0..17; N is `emulators`, or fewer. With the same
+    arguments every policy plays on the same emulators: in `config`, `emulators` says how these play. The results go
+    into `evaluation.table`, `evaluation.retention` and `evaluation.aggregates` like those of a run; their task is 0.
+    ValueError with one sentence for a game that there is not.
+    """
+    names = [find_game(name).name for name in games]
+    return play_games(
+        config or Config(),
+        names,
+        lambda game: _OfObservations(policy),
+        lambda game: FixedTask(0),
+        episodes=episodes,
+        emulators=emulators,
+        max_episode_frames=max_episode_frames,
+        seed=seed,
+        video_dir=video_dir,
+    )
+
+
+class _OfObservations:
+    """A policy that is a function of the observation alone."""
+
+    def __init__(self, policy: Callable[[NDArray[np.uint8]], Any]) -> None:
+        self._policy = policy
+
+    def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
+        return np.asarray(self._policy(observation))

@@ -1,0 +1,1 @@
+"""Other people's agents on our stream, and our agent on theirs."""
