@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import track
 
 from agent.continual import ContinualAgent
 from configs.build import build_schedule
@@ -35,15 +36,21 @@ from evaluation.evaluator import evaluate_games, load_agent
 from evaluation.kept import Kept
 from evaluation.play import GameResult
 from evaluation.recognition import AgentTask, InferredTask, OracleTask, Recognition
+from evaluation.story import Records
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
 from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
 from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact
-from tracking.task_log import known_tasks
+from tracking.tables import console, terminal_width
+from tracking.task_log import known_tasks, read_changes
+from training.final_report import draw
 from training.launch import load_run
 
 _PLAYS = "plays.jsonl"  # in the folder of the results: every game as it was played
+
+Moments = dict[int, list[dict[str, Any]]]
+"""{frames: rows of its games}."""
 
 
 def choose_snapshots(path: Path, at: str) -> tuple[Path, list[Path]]:
@@ -151,10 +158,17 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"evaluate.py: interrupted; the games played are kept, and the same command goes on: {plays.path}")
         return command.INTERRUPTED
+    every = [row for lines in rows.values() for row in lines]
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "scores.json", json.dumps({"settings": settings, "moments": reports}, indent=1))
-    write_text(output / "scores.csv", _csv(rows))
-    written = [output / "scores.json", output / "scores.csv", *([output / "videos"] if options.video else [])]
+    write_text(output / "scores.csv", _csv(every))
+    written = [output / "scores.json", output / "scores.csv"]
+    if len(rows) > 1:
+        written.append(output / "scores.png")
+        draw([Records("this run", every, _changes(run_dir))], written[-1])
+    if options.video:
+        written.append(output / "videos")
+    _show(rows)
     print(f"written: {', '.join(map(str, written))}")
     return 0
 
@@ -171,29 +185,46 @@ def _settings(options: argparse.Namespace, config: Config, snapshots: Sequence[P
 
 def _play(
     moments: Sequence[_Moment], games: Sequence[str], plays: Kept, video: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Every game at every moment, each kept as soon as it is played, and a table of each moment; all as reports and as
-    rows. What is kept already is not played again, unless it is to be filmed and was not."""
-    reports, lines, before = [], [], 0
+) -> tuple[list[dict[str, Any]], Moments]:
+    """Every game at every moment, each kept as soon as it is played; all as reports and as rows. What is kept already
+    is not played again, unless it is to be filmed and was not."""
+    reports, lines, before = [], {}, 0
+    pairs = [(moment, game) for moment in moments for game in games]
+    answers: dict[str, Any] = {}
+    shown = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
+    for moment, game in track(pairs, "playing", **shown):  # type: ignore[arg-type]
+        name = f"{moment.path.stem}/{game}"
+        answer = plays.get(name)
+        before += answer is not None and answer["filmed"] >= video
+        if answer is None or answer["filmed"] < video:
+            answer = {**moment.play(game), "filmed": video}
+            plays.put(name, answer)
+        answers[name] = answer
     for moment in moments:
-        answers = []
-        for game in games:
-            name = f"{moment.path.stem}/{game}"
-            answer = plays.get(name)
-            before += answer is not None and answer["filmed"] >= video
-            if answer is None or answer["filmed"] < video:
-                answer = {**moment.play(game), "filmed": video}
-                plays.put(name, answer)
-            answers.append(answer)
-        frames, results = answers[0]["frames"], [GameResult.of(answer["result"]) for answer in answers]
-        recognised = [answer["recognition"] for answer in answers]
+        played = [answers[f"{moment.path.stem}/{game}"] for game in games]
+        frames, results = played[0]["frames"], [GameResult.of(answer["result"]) for answer in played]
+        recognised = [answer["recognition"] for answer in played]
         rows = [{**row, **more} for row, more in zip(table.rows(frames, results), recognised, strict=True)]
-        Console(width=max(120, Console().width)).print(table.console_table(frames, rows))
         reports.append(table.report(frames, rows, results))
-        lines += rows
+        lines[frames] = rows
     if before:
         print(f"of {len(moments) * len(games)} games {before} had been played before: {plays.path}")
     return reports, lines
+
+
+def _show(moments: Moments) -> None:
+    """One table: of the games, or of the games and moments."""
+    width = terminal_width(sys.stdout)
+    one = table.console_table(*next(iter(moments.items())), width) if len(moments) == 1 else None
+    console(width).print(one or table.moments_table(moments, width))
+
+
+def _changes(run_dir: Path) -> list[dict[str, Any]]:
+    """Of task, as far as the run's files tell them."""
+    try:
+        return read_changes(RunDirectory(run_dir).task_changes)
+    except (OSError, KeyError, ValueError, TypeError):
+        return []
 
 
 class _Moment:

@@ -54,8 +54,8 @@ from tracking import command
 from tracking.files import quoted, write_text
 from tracking.numbers import real
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
+from tracking.tables import console, terminal_width
 
-_WIDTH = 200  # columns of what is written into a file or a pipe
 _SECONDS = 5.0  # between two pictures on a terminal
 _PROGRESS_SECONDS = 600.0  # between two lines on a run's progress where there is no terminal
 
@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--dir is for a new sweep; this one has its directory")
     try:
         if options.status:
-            width = None if sys.stdout.isatty() else _WIDTH
-            Console(width=width).print(status_table(trials(_in(options.status)), options.status.absolute()))
+            width = terminal_width(sys.stdout)
+            console(width).print(status_table(trials(_in(options.status)), options.status.absolute(), width=width))
             return FINISHED
         if options.report:
             return _report(_in(options.report), options.report.absolute())
@@ -239,7 +239,8 @@ class _Watch:
 
     def _draw(self, live: Live) -> None:
         rows = self.console.height - 6
-        live.update(status_table(self.runs, self.directory, self.known, rows), refresh=True)
+        table = status_table(self.runs, self.directory, self.known, rows, self.console.width)
+        live.update(table, refresh=True)
         self.moment = time.monotonic()
 
     def __call__(self, known: Mapping[str, str]) -> None:

@@ -66,7 +66,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         state.logs.end(stream.frames)
         stream.close()
         with stop.at_once():
-            for line in final_report(run, config, confusion_csv(state.inference.table)):
+            for line in final_report(run, config, confusion_csv(state.inference.table), progress.width):
                 progress.event(line)
         run.write_status("finished", stream.frames, config.frames)
     return FINISHED

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from evaluation.remembered import kept as kept_fractions
-from evaluation.table import read_evaluations
+from evaluation.table import read_evaluations, score
 from tracking.run_directory import RunDirectory
+from tracking.tables import Column, fitted, table
 from tracking.task_log import read_changes, visits
 
 Row = Mapping[str, Any]
@@ -36,6 +37,7 @@ class GameSummary:
     after_visits: tuple[float | None, ...]
     final: float
     standard_error: float
+    episodes: int
     kept: float | None
 
 
@@ -80,29 +82,33 @@ def game_summaries(records: Records) -> dict[str, GameSummary]:
             tuple(after),
             float(last["mean"]),
             float(last["standard_error"]),
+            int(last.get("episodes", 2)),
             kept.get(last["game"]),
         )
     return found
 
 
-def story_table(run: Records, reference: Records | None) -> Table:
-    """The table that a person reads at a run's end."""
-    table = Table(
-        title=f"What became of the games in {run.frames:,} frames",
-        caption="kept: the human-normalised score at the end over that after the last visit; "
+def story_table(run: Records, reference: Records | None, width: int | None = None) -> Table:
+    """The table that a person reads at a run's end, in so many columns (None: any number)."""
+    told = [run, reference] if reference else [run]
+    found = [game_summaries(records) for records in told]
+    games = found[0]
+    columns = [
+        Column("game", list(games), left=True),
+        Column("random", [f"{first.random:,.1f}" for first in games.values()], 6),
+        Column("human", [f"{first.human:,.1f}" for first in games.values()], 5),
+    ]
+    for records, each, leaves in zip(told, found, ((2, 0, 0), (4, 1, 3)), strict=False):
+        cells = [_cells(each[game]) if game in each else ["-"] * 3 for game in games]
+        for number, title in enumerate(("after each visit", "at the end", "kept")):
+            columns.append(Column(f"{records.name}:\n{title}", [row[number] for row in cells], leaves[number]))
+    return table(
+        columns,
+        width,
+        f"What became of the games in {run.frames:,} frames",
+        "kept: the human-normalised score at the end over that after the last visit; "
         "-: the game was played last, or had not been learned; ?: no evaluation within that visit",
     )
-    told = [run, reference] if reference else [run]
-    for column in ("game", "random", "human"):
-        table.add_column(column, justify="left" if column == "game" else "right")
-    for records in told:
-        for column in ("after each visit", "at the end", "kept"):
-            table.add_column(f"{records.name}:\n{column}", justify="right")
-    found = [game_summaries(records) for records in told]
-    for game, first in found[0].items():
-        cells = [cell for each in found for cell in (_cells(each[game]) if game in each else ["-"] * 3)]
-        table.add_row(game, f"{first.random:,.1f}", f"{first.human:,.1f}", *cells)
-    return table
 
 
 def _cells(fate: GameSummary) -> list[str]:
@@ -111,23 +117,31 @@ def _cells(fate: GameSummary) -> list[str]:
         half = _VISITS // 2
         scores = [*scores[:half], f"… {len(scores) - 2 * half} more …", *scores[-half:]]
     after = ", ".join(scores)
-    end = f"{fate.final:,.1f} ± {fate.standard_error:,.1f}"
+    end = score(fate.final, fate.standard_error, fate.episodes)
     return [after or "never played", end, "-" if fate.kept is None else f"{fate.kept:.0%}"]
 
 
-def confusion_table(path: Path) -> Table:
-    """confusion.csv in shares: in which tasks the agent played each game, the commonest first."""
+def confusion_table(path: Path, width: int | None = None) -> Table:
+    """confusion.csv in shares: in which tasks the agent played each game, the commonest first, as many as there is room
+    for in so many columns (None: any number)."""
     with open(path, newline="") as file:
         head, *lines = [*csv.reader(file)] or [["game"]]
-    table = Table("game", "task: share of the game's steps", title="In which task each game was played", min_width=60)
-    for game, *counts in lines:
-        steps = {name.removeprefix("task "): int(count) for name, count in zip(head[1:], counts, strict=True)}
-        ordered = sorted(steps.items(), key=lambda each: -each[1])
-        shares = [f"{task}: {count / sum(steps.values()):.1%}" for task, count in ordered if count]
-        rest = sum(count for _, count in ordered[_TASKS:]) / max(1, sum(steps.values()))
-        more = [f"{len(shares) - _TASKS} more: {rest:.1%}"] if len(shares) > _TASKS else []
-        table.add_row(game, ", ".join([*shares[:_TASKS], *more]))
-    return table
+    tasks = [name.removeprefix("task ") for name in head[1:]]
+    played = [dict(zip(tasks, map(int, counts), strict=True)) for _, *counts in lines]
+    games = Column("game", [game for game, *_ in lines], left=True)
+    for most in range(_TASKS, 0, -1):
+        shares = Column("task: share of the game's steps", [_shares(steps, most) for steps in played], 1, left=True)
+        if most == 1 or len(fitted([games, shares], width)) > 1:
+            break
+    return table([games, replace(shares, leaves=0)], width, "In which task each game was played")
+
+
+def _shares(steps: Mapping[str, int], most: int) -> str:
+    ordered = sorted(steps.items(), key=lambda each: -each[1])
+    shares = [f"{task}: {count / sum(steps.values()):.1%}" for task, count in ordered if count]
+    rest = sum(count for _, count in ordered[most:]) / max(1, sum(steps.values()))
+    more = [f"{len(shares) - most} more: {rest:.1%}"] if len(shares) > most else []
+    return ", ".join([*shares[:most], *more])
 
 
 def as_json(run: Records, reference: Records | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from envs.games import game
 from evaluation.play import GameResult, clipped_total
+from tracking.tables import Column, fitted, table
 
 COLUMNS = (
     "frames",
@@ -78,32 +79,66 @@ def report(frames: int, lines: Sequence[dict[str, Any]], results: Sequence[GameR
     return {"frames": frames, "games": games, "clipped_total": clipped_total([r.human_normalised for r in results])}
 
 
-def console_table(frames: int, lines: Sequence[dict[str, Any]]) -> Table:
-    """The table a person reads, from `rows`; with a column on recognition where they tell of it (see
-    `evaluation.recognition.Inferred`)."""
+def console_table(frames: int, lines: Sequence[dict[str, Any]], width: int | None = None) -> Table:
+    """The table a person reads, from `rows`, in so many columns (None: any number); with one on recognition where they
+    tell of it (see `evaluation.recognition.Inferred`)."""
     counted = any("recognised" in row for row in lines)
-    table = Table(title=f"Evaluation at {frames:,} frames", caption=_caption(lines) if counted else None)
-    recognised = ["recognised"] if counted else []
-    scores = ("random", "human", "score", "human-normalised", "episodes", "mean frames")
-    for column in ("game", "task", *recognised, *scores):
-        table.add_column(column, justify="left" if column == "game" else "right", no_wrap=column == "task")
-    for row in lines:
-        table.add_row(
-            row["game"],
-            _task(row),
-            *([f"{row['recognised']:.0%}"] if counted else []),
-            f"{row['random']:,.1f}",
-            f"{row['human']:,.1f}",
-            f"{row['mean']:,.1f} ± {row['standard_error']:,.1f}",
-            f"{row['human_normalised']:.2f}",
-            str(row["episodes"]),
-            f"{row['mean_length']:,.0f}",
-        )
-    table.add_section()
     total = clipped_total([row["human_normalised"] for row in lines])
-    gap = [""] * (4 + len(recognised))
-    table.add_row("total, each game clipped at 1", *gap, f"{total:.2f}", "", "")
-    return table
+    told = {
+        "game": [row["game"] for row in lines],
+        "task": [_task(row) for row in lines],
+        "recognised": [f"{row['recognised']:.0%}" for row in lines] if counted else [],
+        "random": [f"{row['random']:,.1f}" for row in lines],
+        "human": [f"{row['human']:,.1f}" for row in lines],
+        "score": [score(row["mean"], row["standard_error"], row["episodes"]) for row in lines],
+        "human-normalised": [f"{row['human_normalised']:.2f}" for row in lines],
+        "episodes": [str(row["episodes"]) for row in lines],
+        "mean frames": [f"{row['mean_length']:,.0f}" for row in lines],
+    }
+    last = {"game": "clipped total", "human-normalised": f"{total:.2f}"}
+    columns = [
+        Column(name, [*cells, last.get(name, "")], _LEAVES.get(name, 0), left=name == "game")
+        for name, cells in told.items()
+        if cells
+    ]
+    caption = _caption(lines) if counted else None
+    return table(columns, width, f"Evaluation at {frames:,} frames", caption, total=True)
+
+
+_LEAVES = {"mean frames": 6, "random": 5, "human": 4, "episodes": 3, "recognised": 2, "task": 1}
+
+
+def moments_table(moments: Mapping[int, Sequence[dict[str, Any]]], width: int | None = None) -> Table:
+    """Human-normalised scores, a line a game and a column a moment, from {frames: its `rows`} of the same games. Where
+    not all moments have room, the last, the first and some between them are shown."""
+    games = [row["game"] for row in next(iter(moments.values()))]
+    columns = [Column("game", [*games, "clipped total"], left=True)]
+    leaves = _leaving(len(moments))
+    for number, (frames, lines) in enumerate(moments.items()):
+        scores = [row["human_normalised"] for row in lines]
+        title = f"{frames / 1e6:.4g} M" if max(moments) >= 100_000 else f"{frames:,}"
+        columns.append(Column(title, [f"{value:.2f}" for value in (*scores, clipped_total(scores))], leaves[number]))
+    shown = fitted(columns, width)
+    caption = "columns: frames of the run"
+    if len(shown) < len(columns):
+        caption = f"{caption}; {len(shown) - 1} of {len(moments)} moments, the others are in the files"
+    return table(shown, width, "Human-normalised scores", caption, total=True)
+
+
+def _leaving(count: int) -> list[int]:
+    """When each of so many moments leaves: the last never, and those stay longest that halve what is between others."""
+    order, gaps = [count - 1, 0], [(0, count - 1)]
+    for first, last in gaps:  # which grows
+        if last - first > 1:
+            order.append((first + last) // 2)
+            gaps += [(first, order[-1]), (order[-1], last)]
+    ranks = {number: rank for rank, number in enumerate(dict.fromkeys(order))}
+    return [ranks[number] for number in range(count)]
+
+
+def score(mean: float, standard_error: float, episodes: int) -> str:
+    """A mean with its standard error, which a single episode has not."""
+    return f"{mean:,.1f} ± {standard_error:,.1f}" if episodes > 1 else f"{mean:,.1f}"
 
 
 def _task(row: dict[str, Any]) -> str:
@@ -112,7 +147,7 @@ def _task(row: dict[str, Any]) -> str:
     if own == "":
         return "never met" if played == "" else f"{played}, never met"
     if played == "":
-        return "not recognised at the end"
+        return "not recognised"
     return str(played) if own in (None, played) else f"{played}, not {own}"
 
 

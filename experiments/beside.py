@@ -9,6 +9,7 @@ RUN/report is written anew, with the scores of both. Exit codes are those of tra
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from configs.schema import Config
 from tracking import command
 from tracking.files import quoted
 from tracking.run_directory import FINISHED, RunDirectory, RunDirectoryError
+from tracking.tables import terminal_width
 from training.ending import final_report
 from training.launch import load_run
 
@@ -47,7 +49,7 @@ def beside(run: RunDirectory, config: Config) -> int:
     code = FINISHED if done else train.main(plain_dqn(run, plain, config))
     if code == FINISHED:
         reference = replace(config.evaluation, reference=str(plain.path))
-        for line in final_report(run, replace(config, evaluation=reference)):
+        for line in final_report(run, replace(config, evaluation=reference), width=terminal_width(sys.stdout)):
             print(line)
     return code
 

@@ -18,6 +18,7 @@ from sweeps.node import Place, gave_up, place, read_attempts
 from sweeps.plan import Sweep, Trial
 from sweeps.runs import WORKER_BYTES, Needs, SweepError
 from tracking.durations import spoken
+from tracking.tables import Column, table
 from training.resources import Plan, free_disk, plan
 
 _GIB = 2**30
@@ -136,29 +137,34 @@ def _free(directory: Path | None) -> str:
 
 
 def status_table(
-    trials: Sequence[Trial], directory: Path, known: Mapping[str, str] | None = None, most: int | None = None
+    trials: Sequence[Trial],
+    directory: Path,
+    known: Mapping[str, str] | None = None,
+    most: int | None = None,
+    width: int | None = None,
 ) -> Table:
-    """One line per run, at most `most` of them, those under way first; `known` is what a driver that is under way knows
-    (see `sweep_runs.run_all`)."""
-    table = Table(title=str(directory))
-    table.add_column("run", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for column in ("progress", "last total", "starts"):
-        table.add_column(column, justify="right")
-    table.add_column("on", overflow="ellipsis")  # a single word: what has no room is cut off, in one line
+    """One line per run, at most `most` of them, those under way first, in so many columns (None: any number); `known`
+    is what a driver that is under way knows (see `sweep_runs.run_all`)."""
     states = {trial.name: state(place(directory, trial.name), (known or {}).get(trial.name)) for trial in trials}
     names = [trial.name for trial in trials]
     if most is not None and len(names) > most:
         names = sorted(names, key=lambda name: _FIRST.index(states[name]))[: max(1, most - 1)]
+    rows = []
     for name in names:
         where = place(directory, name)
         attempts = read_attempts(where.attempts)
         on = f"{attempts[-1]['host']}/{attempts[-1]['node'][:8]}" if attempts else ""
-        table.add_row(name, states[name], *progress(where), str(len(attempts)), on)
+        rows.append((name, states[name], *progress(where), str(len(attempts)), on))
     if len(names) < len(trials):
         counts = Counter(states[trial.name] for trial in trials if trial.name not in names)
-        table.add_row(f"and {len(trials) - len(names)} more", ", ".join(f"{n} {what}" for what, n in counts.items()))
-    return table
+        more = ", ".join(f"{n} {what}" for what, n in counts.items())
+        rows.append((f"and {len(trials) - len(names)} more", more, "", "", "", ""))
+    titles = {"run": 0, "state": 0, "progress": 0, "last total": 1, "starts": 2, "on": 3}
+    columns = [
+        Column(title, [row[number] for row in rows], leaves, left=title in ("run", "state", "on"))
+        for number, (title, leaves) in enumerate(titles.items())
+    ]
+    return table(columns, width, str(directory))
 
 
 _FIRST = ("running", "failed", "stopped", "waiting", "finished")

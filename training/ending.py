@@ -39,15 +39,18 @@ def check_reference(config: Config) -> list[str]:
     return []
 
 
-def final_report(run: RunDirectory, config: Config, confusion: str | None = None) -> Iterator[str]:
-    """Write the report of a run that has come to its end, and its `confusion` as a table; yields lines for the console.
+def final_report(
+    run: RunDirectory, config: Config, confusion: str | None = None, width: int | None = None
+) -> Iterator[str]:
+    """Write the report of a run that has come to its end, and its `confusion` as a table; yields lines for a console of
+    so many columns (None: any number).
 
     Whatever goes wrong is a line as well: the run is complete.
     """
     try:
         if confusion is not None:
             write_text(run.confusion, confusion)
-        yield from write_report(run, config)
+        yield from write_report(run, config, width)
     except Exception as error:
         yield (
             f"warning: the report could not be written ({type(error).__name__}: {error}); the run itself is complete, "

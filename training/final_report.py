@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.console import Console, RenderableType
+from rich.table import Table
 
 from configs.schema import Config
 from evaluation import story
@@ -18,6 +18,7 @@ from evaluation.story import Records
 from evaluation.table import console_table
 from evaluation.timeline import draw_timeline
 from tracking.run_directory import RunDirectory
+from tracking.tables import text
 from tracking.task_log import known_tasks, visits
 
 _TOGETHER = 10  # games whose lines can be told apart in one panel
@@ -29,9 +30,10 @@ Span = tuple[float, float]
 """First frame and length, in millions."""
 
 
-def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
+def write_report(run: RunDirectory, config: Config, width: int | None = None) -> Iterator[str]:
     """Write report/scores.json, scores.png and tasks.png from the run's records, and those of the run that
-    `evaluation.reference` names; yields lines for the console. What cannot be told is a line that says why."""
+    `evaluation.reference` names; yields lines for a console of so many columns (None: any number). What cannot be told
+    is a line that says why."""
     own, reference = story.read_records(run.path, "this run"), None
     if own.evaluations and config.evaluation.reference:
         try:
@@ -44,13 +46,15 @@ def write_report(run: RunDirectory, config: Config) -> Iterator[str]:
         final = [row for row in own.evaluations if row["frames"] == own.frames]
         parts["scores.json"] = lambda: _write_scores(run, own, reference, final)
         parts["scores.png"] = lambda: draw(told, run.report / "scores.png")
-        parts["the scores"] = lambda: _text(console_table(own.frames, _with_own_tasks(run, final, own.frames)))
-        parts["the story"] = lambda: _text(story.story_table(own, reference))
+        parts["the scores"] = lambda: _text(
+            console_table(own.frames, _with_own_tasks(run, final, own.frames), width), width
+        )
+        parts["the story"] = lambda: _text(story.story_table(own, reference, width), width)
     if own.changes:
         end = max(config.frames, own.changes[-1]["frames"])
         parts["tasks.png"] = lambda: draw_timeline(own.changes, end, run.report / "tasks.png")
     if run.confusion.is_file():
-        parts["the tasks"] = lambda: _text(story.confusion_table(run.confusion))
+        parts["the tasks"] = lambda: _text(story.confusion_table(run.confusion, width), width)
     written = []
     for name, make in parts.items():
         try:
@@ -173,8 +177,5 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
-def _text(table: RenderableType) -> str:
-    console = Console(width=140, markup=False, emoji=False)  # names from files are no markup
-    with console.capture() as captured:
-        console.print(table)
-    return "\n" + captured.get()
+def _text(table: Table, width: int | None) -> str:
+    return f"\n{text(table, width)}\n"

@@ -199,8 +199,11 @@ def test_as_a_command_while_the_run_is_locked_twice_the_same(run: Path, tmp_path
     assert reports[0] == reports[1]
 
 
-def test_any_moment_or_all_of_them(run: Path, tmp_path: Path) -> None:
+def test_any_moment_or_all_of_them(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(run), *QUICKLY, "--at", "all", "--output", str(tmp_path / "all")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert sum("game" in line for line in shown) == 1 and [line for line in shown if "600" in line and "1,000" in line]
+    assert (tmp_path / "all" / "scores.png").stat().st_size > 10_000 and "scores.png" in shown[-1]
     report, rows = scores(tmp_path / "all")
     assert [moment["frames"] for moment in report["moments"]] == [600, 800, 1000]
     assert [row["frames"] for row in rows] == ["600", "600", "800", "800", "1000", "1000"]

@@ -99,7 +99,7 @@ def test_told_tasks_are_not_looked_for() -> None:
     [
         (1, 1, "1"),
         (0, 1, "0, not 1"),
-        (None, 1, "not recognised at the end"),
+        (None, 1, "not recognised"),
         (None, "", "never met"),
         (1, "", "1, never met"),
     ],
@@ -121,7 +121,7 @@ def test_the_table_names_games_that_are_one_task() -> None:
 def test_where_own_tasks_are_not_known_a_game_may_have_been_met_and_is_not_recognised() -> None:
     lines = rows(100, [GameResult("toy_avoid", (1.0,), (100,), task, 0.5) for task in (2, None)])
     shown = _lines(lines)
-    assert [line.split("│")[2].strip() for line in shown[:2]] == ["2", "not recognised at the end"]
+    assert [line.split("│")[2].strip() for line in shown[:2]] == ["2", "not recognised"]
     assert not any("recognised:" in line for line in shown)
 
 

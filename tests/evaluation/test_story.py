@@ -38,8 +38,8 @@ def evaluated(frames, pong, boxing):
     return table.rows(frames, results)
 
 
-def text(told):
-    console = Console(width=160)
+def text(told, width=160):
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(told)
     return captured.get()
@@ -86,6 +86,16 @@ def test_confusion_is_told_in_shares_of_each_games_steps(tmp_path):
     assert "100.0%" in boxing and "75.0%" not in boxing
 
 
+def test_a_narrow_table_of_tasks_shows_fewer_of_them(tmp_path):
+    path = tmp_path / "confusion.csv"
+    path.write_text(task_log.confusion_csv({"montezuma_revenge": {task: 100 - task for task in range(9)}}))
+    shown = {width: text(story.confusion_table(path, width)) for width in (40, 60, None)}
+    rows = {width: [line for line in lines.splitlines() if "montezuma" in line] for width, lines in shown.items()}
+    assert all(len(lines) == 1 for lines in rows.values())
+    assert [rows[width][0].count(":") for width in (40, 60, None)] == [2, 3, 7]
+    assert "8 more: 88.4%" in rows[40][0] and "3 more" in rows[None][0]
+
+
 def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
     config = load(
         "configs/presets/single_game.yaml", ["--evaluation.reference", str(tmp_path), "--stream.games", "[krull]"]
@@ -103,3 +113,30 @@ def test_a_reference_has_played_the_same_games(tmp_path: Path) -> None:
         (tmp_path / "evaluations.csv").write_text(wrong)
         with pytest.raises(ConfigError, match=r"evaluation.reference: the files of the run in .* cannot be read"):
             check_reference(config)
+
+
+def test_one_episode_has_no_standard_error(tmp_path):
+    run = write_records(tmp_path / "run")
+    told = text(story.story_table(run, None)) + text(table.console_table(400, run.evaluations[-2:]))
+    assert "±" not in told and "8.0" in told
+    assert table.score(5930.04, 12.26, 2) == "5,930.0 ± 12.3"
+
+
+MOMENTS = {frames: [{"game": "pong", "human_normalised": frames / 1e6}] for frames in range(50_000, 1_050_000, 50_000)}
+
+
+def test_one_table_of_games_and_moments() -> None:
+    told = text(table.moments_table(MOMENTS, None), 1000).splitlines()
+    assert [head.strip() for head in told[2].split("┃")[1:4]] == ["game", "0.05 M", "0.1 M"]
+    (pong,) = (line for line in told if "pong" in line)
+    assert [float(cell) for cell in pong.split("│")[2:-1]] == [n / 20 for n in range(1, 21)]
+    assert any("clipped total" in line for line in told) and "files" not in told[-1]
+
+
+def test_where_not_all_moments_have_room_the_first_the_last_and_some_between_are_shown() -> None:
+    told = text(table.moments_table(MOMENTS, 60), 60).splitlines()
+    assert all(len(line) <= 60 for line in told)
+    (pong,) = (line for line in told if "pong" in line)
+    cells = [float(cell) for cell in pong.split("│")[2:-1]]
+    assert (cells[0], cells[-1]) == (0.05, 1.0) and len(cells) == 5 and cells == sorted(cells)
+    assert "5 of 20 moments, the others are in the files" in " ".join(" ".join(told).split())
