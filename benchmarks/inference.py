@@ -31,7 +31,8 @@ from configs.ranges import argument
 from envs.atari import AtariBatch, AtariSettings
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
 from experiments.inference import chosen_games, chosen_model
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from taskid.forget_me_not import ForgetMeNot
+from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from tracking import command
 from tracking.console import print_json
 from tracking.files import file_name

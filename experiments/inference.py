@@ -35,7 +35,8 @@ from evaluate import choose_snapshots
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
 from evaluation.timeline import draw_timeline
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from taskid.forget_me_not import ForgetMeNot
+from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json

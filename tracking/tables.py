@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
@@ -66,10 +67,9 @@ def console(width: int | None, stream: TextIO | None = None) -> Console:
 
 def text(shown: Table, width: int | None) -> str:
     """A table as plain lines."""
-    printer = console(width)
-    with printer.capture() as captured:
-        printer.print(shown)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    lines = io.StringIO()
+    console(width, lines).print(shown)
+    return "\n".join(line.rstrip() for line in lines.getvalue().splitlines())
 
 
 def _width(columns: Sequence[Column]) -> int:

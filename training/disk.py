@@ -12,7 +12,7 @@ from configs.build import build_network, frames_per_step, planned_visits
 from configs.choices import own_settings
 from configs.schema import Config
 from envs.timestep import SIZE, STACK
-from taskid.forget_me_not import ForgetMeNotSettings
+from taskid.forget_me_not_settings import ForgetMeNotSettings
 from taskid.pixels import PIXELS
 from taskid.sources import inferred
 from tracking.checkpoints import CHECKPOINTS_KEPT

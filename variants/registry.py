@@ -6,15 +6,20 @@ A variant's module has
     make(...)            returns the variant; takes what it needs of the parts that the role offers, by their names
     Settings             only if it has settings of its own, which `make` then takes as `settings`: a frozen dataclass
                          whose numbers are `variants.settings.number` and whose fields have a docstring each
+
+A module is imported when it is made, and before that for its settings only; of the others the text is read. So help and
+mistakes in options wait for no library, provided that a module with settings imports what is large within `make`.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 
 
@@ -29,7 +34,12 @@ class Variant:
     name: str
     summary: str
     settings: type | None
-    make: Any
+    module: str
+
+    @property
+    def make(self) -> Any:
+        """The module's function, which is imported for it."""
+        return importlib.import_module(self.module).make
 
 
 class Registry(Mapping[str, Variant]):
@@ -40,10 +50,11 @@ class Registry(Mapping[str, Variant]):
 
     def __init__(self, package: str, *parts: str) -> None:
         folder = importlib.import_module(package)
+        paths = [Path(place) for place in folder.__path__]
         names = sorted(each.name for each in pkgutil.iter_modules(folder.__path__) if not each.ispkg)
         self.package = package
         self.parts = parts
-        self._variants = {name: _variant(f"{package}.{name}", parts) for name in names}
+        self._variants = {name: _variant(f"{package}.{name}", paths, parts) for name in names}
 
     def __getitem__(self, name: str) -> Variant:
         return self._variants[name]
@@ -60,21 +71,28 @@ class Registry(Mapping[str, Variant]):
         return make(**{part: {**offered, "settings": settings}[part] for part in inspect.signature(make).parameters})
 
 
-def _variant(module_name: str, parts: tuple[str, ...]) -> Variant:
-    module = importlib.import_module(module_name)
-    where = module_name.replace(".", "/") + ".py"
-    if not (module.__doc__ or "").strip():
+def _variant(module: str, folders: list[Path], parts: tuple[str, ...]) -> Variant:
+    where, name = module.replace(".", "/") + ".py", module.rsplit(".", 1)[-1]
+    path = next(folder / f"{name}.py" for folder in folders if (folder / f"{name}.py").is_file())
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), where)
+    except SyntaxError as error:
+        raise VariantError(f"{where}, line {error.lineno}: no Python: {error.msg}") from None
+    docstring = (ast.get_docstring(tree) or "").strip()
+    if not docstring:
         raise VariantError(f"{where}: begin with a docstring; its first line is shown by --help")
-    make, settings = getattr(module, "make", None), getattr(module, "Settings", None)
-    allowed = (*parts, *(["settings"] if settings else []))
-    if not callable(make):
+    makes = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "make"]
+    has_settings = any(isinstance(node, ast.ClassDef) and node.name == "Settings" for node in tree.body)
+    allowed = (*parts, *(["settings"] if has_settings else []))
+    if not makes:
         raise VariantError(f"{where}: has no function make, which may take {', '.join(allowed) or 'nothing'}")
-    if wrong := [name for name in inspect.signature(make).parameters if name not in allowed]:
+    asked = [each.arg for each in (*makes[-1].args.posonlyargs, *makes[-1].args.args, *makes[-1].args.kwonlyargs)]
+    if wrong := [each for each in asked if each not in allowed]:
         raise VariantError(f"{where}: make asks for {wrong[0]}; it may take {', '.join(allowed) or 'nothing'}")
+    settings = importlib.import_module(module).Settings if has_settings else None
     if settings:
         _check_settings(settings, where)
-    summary = str(module.__doc__).strip().splitlines()[0].removesuffix(".")
-    return Variant(module_name.rsplit(".", 1)[-1], summary, settings, make)
+    return Variant(name, docstring.splitlines()[0].removesuffix("."), settings, module)
 
 
 def _check_settings(settings: Any, where: str) -> None:

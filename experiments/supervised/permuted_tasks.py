@@ -18,10 +18,10 @@ from torch import Tensor
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.online import OnlineEWC
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.roles import AnchorStore, Consolidator
 from configs.build import numpy_generator, torch_generator
 from experiments.supervised.classifier import (

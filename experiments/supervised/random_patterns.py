@@ -50,10 +50,10 @@ from rich.table import Table
 from torch import Tensor
 
 from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient
 from agent.consolidators.ewc import EWC
 from agent.consolidators.laplace import RecursiveLaplace
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.roles import AnchorStore
 from configs.ranges import argument
 from evaluation.plots import COLOURS

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot, ForgetMeNotSettings
+from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from variants.settings import number
+
+if TYPE_CHECKING:
+    from taskid.forget_me_not import ForgetMeNot
 
 _MODELS = {"default": DEFAULT, "paper": PAPER}
 
@@ -30,4 +33,6 @@ class Settings:
 
 def make(settings: Settings) -> ForgetMeNot:
     """A source that has met nothing."""
+    from taskid.forget_me_not import ForgetMeNot
+
     return ForgetMeNot(settings.of_model)

@@ -28,7 +28,8 @@ from configs.schema import (
 from envs.timestep import TimeStep
 from replay.per_task import PerTaskReplay
 from replay.transition import Transition
-from taskid.forget_me_not import DEFAULT, ForgetMeNot
+from taskid.forget_me_not import ForgetMeNot
+from taskid.forget_me_not_settings import DEFAULT
 from taskid.source import Inference
 from tests.conformance.alike import assert_alike, difference, through_a_file
 from training.interact import interact

@@ -15,13 +15,13 @@ import yaml
 import configs.checks
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.ewc_all import EWCOfAll
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.fisher import ESTIMATORS
 from configs import layers
 from configs.build import build_agent, build_memory, build_schedule
@@ -32,7 +32,8 @@ from configs.parse import dump, load
 from configs.ranges import problems, ranges
 from configs.schema import Config, ConsolidationConfig, LearnerConfig
 from configs.settings import flat
-from taskid.forget_me_not import DEFAULT, PAPER, ForgetMeNot
+from taskid.forget_me_not import ForgetMeNot
+from taskid.forget_me_not_settings import DEFAULT, PAPER
 from tracking.numbers import Range
 from training.launch import read_options, train_parser
 from training.machine import resolve

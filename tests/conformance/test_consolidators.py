@@ -15,13 +15,13 @@ import torch
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.ewc_all import EWCOfAll
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.fast.optimizers import make_optimizer
 from agent.gaussian import DiagonalGaussian
 from agent.roles import AnchorStore

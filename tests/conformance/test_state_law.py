@@ -20,12 +20,12 @@ import torch
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.consolidators.none import NoConsolidation
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
@@ -44,7 +44,8 @@ from replay.buffer import ReplayBuffer
 from replay.frames import FrameBlock
 from replay.pending import PendingRows, Row
 from replay.per_task import PerTaskReplay
-from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings
+from taskid.forget_me_not import Filter, ForgetMeNot
+from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from taskid.pixels import PixelModels, Window, images
 from taskid.sources.single import SingleTask
 from taskid.sources.true_labels import TrueLabels

@@ -12,7 +12,8 @@ from envs.atari import AtariBatch, AtariSettings
 from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
-from taskid.forget_me_not import DEFAULT, PAPER, Filter, ForgetMeNot, ForgetMeNotSettings, predict, update
+from taskid.forget_me_not import Filter, ForgetMeNot, predict, update
+from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from taskid.pixels import PixelModels, Window, images
 from taskid.source import TaskSource
 from taskid.sources.single import SingleTask

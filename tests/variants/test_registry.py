@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,18 @@ def test_variants_are_the_files_by_name_with_their_line_of_help(registry_of) -> 
     assert found.build("b", found["b"].settings(size=5), weight=1, label=None) == (1, 5)
 
 
+def test_a_module_is_imported_when_it_is_made_and_before_only_for_its_settings(registry_of) -> None:
+    found = registry_of(plain='"""Plain."""\ndef make(*, weight):\n    return weight\n', whole=WHOLE)
+    package = found.package
+    assert f"{package}.plain" not in sys.modules and f"{package}.whole" in sys.modules
+    assert found.build("plain", weight=7, label=None) == 7 and f"{package}.plain" in sys.modules
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("def make(): ...", "begin with a docstring"),
+        ('"""Help."""\ndef make(:', "mine.py, line 2: no Python: "),
         ('"""Help."""', "has no function make, which may take weight, label"),
         (WHOLE.replace("make(weight", "make(wait"), "make asks for wait; it may take weight, label, settings"),
         ('"""Help."""\ndef make(settings): ...', "make asks for settings; it may take weight, label"),
@@ -66,4 +75,4 @@ def test_variants_are_the_files_by_name_with_their_line_of_help(registry_of) -> 
 def test_a_file_that_lacks_something_is_told_in_a_sentence(registry_of, text: str, told: str) -> None:
     with pytest.raises(VariantError) as caught:
         registry_of(mine=text)
-    assert told in str(caught.value) and "/mine.py: " in str(caught.value) and "\n" not in str(caught.value)
+    assert told in str(caught.value) and "/mine.py" in str(caught.value) and "\n" not in str(caught.value)

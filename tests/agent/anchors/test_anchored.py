@@ -6,10 +6,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
+from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
-from agent.consolidators.online_ewc import OnlineEWC
 from agent.fisher import fisher_overlap, mean_information
 from tests.agent.anchors.worlds import fisher_of, latest, leave_all, make, weights_at
 

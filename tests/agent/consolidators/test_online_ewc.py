@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agent.consolidators.online_ewc import OnlineEWC
+from agent.anchors.online import OnlineEWC
 from tests.agent.anchors.worlds import (
     SHAPES,
     assert_pays,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from agent.anchors.online import OnlineEWC
 from agent.consolidators.ewc import EWC
 from agent.consolidators.laplace import RecursiveLaplace
-from agent.consolidators.online_ewc import OnlineEWC
 from experiments.supervised.random_patterns import (
     RULES,
     STRENGTH,
