@@ -1,6 +1,7 @@
 """Launch or resume a run.
 
-    python train.py --config configs/presets/quick.yaml [--run_dir runs/mine] [--learner.n_step 3 ...]
+    python train.py                                     lists the presets; --help lists the options
+    python train.py --config quick [--run_dir runs/mine] [--learner.n_step 3 ...]
     python train.py --resume runs/mine [--frames N]
 
 Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
@@ -9,14 +10,19 @@ Exit codes: 0 finished, 75 stopped and resumable, 1 failed, 2 bad input.
 from __future__ import annotations
 
 import sys
+
+from tracking import command
+from training.options import answer, read_options
+
+if __name__ == "__main__":  # help, the list of presets and mistakes need nothing of what is imported below
+    command.answer(lambda: answer(sys.argv[1:]))
+
 from pathlib import Path
 
 from configs.build import build
 from configs.checks import ConfigError
 from configs.choices import idle_settings
-from configs.overview import overview
 from configs.schema import Config
-from tracking import command
 from tracking.files import quoted
 from tracking.metrics import PhaseTimer
 from tracking.progress import Progress
@@ -28,7 +34,7 @@ from training.ending import check_reference, final_report
 from training.evaluations import Evaluations
 from training.failures import check_values, failure, report_failure
 from training.interact import interact
-from training.launch import check_snapshot, open_run, read_options
+from training.launch import check_snapshot, open_run
 from training.milestones import due
 from training.resources import describe, plan, refuse_if_too_large
 from training.scalars import Speed
@@ -121,9 +127,8 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if not given:
-        print(overview())
-        return BAD_INPUT
+    if (code := answer(given)) is not None:
+        return code
     try:
         options, config = read_options(given)
         notes = [*check_reference(config), *idle_settings(config)]

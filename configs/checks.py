@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from configs.choices import NETWORKS, own_settings
 from configs.ranges import problems
 from configs.schema import Config
 from envs.games import game
-from envs.roms import find_rom
 from envs.schedule import count_visits
-from envs.toy import VARIANTS
 from tracking.command import UserError
 from tracking.numbers import shown
 
@@ -30,21 +26,33 @@ def check(config: Config) -> None:
 
 
 def _problems(config: Config) -> Iterator[str]:
+    """What needs torch comes last, so that the others are told without it."""
     c = config
     yield from problems(c)
-    architecture = NETWORKS.build(c.learner.network, own_settings(c, "learner.network"))
-    for units in (*(maps for maps, _, _ in architecture.convolutions), architecture.hidden):
-        if round(c.learner.gated * units) == units:
-            yield f"learner.gated: {c.learner.gated} leaves no unit of a layer of {units} open"
     if c.learner.gated and c.learner.cuda_graphs:
         yield "learner.cuda_graphs: updates of a network with gates (learner.gated above 0) cannot be recorded"
-    if c.device == "cuda" and not torch.cuda.is_available():
-        yield "device: this torch finds no CUDA device here; use cpu"
     for name, value in (("learner.cuda_graphs", c.learner.cuda_graphs), ("replay.device_gib", c.replay.device_gib)):
         if value and c.device == "cpu":
             yield f"{name}: needs device cuda"
     yield from _replay_problems(c)
     yield from _stream_problems(c)
+    if c.learner.gated:
+        yield from _gate_problems(c)
+    if c.device == "cuda" and not _has_cuda():
+        yield "device: this torch finds no CUDA device here; use cpu"
+
+
+def _gate_problems(c: Config) -> Iterator[str]:
+    architecture = NETWORKS.build(c.learner.network, own_settings(c, "learner.network"))
+    for units in (*(maps for maps, _, _ in architecture.convolutions), architecture.hidden):
+        if round(c.learner.gated * units) == units:
+            yield f"learner.gated: {c.learner.gated} leaves no unit of a layer of {units} open"
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _replay_problems(c: Config) -> Iterator[str]:
@@ -92,9 +100,8 @@ def _stream_problems(c: Config) -> Iterator[str]:
         names = [("stream.games", name) for name in s.games]
     for path, name in names:
         try:
-            game(name)
-            if name not in VARIANTS:
-                find_rom(name, c.emulators.rom_dir)
+            if not game(name).is_toy:
+                _find_rom(name, c.emulators.rom_dir)
         except (ValueError, FileNotFoundError) as error:
             yield f"{path}: {error}"
     visits = count_visits([visit.frames for visit in s.visits] or [s.visit_frames], c.frames)
@@ -103,3 +110,10 @@ def _stream_problems(c: Config) -> Iterator[str]:
             f"frames: {shown(c.frames)} frames are {visits:,} visits, each with a snapshot of its own; at most "
             f"{_MOST_VISITS:,} are planned: give fewer frames or longer visits"
         )
+
+
+def _find_rom(game: str, rom_dir: str | None) -> None:
+    """ValueError if there is none."""
+    from envs.roms import find_rom  # and with it ale-py
+
+    find_rom(game, rom_dir)

@@ -1,13 +1,16 @@
-"""Lists in a configuration that may be long, read at once: jsonargparse copies a whole list for each of its entries."""
+"""How single values of a configuration are read: lists at once, since jsonargparse copies a whole list for each of its
+entries, and whole numbers also where they are written as 1e6."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from jsonargparse.typing import register_type
 
 from configs.schema import Visit
 from envs.game_sets import game_set
+from tracking.numbers import as_whole
 
 
 class _Games(list[str]):
@@ -39,9 +42,24 @@ def _visit(found: Any) -> Visit:
     if isinstance(found, Visit):
         return found
     given = found if isinstance(found, dict) else {}
-    if given.keys() != {"game", "frames"} or type(given["game"]) is not str or type(given["frames"]) is not int:
-        raise ValueError(f"a visit is {{game: pong, frames: 400000}}, is {found}")
-    return Visit(**given)
+    if given.keys() == {"game", "frames"} and type(given["game"]) is str:
+        with suppress(ValueError):
+            return Visit(given["game"], as_whole(given["frames"]))
+    raise ValueError(f"a visit is {{game: pong, frames: 400000}}, is {found}")
+
+
+class Whole(int):
+    """The type with which the parser reads a field that is an int."""
+
+
+def _whole(found: Any) -> int:
+    try:
+        return as_whole(found)
+    except (ValueError, OverflowError):
+        raise ValueError(f"Expected int. Got value: {'null' if found is None else found}") from None
+
+
+register_type(Whole, int, _whole, deserializer_exceptions=(), type_check=lambda value, _: type(value) is int)
 
 
 LISTS = {"stream.games": _Games, "stream.visits": _Visits}

@@ -1,53 +1,65 @@
-"""The presets and agents that come with the program: what `train.py` without arguments tells."""
+"""The presets and agents that come with the program: what `train.py` without arguments tells, in 80 columns.
+
+A preset begins with a line such as `# The main job. Takes 20 min and 1.3 GiB.`, an agent with `# The whole agent.`
+"""
 
 from __future__ import annotations
 
-import textwrap
+import re
 from pathlib import Path
+from typing import Any
 
-from configs.build import build_schedule
 from configs.checks import ConfigError
+from configs.files import read_mapping
 from configs.layers import AGENTS, PRESETS
-from configs.parse import load
 
-_WIDTH = 80  # columns
+_TAKES = re.compile(r"(.+?)\. Takes (.+) and (.+ GiB)")
 
 
 def overview() -> str:
-    """How a run is started, every preset with its length and number of games, the shortest first, and every agent."""
-    lines = ["Which run? Give a preset and what differs from it (--help lists every option):", ""]
-    for _, path, size in sorted(_sized(path) for path in PRESETS.values()):
-        lines += [f"  python train.py --config {_shown(path)}", *_wrapped(f"{size}{_first_sentence(path)}")]
-    lines += ["", "Another agent? Its file comes second, and what it says wins:", ""]
-    for path in AGENTS.values():
-        lines += [f"  --config {_shown(path)}", *_wrapped(_first_sentence(path))]
-    return "\n".join([*lines, "", "  python train.py --resume DIR   goes on with a run"])
+    """How a run is started, a line for every preset, the shortest first, and a line for every agent."""
+    rows = [("preset", "frames", "time", "memory", "what it is")]
+    rows += [_preset(name, path) for name, path in sorted(PRESETS.items(), key=lambda each: _frames(each[1]))]
+    wide = max(map(len, PRESETS))
+    lines = [f"{name:{wide}}  {frames:>7}  {time:>7}  {memory:>7}  {what}" for name, frames, time, memory, what in rows]
+    return "\n".join(
+        [
+            "Which run? Give a preset, and what differs from it:",
+            "",
+            "  python train.py --config quick                      runs/quick-seed1",
+            "  python train.py --config quick --frames 1e6 --seed 2",
+            "  python train.py --config three_games --config plain_dqn   another agent",
+            "  python train.py --resume runs/quick-seed1           after any stop",
+            "",
+            *(f"  {line}" for line in lines),
+            "",
+            "Times: one or two CPU cores, days estimated; --dry_run measures them here.",
+            "",
+            f"  {'agent':{max(map(len, AGENTS))}}  what differs",
+            *(f"  {name:{max(map(len, AGENTS))}}  {_comment(path)}" for name, path in AGENTS.items()),
+            "",
+            "--help shows the options, --help GROUP those of a group.",
+        ]
+    )
 
 
-def _sized(path: Path) -> tuple[int, Path, str]:
-    """A preset's frames, the preset, and what is told of its size."""
+def _preset(name: str, path: Path) -> tuple[str, str, str, str, str]:
+    frames, comment = _frames(path), _comment(path)
+    told = _TAKES.fullmatch(comment)
+    what, time, memory = told.groups() if told else (comment, "?", "?")
+    return name, f"{frames / 1e6:g} M" if frames >= 100_000 else f"{frames:,}", time, memory, what
+
+
+def _frames(path: Path) -> int:
     try:
-        config = load(path)
-    except ConfigError:  # such as a file that is named relative to another directory
-        return 0, path, ""
-    games = len(build_schedule(config).games)
-    frames = f"{config.frames / 1e6:g} M" if config.frames >= 100_000 else f"{config.frames:,}"
-    return config.frames, path, f"{frames} frames, {games} game{'s' if games > 1 else ''}: "
+        found: Any = read_mapping(path, "frames: 400_000").get("frames", 0)
+        return int(found)
+    except (ConfigError, ValueError, TypeError):
+        return 0
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=6 * " ", subsequent_indent=6 * " ")
-
-
-def _first_sentence(path: Path) -> str:
-    """Of the comment that a preset begins with."""
-    comment = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        comment.append(line.lstrip("# "))
-    return " ".join(comment).split(". ")[0].split(": ")[0].removesuffix(".")
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _comment(path: Path) -> str:
+    """The line that a file begins with."""
+    with path.open(encoding="utf-8") as file:
+        line = file.readline()
+    return line.lstrip("# ").strip().removesuffix(".") if line.startswith("#") else ""

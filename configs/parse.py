@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from argparse import ArgumentError
@@ -19,7 +18,8 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from configs.checks import ConfigError, check
 from configs.choices import CHOICES
 from configs.files import check_numbers, check_size, read_mapping
-from configs.lists import LISTS
+from configs.layers import layer, nearest
+from configs.lists import LISTS, Whole
 from configs.ranges import ranges
 from configs.schema import Config, Visit
 from configs.settings import tree
@@ -37,12 +37,8 @@ _OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sw
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser with every field of `Config` under its dotted name, and `--config FILE`."""
-    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument(
-        "--config",
-        action="config",
-        help="A file of settings, such as configs/presets/quick.yaml. May be given several times: later ones win.",
-    )
+    parser = ArgumentParser(prog=prog, description=description, exit_on_error=False, allow_abbrev=False, add_help=False)
+    parser.add_argument("--config", action="config", help="A preset, an agent or a file of settings; later ones win.")
     parser.add_class_arguments(Config)
     known = ranges()
     for action in parser._actions:
@@ -53,6 +49,8 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
             action.metavar = f"{{{','.join(variants)}}}"
             action.help = f"{action.help} {'; '.join(f'{v.name}: {v.summary}' for v in variants.values())}."
         if bounds := known.get(action.dest):
+            if action._typehint is int:  # type: ignore[attr-defined]
+                action._typehint = Whole  # type: ignore[attr-defined]
             action.help = f"{action.help} From {bounds}."
     return parser
 
@@ -68,15 +66,18 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
         name, equals, value = here.removeprefix("--").partition("=")
         if name in ranges():
             check_numbers(value if equals else after, name)
-    presets = [
-        Path(here.partition("=")[2] or after)
-        for here, after in zip(given, [*given[1:], ""], strict=False)
-        if here == "--config" or here.startswith("--config=")
-    ]
+    presets = []
+    for number, word in enumerate(given):
+        if word.startswith("--config="):
+            presets.append(layer(word.partition("=")[2]))
+            given[number] = f"--config={presets[-1]}"
+        elif number and given[number - 1] == "--config":
+            presets.append(layer(word))
+            given[number] = str(presets[-1])
     for file in presets:
         _check_preset(file)
     try:
-        options = parser.parse_args(arguments)
+        options = parser.parse_args(given)
     except _MISTAKES as error:
         said = _one_sentence(str(error), parser)
         said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
@@ -116,7 +117,7 @@ def _check_preset(file: Path) -> None:
     try:
         found = read_mapping(file, "frames: 400_000") if file.is_file() else {}
         if file.is_char_device() or file.is_dir():
-            raise ConfigError(f"--config: {file} is no file; give one such as configs/presets/quick.yaml")
+            raise ConfigError(f"--config: {file} is no file; give a preset, such as quick, or a file")
     except OSError as error:
         raise ConfigError(f"--config: {str(file)[:100]}: {error.strerror}") from None
     if found.keys() & _OF_SWEEPS:
@@ -193,6 +194,16 @@ def field_names(parser: ArgumentParser) -> list[str]:
     return [name for name in names if name not in ("h", "help") and not name.endswith((".help", "+"))]
 
 
+def nearest_field(wrong: str, names: list[str]) -> str | None:
+    """The field that is most like `wrong`, with or without the group that it is in; None if none is alike."""
+    last = [name for name in names if name.rsplit(".", 1)[-1] == wrong.rsplit(".", 1)[-1]]
+    if last:
+        return nearest(wrong, last) or last[0]
+    short = {name.rsplit(".", 1)[-1]: name for name in reversed(names)} if "." not in wrong else {}
+    near = nearest(wrong, [*names, *short])
+    return short.get(near, near) if near else None
+
+
 def _one_sentence(message: str, parser: ArgumentParser) -> str:
     text = " ".join(message.split())
     unknown = re.search(r"unrecognized arguments: --([\w.+-]+)", text, re.IGNORECASE) or re.search(
@@ -203,15 +214,13 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
         group = re.search(r"""Group ['"]([\w.]+)['"]""", text)
         if group and not name.startswith(group.group(1)):
             name = f"{group.group(1)}.{name}"
-        names = field_names(parser)
-        near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-        near = near or [full for full in names if full.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:2]
-        return f"unknown field {name}" + (f"; did you mean {' or '.join(near)}?" if near else "; see --help")
+        near = nearest_field(name, field_names(parser))
+        return f"unknown field {name}" + (f"; did you mean {near}?" if near else "; see --help")
     if valueless := re.search(r"argument --([\w.]+): expected one argument", text):
         name = valueless.group(1)
         return f"{name}: a value is missing; one that begins with - is given as --{name}=-1"
     if stray := re.search(r"unrecognized arguments: (\S+)", text, re.IGNORECASE):
-        return f"{stray.group(1)}: not the name of an option; a preset is given as --config FILE"
+        return f"{stray.group(1)}: not the name of an option; a preset is given as --config NAME"
     wrong = re.search(r"""[Pp]arser key ["']([\w.]+)["']:?\s*(.*)""", text)
     if wrong:
         path, reason = wrong.groups()
@@ -223,6 +232,5 @@ def _one_sentence(message: str, parser: ArgumentParser) -> str:
             r"Expected \1 or null. Got value: \2",
             reason,
         )
-        reason = re.sub(r"^(Expected int.*?: (\d+)\.0)$", r"\1; write it as \2", reason)
         return f"{path}: {reason}"
     return text

@@ -44,7 +44,7 @@ from envs.game_sets import game_set, game_sets
 from envs.visits_csv import load_schedule_csv
 from tracking.files import file_name
 from tracking.numbers import Range, shown
-from training.launch import ON_CPU
+from training.options import ON_CPU
 
 _OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
 _MOST_RUNS = 2_000  # each is a configuration that is checked

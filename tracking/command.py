@@ -66,12 +66,20 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     used, or something of which the machine has too little. What is printed meanwhile is never the end of it."""
     with unfailing_output():
         code = _code_of(main)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
-def _code_of(main: Callable[[], int | None]) -> int:
+def answer(main: Callable[[], int | None]) -> None:
+    """The same unless `main` returns None; then there is more to do."""
+    with unfailing_output():
+        code = _code_of(main)
+    if code is not None:
+        sys.exit(code)
+
+
+def _code_of(main: Callable[[], int | None]) -> int | None:
     try:
-        return main() or 0
+        return main()
     except KeyboardInterrupt:
         return _say("interrupted", INTERRUPTED)
     except UserError as error:

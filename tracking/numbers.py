@@ -28,6 +28,20 @@ class Range:
         return f"{shown(self.least)} to {shown(self.most)}"
 
 
+def as_whole(found: object) -> int:
+    """The whole number that a value is or a text says, 1e6 and 400_000 among them; ValueError if it is none."""
+    if type(found) is str:
+        try:
+            return int(found)
+        except ValueError:
+            found = float(found)
+    if type(found) is float and found.is_integer():
+        return int(found)
+    if type(found) is not int:
+        raise ValueError(f"{found} is no whole number")
+    return found
+
+
 def shown(value: float) -> str:
     """A number as a person would write it, however long it is."""
     if isinstance(value, float):
@@ -61,7 +75,7 @@ def whole_list(least: int, most: int) -> Callable[[str], list[int]]:
 
 def _in_range(text: str, kind: type[Number], what: str, bounds: Range) -> Number:
     try:
-        value = kind(text)
+        value = kind(text) if kind is float else kind(as_whole(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"give {what} from {bounds}, is {text[:100]!r}") from None
     if problem := bounds.problem(value):

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from configs.parse import load
 from configs.schema import Config
 from evaluation.evaluator import evaluate_snapshot
-from training.launch import ON_CPU
+from training.options import ON_CPU
 
 
 def main(config_file: Path) -> None:

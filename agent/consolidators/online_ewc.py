@@ -1,7 +1,6 @@
 """Online EWC: one decaying anchor (Schwarz et al. 2018)."""
 
-from __future__ import annotations
-
+# Without postponed annotations: to resolve them, jsonargparse would import what is for type checking only.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,8 @@ class Settings:
 
 
 def make(
-    weights: Weights, step: PenaltyStep, ewc_lambda: float, fisher_damping: float, settings: Settings
-) -> AnchoredConsolidator:
+    weights: "Weights", step: "PenaltyStep", ewc_lambda: float, fisher_damping: float, settings: Settings
+) -> "AnchoredConsolidator":
     """A consolidator that has met no task."""
     from agent.anchors.anchored import AnchoredConsolidator
     from agent.anchors.online import OnlineEWC

@@ -1,7 +1,6 @@
 """Inferred from what is on screen, by forget-me-not (see `taskid.forget_me_not`)."""
 
-from __future__ import annotations
-
+# Without postponed annotations: to resolve them, jsonargparse would import what is for type checking only.
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +30,7 @@ class Settings:
         return replace(_MODELS[self.model], max_contexts=self.max_contexts, defer_storage=self.defer_storage)
 
 
-def make(settings: Settings) -> ForgetMeNot:
+def make(settings: Settings) -> "ForgetMeNot":
     """A source that has met nothing."""
     from taskid.forget_me_not import ForgetMeNot
 

@@ -12,7 +12,7 @@ from configs.choices import CHOICES, CONSOLIDATORS, TASK_SOURCES, idle_settings,
 from configs.ranges import ranges
 from configs.schema import Config
 from configs.settings import flat, tree, used_settings
-from training.launch import read_options, train_parser
+from training.options import read_options, train_parser
 from variants.registry import VariantError
 
 

@@ -19,7 +19,7 @@ from configs.schema import Config
 from configs.settings import flat
 from tests.commands import parser_of
 from tracking.command import UserError
-from training.launch import train_parser
+from training.options import train_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "CHANGELOG.md", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/**/*.md")))]

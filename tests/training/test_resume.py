@@ -17,7 +17,8 @@ from tracking.checkpoints import Checkpoints
 from tracking.manifest import write_manifest
 from tracking.run_directory import RunDirectory
 from training import resume
-from training.launch import load_run, open_run, read_options
+from training.launch import load_run, open_run
+from training.options import read_options
 from training.resume import Beginning
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
