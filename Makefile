@@ -27,7 +27,7 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 
 train: setup
 	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
-	else $(BIN)/python train.py --config configs/presets/quick.yaml --run_dir $(RUN_DIR); fi
+	else $(BIN)/python train.py --config quick --run_dir $(RUN_DIR); fi
 
 # Ray, which sweep.py and its tests run on; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
 sweep: $(VENV)/.sweep

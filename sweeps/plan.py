@@ -36,7 +36,7 @@ import yaml
 from configs.build import numpy_generator
 from configs.checks import ConfigError
 from configs.files import read_mapping
-from configs.layers import AGENTS, as_arguments, as_text
+from configs.layers import AGENTS, as_arguments, as_text, layer
 from configs.parse import load
 from configs.ranges import ranges
 from configs.schema import Config
@@ -179,7 +179,7 @@ def _check_trials(sweep: Sweep, where: str) -> None:
             if same != trial.name:
                 raise ConfigError(f"would be the same run as {same}")
             if base is None:
-                base = read_mapping(Path(sweep.config), "frames: 400_000")
+                base = read_mapping(layer(sweep.config), "frames: 400_000")
             asked = {**base, **sweep.settings, **dict(trial.point)}  # the device asked for: this machine may lack it
             device = asked.get("device", Config().device)
             if (device == "cuda") != (sweep.gpus > 0):

@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # What is added to a command that begins so, that it may end soon; None: it is not run here, since it installs packages,
 # serves until it is stopped, or has tests of its own.
 SHORTENED: dict[str, str | None] = {
-    "train.py --config configs/presets/single_game.yaml": (
+    "train.py --config single_game": (
         "--frames 2000 --replay.min_history 300 --threads 1 --log.period 1000 --evaluation.period 0 "
         "--evaluation.final_episodes 1 --evaluation.max_episode_frames 400"
     ),
-    "train.py --config configs/presets/toy.yaml": "--frames 2000 --threads 1",
-    "train.py --config configs/presets/ten_games.yaml": "--learner.network small --replay.min_history 300",
+    "train.py --config toy": "--frames 2000 --threads 1",
+    "train.py --config ten_games": "--learner.network small --replay.min_history 300",
     "train.py --resume": "--frames 2400",
     "train.py": "",
     "evaluate.py": "--episodes 1 --max_episode_frames 400",
