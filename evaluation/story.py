@@ -101,7 +101,11 @@ def story_table(run: Records, reference: Records | None, width: int | None = Non
     for records, each, leaves in zip(told, found, ((2, 0, 0), (4, 1, 3)), strict=False):
         cells = [_cells(each[game]) if game in each else ["-"] * 3 for game in games]
         for number, title in enumerate(("after each visit", "at the end", "kept")):
-            columns.append(Column(f"{records.name}:\n{title}", [row[number] for row in cells], leaves[number]))
+            columns.append(
+                Column(
+                    f"{records.name}:\n{title}" if reference else title, [row[number] for row in cells], leaves[number]
+                )
+            )
     return table(
         columns,
         width,

@@ -91,11 +91,11 @@ def console_table(frames: int, lines: Sequence[dict[str, Any]], width: int | Non
         "random": [f"{row['random']:,.1f}" for row in lines],
         "human": [f"{row['human']:,.1f}" for row in lines],
         "score": [score(row["mean"], row["standard_error"], row["episodes"]) for row in lines],
-        "human-normalised": [f"{row['human_normalised']:.2f}" for row in lines],
+        "human-normalised": [_two_digits(row["human_normalised"]) for row in lines],
         "episodes": [str(row["episodes"]) for row in lines],
         "mean frames": [f"{row['mean_length']:,.0f}" for row in lines],
     }
-    last = {"game": "clipped total", "human-normalised": f"{total:.2f}"}
+    last = {"game": "clipped total", "human-normalised": _two_digits(total)}
     columns = [
         Column(name, [*cells, last.get(name, "")], _LEAVES.get(name, 0), left=name == "game")
         for name, cells in told.items()
@@ -117,7 +117,9 @@ def moments_table(moments: Mapping[int, Sequence[dict[str, Any]]], width: int | 
     for number, (frames, lines) in enumerate(moments.items()):
         scores = [row["human_normalised"] for row in lines]
         title = f"{frames / 1e6:.4g} M" if max(moments) >= 100_000 else f"{frames:,}"
-        columns.append(Column(title, [f"{value:.2f}" for value in (*scores, clipped_total(scores))], leaves[number]))
+        columns.append(
+            Column(title, [_two_digits(value) for value in (*scores, clipped_total(scores))], leaves[number])
+        )
     shown = fitted(columns, width)
     caption = "columns: frames of the run"
     if len(shown) < len(columns):
@@ -134,6 +136,10 @@ def _leaving(count: int) -> list[int]:
             gaps += [(first, order[-1]), (order[-1], last)]
     ranks = {number: rank for rank, number in enumerate(dict.fromkeys(order))}
     return [ranks[number] for number in range(count)]
+
+
+def _two_digits(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # not -0.00
 
 
 def score(mean: float, standard_error: float, episodes: int) -> str:

@@ -1,6 +1,7 @@
 """How far a run is: a live bar on a terminal, plain lines anywhere else."""
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -115,7 +116,7 @@ class _Lines:
         self.line("  ".join([*parts, _left(self._total - frames, speed)]))
 
     def line(self, text: str) -> None:
-        print(_dated(text, self._moment), file=self._stream, flush=True)
+        print(text if "\n" in text else f"{self._moment()}  {text}", file=self._stream, flush=True)
 
     def close(self) -> None:
         pass
@@ -134,7 +135,10 @@ class _Live:
         self._live.update(_Bar(frames, self._total, speed, dict(fields)))
 
     def line(self, text: str) -> None:
-        self._console.print(_dated(text, self._moment), markup=False, highlight=False, soft_wrap=True)
+        if "\n" not in text:  # broken between words, so that a path or a command can be copied
+            room = {"width": self._console.width, "break_long_words": False, "break_on_hyphens": False}
+            text = textwrap.fill(f"{self._moment()}  {text}", subsequent_indent=10 * " ", **room)  # type: ignore[arg-type]
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         self._live.stop()
@@ -171,10 +175,6 @@ class _Bar:
         if length >= _LEAST_BAR:
             line.append(done * full, "green").append(rest * (length - full), "dim").append("  ")
         yield line.append(words)
-
-
-def _dated(text: str, moment: Callable[[], str]) -> str:
-    return text if "\n" in text else f"{moment()}  {text}"
 
 
 def _shown(value: Any) -> Any:

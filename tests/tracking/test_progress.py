@@ -73,15 +73,18 @@ def test_several_lines_are_printed_as_they_are_and_nothing_else_where_nothing_pr
     assert stream.getvalue() == "a\nb\n"
 
 
-def test_a_terminal_gets_a_bar_and_whole_events_with_the_time_of_day() -> None:
+def test_a_terminal_gets_a_bar_and_events_with_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     stream, clock = Terminal(), Clock()
     with Progress(1000, stream, clock=clock, moment=moment) as progress:
         progress.update(0, game="[bold]")
         clock.now += 2
         progress.update(500)
         progress.event("[red]switch[/red] " + "x" * 200)
+        progress.event("written: " + " ".join(f"runs/a-run/{name}.png" for name in ("scores", "tasks", "retention")))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
-    assert "14:02:31  [red]switch[/red] " + "x" * 200 in text
+    assert "14:02:31  [red]switch[/red]\n          " + "x" * 200 in text
+    assert "runs/a-run/tasks.png\n          runs/a-run/retention.png" in text
     assert "500 frames  250/s  [bold]  2 s left" in text and "50 %" in text
 
 
