@@ -33,6 +33,7 @@ from torch.nn import functional
 NETWORKS = {
     "nature": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
     "paper": (((32, 8, 4), (64, 4, 2), (128, 3, 1)), 1024),
+    "small": (((32, 5, 5), (64, 5, 5)), 256),
 }
 BATCH = 32
 CAPACITY = 20_000

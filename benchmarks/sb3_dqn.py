@@ -43,22 +43,29 @@ WARM_UPDATES = 20
 _ENDLESS = 10**9  # agent steps
 
 
-class PaperCNN(BaseFeaturesExtractor):
-    """The layers of Kirkpatrick et al. 2017 below the last, in the place of the package's NatureCNN."""
+# Convolutions as (feature maps, kernel side, stride), units of the hidden layer and its inputs; None: NatureCNN.
+NETWORKS: dict[str, tuple[tuple[tuple[int, int, int], ...], int, int] | None] = {
+    "nature": None,
+    "paper": (((32, 8, 4), (64, 4, 2), (128, 3, 1)), 1024, 128 * 7 * 7),
+    "small": (((32, 5, 5), (64, 5, 5)), 256, 64 * 3 * 3),
+}
 
-    def __init__(self, observation_space: Any) -> None:
-        super().__init__(observation_space, features_dim=1024)
-        self.layers = torch.nn.Sequential(
-            torch.nn.Conv2d(observation_space.shape[0], 32, 8, 4),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(32, 64, 4, 2),
-            torch.nn.ReLU(),
-            torch.nn.Conv2d(64, 128, 3, 1),
-            torch.nn.ReLU(),
-            torch.nn.Flatten(),
-            torch.nn.Linear(128 * 7 * 7, 1024),
-            torch.nn.ReLU(),
-        )
+
+class OtherCNN(BaseFeaturesExtractor):
+    """One of NETWORKS below the last layer, in the place of the package's NatureCNN."""
+
+    def __init__(self, observation_space: Any, network: str) -> None:
+        found = NETWORKS[network]
+        assert found is not None
+        convolutions, hidden, inputs = found
+        super().__init__(observation_space, features_dim=hidden)
+        layers: list[torch.nn.Module] = []
+        channels = observation_space.shape[0]
+        for maps, kernel, stride in convolutions:
+            layers += [torch.nn.Conv2d(channels, maps, kernel, stride), torch.nn.ReLU()]
+            channels = maps
+        layers += [torch.nn.Flatten(), torch.nn.Linear(inputs, hidden), torch.nn.ReLU()]
+        self.layers = torch.nn.Sequential(*layers)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """float32 [N, S, H, W] in [0, 1] -> float32 [N, 1024]."""
@@ -93,6 +100,11 @@ def measure(game: str, network: str, seconds: float, samples_per_step: float, se
     emulation = {"frameskip": 1, "repeat_action_probability": 0.0, "full_action_space": True}
     env = VecFrameStack(make_atari_env(f"ALE/{name}-v5", seed=seed, env_kwargs=emulation), n_stack=4)
     updates_per_step = Fraction(samples_per_step).limit_denominator(1000) / BATCH
+    own = {
+        "features_extractor_class": OtherCNN,
+        "features_extractor_kwargs": {"network": network},
+        "net_arch": [],
+    }
     model = DQN(
         "CnnPolicy",
         env,
@@ -103,7 +115,7 @@ def measure(game: str, network: str, seconds: float, samples_per_step: float, se
         learning_starts=WARM_STEPS,
         exploration_fraction=WARM_STEPS / _ENDLESS,
         exploration_final_eps=0.01,
-        policy_kwargs={"features_extractor_class": PaperCNN, "net_arch": []} if network == "paper" else None,
+        policy_kwargs=own if NETWORKS[network] else None,
         device="cpu",
         seed=seed,
     )
@@ -130,7 +142,7 @@ def main() -> int:
     """The command line; returns the exit code."""
     parser = OneLineParser(prog="sb3_dqn", description=__doc__.split("\n")[0])
     parser.add_argument("--game", default="breakout", help="ROM id such as space_invaders (default: breakout)")
-    parser.add_argument("--network", choices=("nature", "paper"), default="nature")
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="nature")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured (default: 30)")
     parser.add_argument("--samples_per_step", type=float, default=8.0, help="replayed per agent step (default: 8)")
     parser.add_argument("--seed", type=int, default=0)

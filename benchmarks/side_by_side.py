@@ -13,6 +13,10 @@ threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS 
 --agent plain knows one task and has no consolidation, as the others; continual infers its task and is held by the
 anchors of ten others. It is then compared with our plain agent as well (`single`).
 
+--recipe quick compares the recipe of configs/presets/quick.yaml, as the preset has it, ten anchors included, with the
+same recipe for one task in one plain file (`benchmarks/plain_quick.py`) and with stable-baselines3's DQN on the small
+network at as many samples per step.
+
 With --json the last line is one JSON object: agent steps per second (medians over the turns), ratios (medians over
 the pairs), their ranges over the pairs, and what was run; null for those that did not take part.
 """
@@ -34,6 +38,7 @@ from typing import Any
 
 from benchmarks.plain_dqn import add_options, check_options
 from benchmarks.stand_ins import leave_anchors
+from configs.parse import load
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import game as find_game
 from envs.roms import find_rom
@@ -95,31 +100,35 @@ def compare(options: argparse.Namespace, sb3: Path, sb3_versions: dict[str, str]
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # the cores alone decide, for all alike
         os.environ.pop(name, None)
     seconds = options.seconds / options.pairs
-    config = _in_fresh_process(resolve, our_config(options, options.agent))
-    shared = ["--json"]
-    for name in ("game", "network", "samples_per_step", "seed"):
+    quick = options.recipe == "quick"
+    config = _in_fresh_process(resolve, quick_config(options) if quick else our_config(options, options.agent))
+    samples = config.learner.samples_per_step
+    shared = ["--json", "--seconds", str(seconds), "--samples_per_step", str(samples)]
+    for name in ("game", "seed"):
         shared += [f"--{name}", str(getattr(options, name))]
-    shared += ["--seconds", str(seconds)]
+    network = ["--network", "small" if quick else options.network]
+    plain = ["benchmarks.plain_quick"] if quick else ["benchmarks.plain_dqn", *network]
     contestants: dict[str, Callable[[], Turn]] = {
-        "plain": lambda: _run([sys.executable, "-m", "benchmarks.plain_dqn", *shared]),
+        "plain": lambda: _run([sys.executable, "-m", *plain, *shared]),
         "ours": lambda: _in_fresh_process(our_turn, config, seconds),
     }
     if sb3_versions is not None:
-        contestants["sb3"] = lambda: _run([str(sb3), "-I", str(_HERE / "sb3_dqn.py"), *shared])
-    if options.agent == "continual":
+        contestants["sb3"] = lambda: _run([str(sb3), "-I", str(_HERE / "sb3_dqn.py"), *network, *shared])
+    if options.agent == "continual" and not quick:
         single = _in_fresh_process(resolve, our_config(options, "plain"))
         contestants["single"] = lambda: _in_fresh_process(our_turn, single, seconds)
     rounds = take_turns(contestants, options.pairs)
     speeds = [{name: turn["agent_steps_per_s"] for name, turn in each.items()} for each in rounds]
     return {
         **summary(speeds),
-        "network": options.network,
+        "recipe": options.recipe,
+        "network": config.learner.network,
         "game": options.game,
-        "agent": options.agent,
+        "agent": "plain" if config.task_source == "single" else "continual",
         "precision": config.learner.precision,
         "threads": {name: turn["threads"] for name, turn in sorted(rounds[0].items())},
-        "emulators": _EMULATORS,
-        "samples_per_step": options.samples_per_step,
+        "emulators": config.emulators.num_envs,
+        "samples_per_step": samples,
         "seconds_per_turn": seconds,
         "pairs": options.pairs,
         "seed": options.seed,
@@ -173,6 +182,14 @@ def our_config(options: argparse.Namespace, agent: str) -> Config:
     )
 
 
+def quick_config(options: argparse.Namespace) -> Config:
+    """The preset's, on the game that is asked for."""
+    changes = {"seed": options.seed, "stream.visits": "[]", "stream.games": f"[{options.game}]"}
+    return load(
+        "configs/presets/quick.yaml", [each for name, value in changes.items() for each in (f"--{name}", str(value))]
+    )
+
+
 def our_turn(config: Config, seconds: float) -> Turn:
     """Measure our agent in this process; `config` is resolved."""
     rates = measure_rates(config, seconds, lambda parts: leave_anchors(parts.agent.consolidator, parts.agent.learner))
@@ -221,6 +238,9 @@ def _parser() -> command.Parser:
     add_options(parser, seconds=120.0)
     parser.add_argument("--pairs", type=whole(1, 1000), default=4, help="turns of each contestant (default: 4)")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--recipe", choices=("paper", "quick"), default="paper", help="quick decides the rest but the game"
+    )
     parser.add_argument("--agent", choices=("plain", "continual"), default="plain")
     parser.add_argument(
         "--sb3_python", type=Path, metavar="PATH", help="python that has stable-baselines3 (default: benchmarks/.sb3)"
