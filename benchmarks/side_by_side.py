@@ -31,6 +31,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -184,10 +185,8 @@ def our_config(options: argparse.Namespace, agent: str) -> Config:
 
 def quick_config(options: argparse.Namespace) -> Config:
     """The preset's, on the game that is asked for."""
-    changes = {"seed": options.seed, "stream.visits": "[]", "stream.games": f"[{options.game}]"}
-    return load(
-        "configs/presets/quick.yaml", [each for name, value in changes.items() for each in (f"--{name}", str(value))]
-    )
+    preset = load("configs/presets/quick.yaml", [])
+    return replace(preset, seed=options.seed, stream=StreamConfig(games=[options.game]))
 
 
 def our_turn(config: Config, seconds: float) -> Turn:
