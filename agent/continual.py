@@ -19,11 +19,12 @@ from agent import diagnostics, pruning
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
+from agent.minibatches import Plan, minibatches
 from agent.roles import Consolidator
 from agent.task_change import Stopped, TaskChange, never
 from envs.timestep import TimeStep
 from replay.roles import Replay
-from replay.transition import FrameBatch, Transition
+from replay.transition import Transition
 from taskid.source import TaskSource
 
 _AT_ONCE = 16  # minibatches sampled together
@@ -174,9 +175,7 @@ class ContinualAgent:
         due = sum(count for _, count in plan)
         self.sample_debt -= due * self.when.batch_size
         metrics = [
-            self.learner.learn(batch, task, self.consolidator)
-            for task, count in plan
-            for batch in self._sample(task, count)
+            self.learner.learn_prepared(prepared, task, self.consolidator) for task, prepared in self._minibatches(plan)
         ]
         self.reports += metrics if self.learner.device.type == "cpu" else metrics[-1:]
         self.updates += due
@@ -185,13 +184,11 @@ class ContinualAgent:
         reports, self.reports = self.reports, []
         return reports
 
-    def _sample(self, task: int, count: int) -> Iterator[Transition | FrameBatch]:
-        """`count` minibatches of a task's replay, drawn at once."""
-        draw = self.replay.sample_frames if self.learner.device.type == "cpu" else self.replay.sample
-        return draw(task, count * self.when.batch_size, self.generators.replay).split(self.when.batch_size)
+    def _minibatches(self, plan: Plan) -> Iterator[tuple[int, Any]]:
+        return minibatches(self.replay, self.learner, plan, self.when.batch_size, self.generators.replay)
 
-    def _plan(self) -> list[tuple[int, int]]:
-        """(task, number of minibatches) of the updates that are due, in order; some of a task at once."""
+    def _plan(self) -> Plan:
+        """The tasks of the updates that are due and how many of each, some at once."""
         due = int(self.sample_debt // self.when.batch_size) if self.frame_debt and self._learned(self.task) else 0
         share = self.when.rehearsal
         others = [t for t in sorted(self.task_frames) if t != self.task and self._learned(t)]

@@ -6,7 +6,7 @@ Axes: N transitions of a minibatch, A actions, S stacked frames, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -73,10 +73,11 @@ class Update(Protocol):
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
 
-    def __call__(
-        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, consolidator: Consolidator
-    ) -> Tensor:
-        """Learn from one minibatch, its observations shifted; float32 [5] in the order of METRICS."""
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Any:
+        """What can be computed of a minibatch before the online weights are known; the one that is learned next."""
+
+    def __call__(self, prepared: Any, task: int, consolidator: Consolidator) -> Tensor:
+        """Learn from one minibatch; float32 [5] in the order of METRICS."""
 
     def flush(self) -> None:
         """Write back into networks and optimizer whatever is kept elsewhere."""
@@ -96,19 +97,20 @@ class PlainUpdate:
         """uint8 [N, S, H, W], task -> float32 [N, A]."""
         return self.network(observation, task)
 
-    def __call__(
-        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, consolidator: Consolidator
-    ) -> Tensor:
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Transition:
+        """The minibatch with shifted observations, where the network is."""
+        return augmented(batch, offsets, self.network.weights[0].device)
+
+    def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
         """Minimise the Huber loss, summed over the minibatch, and what `consolidator` adds."""
-        shifted = augmented(batch, offsets, self.network.weights[0].device)
         self.optimizer.zero_grad()
-        error, values = td_error(self.network, self.target, shifted, task)
+        error, values = td_error(self.network, self.target, prepared, task)
         huber(error).sum().backward()
         consolidator.before_step(list(self.network.weights))
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = clip_norm(gradients, self.max_gradient_norm)
         consolidator.step(self.optimizer)
-        return measured(error.detach(), values.detach(), values.detach().gather(1, shifted.action[:, None]), norm)
+        return measured(error.detach(), values.detach(), values.detach().gather(1, prepared.action[:, None]), norm)
 
     def flush(self) -> None:
         """Nothing is kept elsewhere."""

@@ -98,8 +98,16 @@ class QLearner:
 
     def learn(self, batch: Transition | FrameBatch, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
         """One update of the shared weights and of the task's biases and gains; METRICS as 0-d tensors."""
-        offsets = random_offsets(len(batch), self.shift_pixels, self.generator)
-        return dict(zip(METRICS, self.update(batch, offsets, task, consolidator), strict=True))
+        return self.learn_prepared(self.prepare(batch, task), task, consolidator)
+
+    def prepare(self, batch: Transition | FrameBatch, task: int) -> Any:
+        """The part of `learn` that draws from the generator and needs no online weights. The next minibatch may be
+        prepared before one is learned; between the two nothing but `learn_prepared` may change the networks."""
+        return self.update.prepare(batch, random_offsets(len(batch), self.shift_pixels, self.generator), task)
+
+    def learn_prepared(self, prepared: Any, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
+        """The rest of `learn`."""
+        return dict(zip(METRICS, self.update(prepared, task, consolidator), strict=True))
 
     def count_frames(self, frames: int) -> None:
         """So many frames more were learned; the target follows where a multiple of its period was passed."""

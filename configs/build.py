@@ -153,7 +153,7 @@ def build_learner(config: Config) -> QLearner:
         network,
         target,
         optimizer,
-        fastest_update(network, target, optimizer, c.max_gradient_norm, c.cuda_graphs),
+        fastest_update(network, target, optimizer, c.max_gradient_norm, c.cuda_graphs, config.threads),
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),

@@ -8,7 +8,7 @@ read, saved and dropped by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,16 +133,21 @@ class ReplayBuffer:
             self._drop()
 
     def sample(self, size: int, rng: np.random.Generator) -> Transition:
-        """`size` transitions, independent and uniform over all that can be sampled (with replacement); as
-        `sample_frames`, or from the mirror."""
+        """`size` transitions, independent and uniform over all that can be sampled (with replacement), from the
+        mirror if there is one."""
         pairs, windows = self._draw(size, rng)
         if self._mirror and not self._mirror.full:
             return self._mirrored(pairs, windows)
         return self._gather(pairs, windows).stacked()
 
-    def sample_frames(self, size: int, rng: np.random.Generator) -> FrameBatch:
-        """The transitions that `sample` draws, with observations as frames in host memory."""
-        return self._gather(*self._draw(size, rng))
+    def minibatches(self, size: int, count: int, rng: np.random.Generator) -> Iterator[FrameBatch]:
+        """The `size * count` transitions that `sample` would draw, `size` at a time, with observations as frames in
+        host memory. They are drawn when the first is asked for and unpacked one by one; nothing may be added in
+        between."""
+        pairs, windows = self._draw(size * count, rng)
+        for start in range(0, len(pairs), size):
+            part = slice(start, start + size)
+            yield self._gather(pairs[part], Windows(*(values[part] for values in windows)))
 
     def _draw(self, size: int, rng: np.random.Generator) -> tuple[np.ndarray, Windows]:
         """Where the windows of `size` transitions start, int64 [size] = row * B + emulator, and the windows.

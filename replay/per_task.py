@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -90,11 +90,11 @@ class PerTaskReplay:
             raise ValueError(f"The replay has never seen task {task}.")
         return self._buffers[task].sample(size, rng)
 
-    def sample_frames(self, task: int, size: int, rng: np.random.Generator) -> FrameBatch:
-        """The same transitions, as in `ReplayBuffer.sample_frames`."""
+    def minibatches(self, task: int, size: int, count: int, rng: np.random.Generator) -> Iterator[FrameBatch]:
+        """The same transitions, `size` at a time, as in `ReplayBuffer.minibatches`."""
         if task not in self._buffers:
             raise ValueError(f"The replay has never seen task {task}.")
-        return self._buffers[task].sample_frames(size, rng)
+        return self._buffers[task].minibatches(size, count, rng)
 
     def state_dict(self) -> dict[str, Any]:
         """The rings' snapshots by task; all immutable blocks are under `segments`, each named after its task

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +26,9 @@ class Replay(Protocol):
     def can_sample(self, task: int) -> bool:
         """Whether `sample` finds anything."""
 
-    def sample_frames(self, task: int, size: int, rng: np.random.Generator) -> FrameBatch:
-        """The transitions that `sample` would draw, as frames in host memory."""
+    def minibatches(self, task: int, size: int, count: int, rng: np.random.Generator) -> Iterator[FrameBatch]:
+        """The `size * count` transitions that `sample` would draw, `size` at a time, as frames in host memory. They are
+        unpacked when they are asked for; nothing may be added in between."""
 
     def size(self, task: int) -> int:
         """Transitions held of `task`."""

@@ -14,12 +14,21 @@ from agent.roles import Optimizer
 
 
 def fastest_update(
-    network: QNetwork, target: QNetwork, optimizer: Optimizer, max_gradient_norm: float, cuda_graphs: bool = False
+    network: QNetwork,
+    target: QNetwork,
+    optimizer: Optimizer,
+    max_gradient_norm: float,
+    cuda_graphs: bool = False,
+    threads: int = 1,
 ) -> Update:
-    """`PackedUpdate` or `FastUpdate` for the project's own network and optimizers, else the plain one, for any."""
+    """`PackedUpdate` or `FastUpdate` for the project's own network and optimizers, else the plain one, for any.
+
+    A packed update divides its work between two threads by itself where there are so many; torch's are then one.
+    """
     if type(network) is not QNetwork or not isinstance(optimizer, CentredRMSProp | Adam):
         return PlainUpdate(network, target, optimizer, max_gradient_norm)
     on_cpu = network.weights[0].device.type == "cpu"
     if on_cpu and network.compute_dtype == torch.float32 and isinstance(optimizer, Adam) and is_patchwise(network):
-        return PackedUpdate(network, target, optimizer, max_gradient_norm)
+        torch.set_num_threads(1)
+        return PackedUpdate(network, target, optimizer, max_gradient_norm, beside=threads > 1)
     return FastUpdate(network, target, optimizer, max_gradient_norm, cuda_graphs)

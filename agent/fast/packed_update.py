@@ -8,10 +8,15 @@ Axes: N transitions of a minibatch, S stacked frames, P patches of K pixels, A a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.anchors.anchored import AnchoredConsolidator
@@ -19,54 +24,88 @@ from agent.augmentation import Offsets
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import double_q_target, measured
 from agent.fast.kernels import cut_patches_of
+from agent.fast.lane import Lane
 from agent.fast.optimizers import Adam, pull
 from agent.fast.packed import Pack
-from agent.fast.patchwise import PatchwiseNetwork
+from agent.fast.patchwise import Layers, Passes
 from agent.networks import QNetwork
 from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
 
+@dataclass(slots=True)
+class Prepared:
+    """A minibatch as patches: pixels uint8 [N P, K] of its observations, and how to cut those of the next ones."""
+
+    task: int
+    pixels: Tensor
+    cut_following: Callable[[], Tensor]
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    ahead: Future[tuple[Tensor, Tensor]] | None = None  # pixels of the next observations, the target network's values
+
+
 class PackedUpdate:
     """The update of one task at a time, packed anew when another task or another network is to be learned.
 
-    Its consolidator must be one of those that `serves` knows.
+    Its consolidator must be one of those that `serves` knows. `beside`: the passes over the next observations are made
+    in a second thread, with the same results. The target network's, which does not wait for the online weights, is made
+    while the minibatch before is learned, the online network's beside that over the observations.
     """
 
-    def __init__(self, network: QNetwork, target: QNetwork, optimizer: Adam, max_gradient_norm: float) -> None:
+    def __init__(
+        self, network: QNetwork, target: QNetwork, optimizer: Adam, max_gradient_norm: float, beside: bool = False
+    ) -> None:
         self.network = network
         self.target = target
         self.optimizer = optimizer
         self.max_gradient_norm = max_gradient_norm
         self._cut = cut_patches_of(network.strides[0])
+        self._lane = Lane(beside)
         self._learned: PackedTask | None = None
         self._acted: PackedTask | None = None  # of another task than the one that is learned
-        self._pixels = torch.empty(0, dtype=torch.uint8)  # kept: what is new to a process is slow
+        self._coming: Prepared | None = None  # the latest one, if it is not learned yet
+        self._free: list[Tensor] = []  # memory for pixels, to be used again
 
     @staticmethod
     def serves(consolidator: Consolidator) -> bool:
         """Whether its penalty can be packed."""
         return isinstance(consolidator, AnchoredConsolidator | NoConsolidation)
 
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Prepared:
+        """The observations, shifted, as patches; the next ones are looked at in the lane, at once if nothing else waits
+        to be learned."""
+        now, following = (partial(self._patches, *end, o.numpy()) for end, o in zip(_ends(batch), offsets, strict=True))
+        prepared = Prepared(task, now(), following, batch.action, batch.reward, batch.discount)
+        if self._coming is None:
+            packed = self._task_to_learn(task, len(batch))
+            prepared.ahead = self._lane.submit(packed.look_ahead, following)
+        self._coming = prepared
+        return prepared
+
     @torch.no_grad()
-    def __call__(
-        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, consolidator: Consolidator
-    ) -> Tensor:
-        """Learn from one minibatch, its observations shifted; float32 [5] in the order of METRICS."""
-        n = len(batch)
-        packed = self._task_to_learn(task, 2 * n)
-        pixels = self._patches(batch, offsets)
-        here = len(pixels) // 2
-        values = packed.online.forward(pixels)
-        next_target = packed.behind.forward(pixels[here:])
-        goal = double_q_target(batch.reward, batch.discount, values[n:], next_target)
-        action = batch.action[:, None]
-        chosen = values[:n].gather(1, action).squeeze(1)
+    def __call__(self, prepared: Prepared, task: int, consolidator: Consolidator) -> Tensor:
+        """Learn from one minibatch; float32 [5] in the order of METRICS."""
+        packed, lane = self._task_to_learn(task, len(prepared.action)), self._lane
+        ahead = prepared.ahead or lane.submit(packed.look_ahead, prepared.cut_following)
+        next_values = lane.submit(packed.value_next, ahead)
+        coming, self._coming = self._coming, None
+        if coming is not None and coming is not prepared:
+            self._coming = coming
+            if coming.task == task and coming.ahead is None:
+                coming.ahead = lane.submit(packed.look_ahead, coming.cut_following)
+        values = packed.online.forward(prepared.pixels)
+        next_online, next_target = next_values.result()
+        goal = double_q_target(prepared.reward, prepared.discount, next_online, next_target)
+        action = prepared.action[:, None]
+        chosen = values.gather(1, action).squeeze(1)
         error = chosen - goal
-        q_gradient = torch.zeros_like(values[:n]).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
-        packed.online.backward(pixels[:here], q_gradient, packed.gradient, packed.pack)
+        q_gradient = torch.zeros_like(values).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
+        packed.online.backward(q_gradient, packed.gradient, packed.pack)
         norm = packed.step(consolidator, self.optimizer.param_groups[0], self.max_gradient_norm)
-        return measured(error, values[:n], chosen, norm)
+        self._free += [prepared.pixels, ahead.result()[0]]
+        return measured(error, values, chosen, norm)
 
     @torch.no_grad()
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
@@ -77,13 +116,10 @@ class PackedUpdate:
             packed = self._acted
             if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
                 packed = self._acted = PackedTask(self.network, self.target, None, task, len(observation))
-        n, depth, stride = len(observation), observation.shape[1], self.network.strides[0]
-        frames = observation.flatten(0, 1).numpy()
-        stacks = torch.arange(n * depth).view(n, depth).numpy()
-        patches = (frames.shape[1] // stride) * (frames.shape[2] // stride)
-        pixels = torch.empty(n, patches, depth * stride * stride, dtype=torch.uint8)
-        self._cut(frames, stacks, torch.zeros(n, 2, dtype=torch.int64).numpy(), pixels.numpy())
-        return packed.online.forward(pixels.flatten(0, 1)).clone()
+        pixels = self._patches(*_frames(observation), np.zeros((len(observation), 2), np.int64))
+        values = packed.online.forward(pixels).clone()
+        self._free.append(pixels)
+        return values
 
     def flush(self) -> None:
         """Write what was learned back into the network and the optimizer."""
@@ -98,17 +134,21 @@ class PackedUpdate:
         packed.follow_target()
         return packed
 
-    def _patches(self, batch: Transition | FrameBatch, offsets: Offsets) -> Tensor:
-        """Both ends of the minibatch, shifted, as pixels uint8 [2 N P, K]; valid until the next call."""
-        ends = _frames(batch)
-        stride, depth = self.network.strides[0], ends[0][1].shape[1]
-        patches = (ends[0][0].shape[1] // stride) * (ends[0][0].shape[2] // stride)
-        shape = 2 * len(batch), patches, depth * stride * stride
-        if self._pixels.shape != shape:
-            self._pixels = torch.empty(shape, dtype=torch.uint8)
-        for part, (frames, stacks), moved in zip(self._pixels.chunk(2), ends, offsets, strict=True):
-            self._cut(frames, stacks, moved.numpy(), part.numpy())
-        return self._pixels.flatten(0, 1)
+    def _patches(self, frames: NDArray[np.uint8], stacks: NDArray[np.int64], offsets: NDArray[np.int64]) -> Tensor:
+        """uint8 [N P, K]: see `agent.fast.kernels`."""
+        (count, depth), stride = stacks.shape, self.network.strides[0]
+        patches = (frames.shape[1] // stride) * (frames.shape[2] // stride)
+        pixels = self._room((count, patches, depth * stride * stride))
+        self._cut(frames, stacks, offsets, pixels.numpy())
+        return pixels.flatten(0, 1)
+
+    def _room(self, shape: tuple[int, int, int]) -> Tensor:
+        """Memory of earlier patches, if any has this size: what is new to a process is slow."""
+        size = shape[0] * shape[1] * shape[2]
+        for i, found in enumerate(self._free):
+            if found.numel() == size:
+                return self._free.pop(i).view(shape)
+        return torch.empty(shape, dtype=torch.uint8)
 
 
 class PackedTask:
@@ -122,16 +162,18 @@ class PackedTask:
     ) -> None:
         self.network, self.target, self.optimizer, self.task, self.count = network, target, optimizer, task, count
         self.pack = Pack.of(network, task)
-        sides = network.sides
-        self.online = PatchwiseNetwork(self.pack, self.pack.flat, sides, network.strides, count)
-        self.online.renew()
+        sides, strides = network.sides, network.strides
+        self._layers = Layers(self.pack, self.pack.flat, len(strides))
+        self.online = Passes(self._layers, sides, strides, count)
         self._own = network.of_task(task)
         self._read = _versions(self._parameters)
         self._changed = False
         if optimizer is None:
             return
-        self._behind = torch.empty_like(self.pack.flat)
-        self.behind = PatchwiseNetwork(self.pack, self._behind, sides, network.strides, count)
+        self._behind = self.pack.flat.clone()
+        self._layers_behind = Layers(self.pack, self._behind, len(strides))
+        self._following = Passes(self._layers, sides, strides, count)
+        self._target = Passes(self._layers_behind, sides, strides, count)
         self._target_read = -1
         self.gradient, self._mean, self._square = (torch.zeros_like(self.pack.flat) for _ in range(3))
         self._steps = [0.0, 0.0]  # of the shared weights and of the task's own parameters
@@ -153,8 +195,20 @@ class PackedTask:
         version = _versions([*self.target.weights, *own.biases, *own.gains])
         if version != self._target_read:
             self.pack.gather(self._behind, self.target.weights, own.biases, own.gains)
-            self.behind.renew()
+            self._layers_behind.renew()
             self._target_read = version
+
+    @torch.no_grad()
+    def look_ahead(self, cut: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+        """The pixels [N P, K] of the next observations and the target network's values [N, A] of them."""
+        pixels = cut()
+        return pixels, self._target.forward(pixels).clone()
+
+    @torch.no_grad()
+    def value_next(self, ahead: Future[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """The values [N, A] of the next observations by the online network, and by the target network."""
+        pixels, next_target = ahead.result()
+        return self._following.forward(pixels), next_target
 
     @torch.no_grad()
     def step(self, consolidator: Consolidator, group: dict[str, Any], max_gradient_norm: float) -> Tensor:
@@ -182,7 +236,7 @@ class PackedTask:
             flat[part].addcdiv_(self._mean[part], root, value=-group["lr"] / correction1)
             if number == 0 and held and not consolidator.adds_to_gradients:
                 pull(flat[part], root, self._centre, self._precision, ewc_lambda * group["lr"])
-        self.online.renew()
+        self._layers.renew()
         self._changed = True
         return norm
 
@@ -233,10 +287,14 @@ def _versions(tensors: Iterable[Tensor]) -> int:
     return sum(t._version for t in tensors)
 
 
-def _frames(batch: Transition | FrameBatch) -> list[tuple[Any, Any]]:
-    """(frames uint8 [F, H, W], stacks int64 [N, S]) of both ends of a minibatch."""
+def _frames(observation: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """uint8 [N, S, H, W] as frames uint8 [F, H, W] and stacks int64 [N, S]."""
+    n, depth = observation.shape[:2]
+    return observation.flatten(0, 1).numpy(), np.arange(n * depth).reshape(n, depth)
+
+
+def _ends(batch: Transition | FrameBatch) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    """Frames and stacks of both ends of a minibatch."""
     if isinstance(batch, FrameBatch):
         return [(batch.frames, batch.now), (batch.frames, batch.following)]
-    n, depth = batch.observation.shape[:2]
-    stacks = torch.arange(n * depth).view(n, depth).numpy()
-    return [(x.flatten(0, 1).numpy(), stacks) for x in (batch.observation, batch.next_observation)]
+    return [_frames(batch.observation), _frames(batch.next_observation)]

@@ -15,24 +15,41 @@ from torch import Tensor
 from agent.fast.packed import Pack
 from agent.networks import PIXEL_MAX
 
-_AT_ONCE = 1024  # patches of pixels that are converted and multiplied at a time: they stay in the cache
+
+class Layers:
+    """The parameters within `flat` as the passes need them: convolutions have their gains and the scale of the pixels
+    folded in, (W x + b) g = (g W) x + g b."""
+
+    def __init__(self, pack: Pack, flat: Tensor, convolutions: int) -> None:
+        self.weights, self.biases, self.gains = pack.weights(flat), pack.biases(flat), pack.gains(flat)
+        self.kernels = [torch.empty_like(w) for w in self.weights[:convolutions]]
+        self.offsets = [torch.empty_like(b) for b in self.biases[:convolutions]]
+        self.renew()
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """To be called when the parameters have changed."""
+        for layer, (kernel, offset) in enumerate(zip(self.kernels, self.offsets, strict=True)):
+            gain = self.gains[layer]
+            torch.mul(self.weights[layer], gain[:, None], out=kernel)
+            torch.mul(self.biases[layer], gain, out=offset)
+        self.kernels[0].div_(PIXEL_MAX)
 
 
-class PatchwiseNetwork:
-    """The passes of one pack for up to `count` observations.
+class Passes:
+    """The passes through some layers for up to `count` observations.
 
     sides, strides: of the maps that the convolutions make, and of their patches, for instance (16, 3) and (5, 5).
     """
 
-    def __init__(self, pack: Pack, flat: Tensor, sides: Sequence[int], strides: Sequence[int], count: int) -> None:
-        self.weights, self.biases, self.gains = pack.weights(flat), pack.biases(flat), pack.gains(flat)
+    def __init__(self, layers: Layers, sides: Sequence[int], strides: Sequence[int], count: int) -> None:
+        self.layers = layers
+        self.weights, self.biases, self.gains = layers.weights, layers.biases, layers.gains
+        self._kernels, self._offsets = layers.kernels, layers.offsets
         self.sides, self.strides = list(sides), list(strides)
         convolutions = len(strides)
-        self._kernels = [torch.empty_like(w) for w in self.weights[:convolutions]]  # times gain
-        self._offsets = [torch.empty_like(b) for b in self.biases[:convolutions]]
-        self._pixels = torch.empty(_AT_ONCE, self.weights[0].shape[1])
-        self._patches = [torch.empty(0)] + [
-            torch.empty(count * sides[layer] ** 2, self.weights[layer].shape[1]) for layer in range(1, convolutions)
+        self._patches = [
+            torch.empty(count * sides[layer] ** 2, self.weights[layer].shape[1]) for layer in range(convolutions)
         ]
         self._maps = [torch.empty(count * sides[layer] ** 2, len(self.weights[layer])) for layer in range(convolutions)]
         self._products = [torch.empty(count, len(w)) for w in self.weights[convolutions:]]
@@ -43,24 +60,13 @@ class PatchwiseNetwork:
         ]
 
     @torch.no_grad()
-    def renew(self) -> None:
-        """To be called when the parameters have changed: convolutions have their gains and the scale of the pixels
-        folded in, (W x + b) g = (g W) x + g b."""
-        for layer, (kernel, offset) in enumerate(zip(self._kernels, self._offsets, strict=True)):
-            gain = self.gains[layer]
-            torch.mul(self.weights[layer], gain[:, None], out=kernel)
-            torch.mul(self.biases[layer], gain, out=offset)
-        self._kernels[0].div_(PIXEL_MAX)
-
-    @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [N * P, K] patches of pixels -> values float32 [N, A], a view that the next call overwrites."""
         n = len(pixels) // self.sides[0] ** 2
-        x = self._maps[0][: len(pixels)]
-        for part, out in zip(pixels.split(_AT_ONCE), x.split(_AT_ONCE), strict=True):
-            torch.addmm(self._offsets[0], self._floats(part), self._kernels[0].T, out=out).relu_()
-        for layer, side in enumerate(self.sides[1:], 1):
-            patches, x = self._cut(x, layer, n), self._maps[layer][: n * side * side]
+        patches, x = self._patches[0][: len(pixels)].copy_(pixels), self._maps[0]
+        for layer, side in enumerate(self.sides):
+            patches = self._cut(x, layer, n) if layer else patches
+            x = self._maps[layer][: n * side * side]
             torch.addmm(self._offsets[layer], patches, self._kernels[layer].T, out=x).relu_()
         x = x.view(n, -1)
         last = len(self._products) - 1
@@ -73,9 +79,9 @@ class PatchwiseNetwork:
         return x
 
     @torch.no_grad()
-    def backward(self, pixels: Tensor, q_gradient: Tensor, gradient: Tensor, pack: Pack) -> None:
+    def backward(self, q_gradient: Tensor, gradient: Tensor, pack: Pack) -> None:
         """Gradients of all parameters into `gradient`, laid out as `pack.flat`, from those of the values, [N, A], of
-        the first N observations of the last forward pass; `pixels` are theirs."""
+        the last forward pass."""
         n, convolutions = len(q_gradient), len(self.sides)
         weights, biases, gains = pack.weights(gradient), pack.biases(gradient), pack.gains(gradient)
         x = q_gradient
@@ -93,7 +99,9 @@ class PatchwiseNetwork:
             positions = n * self.sides[layer] ** 2
             activations = self._maps[layer][:positions]
             x = torch.ops.aten.threshold_backward(x.view(activations.shape), activations, 0)
-            kernels = x.T @ self._patches[layer][:positions] if layer else self._pixel_kernels(x, pixels)
+            kernels = x.T @ self._patches[layer][:positions]
+            if layer == 0:
+                kernels.div_(PIXEL_MAX)
             offsets = x.sum(0)
             gain, bias = self.gains[layer], self.biases[layer]
             torch.mul(kernels, gain[:, None], out=weights[layer])
@@ -102,17 +110,6 @@ class PatchwiseNetwork:
             gains[layer].addcmul_(bias, offsets)
             if layer:
                 x = self._join(x @ self._kernels[layer], layer, n)
-
-    def _floats(self, pixels: Tensor) -> Tensor:
-        """At most _AT_ONCE patches as float32; overwritten by the next call."""
-        return self._pixels[: len(pixels)].copy_(pixels)
-
-    def _pixel_kernels(self, x: Tensor, pixels: Tensor) -> Tensor:
-        """The gradient of the first layer's kernels, from those of its map [N * P, U]."""
-        found = torch.zeros_like(self._kernels[0])
-        for part, gradient in zip(pixels.split(_AT_ONCE), x.split(_AT_ONCE), strict=True):
-            found.addmm_(gradient.T, self._floats(part))
-        return found.div_(PIXEL_MAX)
 
     def _cut(self, x: Tensor, layer: int, n: int) -> Tensor:
         """A map [N * P, U] into the patches of the next layer."""

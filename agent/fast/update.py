@@ -47,13 +47,14 @@ class FastUpdate:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
         return self._online.forward(observation, task)[0]
 
-    def __call__(
-        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, consolidator: Consolidator
-    ) -> Tensor:
-        """Learn from one minibatch, its observations shifted; float32 [5] in the order of METRICS."""
-        shifted = augmented(batch, offsets, self.network.weights[0].device)
-        states = self._together(shifted.observation, shifted.next_observation)
-        inputs = states, shifted.action, shifted.reward, shifted.discount
+    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Transition:
+        """The minibatch with shifted observations, where the network is."""
+        return augmented(batch, offsets, self.network.weights[0].device)
+
+    def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
+        """Learn from one minibatch; float32 [5] in the order of METRICS."""
+        states = self._together(prepared.observation, prepared.next_observation)
+        inputs = states, prepared.action, prepared.reward, prepared.discount
         self._target.convert(task)
         if self._graphs is None:
             return self._update(*inputs, task, consolidator)

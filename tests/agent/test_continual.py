@@ -77,7 +77,8 @@ class Memory(PerTaskReplay):
         column = torch.from_numpy(rng.integers(1000, size=size))
         return Transition(column, column, column, column, column)
 
-    sample_frames = sample
+    def minibatches(self, task, size, count, rng):
+        yield from self.sample(task, size * count, rng).split(size)
 
 
 class Network:
@@ -115,7 +116,10 @@ class Learner:
     def q_values(self, observation, task):
         return torch.zeros(len(observation), 18)
 
-    def learn(self, batch, task, consolidator):
+    def prepare(self, batch, task):
+        return batch
+
+    def learn_prepared(self, prepared, task, consolidator):
         self.learned.append(task)
         self.weights[0] += 1
         self.consolidator = consolidator

@@ -1,6 +1,7 @@
 """A packed network against the whole one, its update against autograd, and what it must leave alone."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -203,6 +204,38 @@ def test_frames_and_stacked_observations_are_learned_alike():
     stacked = as_frames.stacked()
     assert torch.equal(stacked.observation, batch.observation)
     assert torch.equal(stacked.next_observation, batch.next_observation)
+
+
+@pytest.mark.parametrize("kind", ["none", "proximal"])
+def test_a_second_thread_changes_no_bit(kind):
+    """Be the next minibatch of the same task, of another, or not prepared yet; with a target that moves."""
+
+    def learned(beside):
+        learner = make_learner(partial(PackedUpdate, beside=beside))
+        consolidator = KINDS[kind](learner)
+        numbers, coming = [], None
+        for seed in range(12):
+            task = seed // 3 % 3
+            prepared = coming or learner.prepare(make_batch(seed), task)
+            coming = learner.prepare(make_batch(seed + 1), (seed + 1) // 3 % 3) if seed % 5 else None
+            numbers.append(learner.learn_prepared(prepared, task, consolidator))
+            if coming is None:
+                learner.sync_target()
+            learner.q_values(make_batch(70).observation, seed % 2)
+        return numbers, learner.state_dict()
+
+    assert_alike(learned(True), learned(False))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_goes_wrong_in_the_lane_is_raised(beside):
+    learner = make_learner(partial(PackedUpdate, beside=beside))
+    prepared = learner.prepare(make_batch(0), 0)
+    coming = learner.prepare(make_batch(1), 0)
+    coming.cut_following = lambda: torch.zeros(1, 2, 3)
+    with pytest.raises(RuntimeError):
+        learner.learn_prepared(prepared, 0, NoConsolidation())
+        learner.learn_prepared(coming, 0, NoConsolidation())
 
 
 def test_it_is_offered_where_it_serves():

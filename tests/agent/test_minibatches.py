@@ -1,0 +1,54 @@
+"""Minibatches come in the order of the plan, each prepared before the one before it is learned."""
+
+import numpy as np
+import torch
+
+from agent.minibatches import minibatches
+from replay.transition import FrameBatch
+
+
+class Replay:
+    """Draws numbers and writes down what it was asked for."""
+
+    def __init__(self):
+        self.draws = []
+
+    def minibatches(self, task, size, count, rng):
+        self.draws.append((task, size, count))
+        numbers = torch.from_numpy(rng.integers(1 << 30, size=size * count))
+        stacks = np.full((size, 1), task)
+        for column in numbers.split(size):
+            yield FrameBatch(np.zeros((1, 1, 1), np.uint8), stacks, stacks, column, column, column)
+
+
+class Learner:
+    """Writes down what it prepares."""
+
+    device = torch.device("cpu")
+
+    def __init__(self):
+        self.prepared = []
+
+    def prepare(self, batch, task):
+        self.prepared.append((task, batch.action.tolist()))
+        return len(self.prepared) - 1
+
+
+def test_each_is_prepared_before_the_one_before_it_is_learned():
+    replay, learner = Replay(), Learner()
+    seen = 0
+    for task, number in minibatches(replay, learner, [(0, 2), (3, 1), (0, 1)], 4, np.random.default_rng(2)):
+        assert (task, number) == (learner.prepared[number][0], seen)
+        assert len(learner.prepared) == min(seen + 2, 4)
+        seen += 1
+    assert seen == 4 and [task for task, _ in learner.prepared] == [0, 0, 3, 0]
+    assert replay.draws == [(0, 4, 2), (3, 4, 1), (0, 4, 1)]
+    expected = np.random.default_rng(2)
+    assert [values for _, values in learner.prepared] == [
+        part for size in (8, 4, 4) for part in expected.integers(1 << 30, size=size).reshape(-1, 4).tolist()
+    ]
+
+
+def test_an_empty_plan_draws_nothing():
+    replay = Replay()
+    assert not list(minibatches(replay, Learner(), [], 4, np.random.default_rng(2))) and not replay.draws
