@@ -1,4 +1,4 @@
-"""Loops over single pixels, compiled by numba where it is installed; the plain twin computes the same bits.
+"""Loops over single pixels and weights, compiled by numba where it is installed; the plain twins compute the same bits.
 
 Axes: F frames of H x W pixels, N observations of S stacked frames, P patches of `stride` x `stride` pixels, row by row.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from numba import int64, njit, uint64
+    from numba import float32, int64, njit, uint64
 
     COMPILED = True
 except ImportError:  # the plain twin serves
@@ -83,3 +84,101 @@ def cut_patches_of(stride: int) -> Callable[..., None]:
     if not COMPILED:
         return lambda frames, stacks, offsets, out: plain_cut_patches(frames, stacks, offsets, stride, out)
     return _compiled(stride)
+
+
+@dataclass(frozen=True)
+class AdamStep:
+    """The numbers of a step of Adam with an implicit pull: rate / correction of the mean, decays, and so on.
+
+    rate         learning rate over the mean's bias correction
+    decays       of the means of gradients and of their squares
+    correction   of the squares' bias, that they are divided by
+    epsilon      added to the root
+    strength     lambda times the learning rate; 0: nothing pulls
+    """
+
+    rate: float
+    decays: tuple[float, float]
+    correction: float
+    epsilon: float
+    strength: float = 0.0
+
+    @property
+    def numbers(self) -> tuple[np.float32, ...]:
+        """As the loops take them. The root of 0 takes ten times as long on some processors, so that the square has a
+        least value: so little that it is lost when epsilon is added."""
+        beta1, beta2 = self.decays
+        least = (2.0**-30 * self.epsilon) ** 2
+        values = (1 - beta1, beta2, 1 - beta2, 1 / self.correction, least, self.epsilon, self.rate, self.strength)
+        return tuple(np.float32(value) for value in values)
+
+
+def plain_adam(
+    weight: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    square: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    precision: NDArray[np.float32],
+    step: AdamStep,
+) -> None:
+    """One step, in place: Adam (Kingma and Ba 2015), then weight towards centre by s P / (root + s P), s the strength,
+    which is the implicit step on the penalty at the weight's own rate. All float32 [W]."""
+    new, keep, add, scale, least, epsilon, rate, strength = step.numbers
+    mean += (gradient - mean) * new
+    square[:] = square * keep + gradient * gradient * add
+    root = np.sqrt(np.maximum(square * scale, least)) + epsilon
+    weight -= mean / root * rate
+    if strength:
+        stiffness = precision * strength
+        weight += (centre - weight) * (stiffness / (root + stiffness))
+
+
+@functools.cache
+def _compiled_adam() -> Any:
+    @njit(nogil=True, error_model="numpy")
+    def adam(
+        weight: Any,
+        gradient: Any,
+        mean: Any,
+        square: Any,
+        centre: Any,
+        precision: Any,
+        new: Any,
+        keep: Any,
+        add: Any,
+        scale: Any,
+        least: Any,
+        epsilon: Any,
+        rate: Any,
+        strength: Any,
+    ) -> None:
+        for i in range(len(weight)):
+            g = gradient[i]
+            m = mean[i] + (g - mean[i]) * new
+            v = square[i] * keep + g * g * add
+            root = np.sqrt(max(v * scale, least)) + epsilon
+            w = weight[i] - m / root * rate
+            mean[i], square[i] = m, v
+            if strength != float32(0):
+                stiffness = precision[i] * strength
+                w += (centre[i] - w) * (stiffness / (root + stiffness))
+            weight[i] = w
+
+    return adam
+
+
+def adam(
+    weight: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    square: NDArray[np.float32],
+    centre: NDArray[np.float32],
+    precision: NDArray[np.float32],
+    step: AdamStep,
+) -> None:
+    """`plain_adam` as one pass over memory; compiled at the first call (a second)."""
+    if not COMPILED:
+        plain_adam(weight, gradient, mean, square, centre, precision, step)
+    else:
+        _compiled_adam()(weight, gradient, mean, square, centre, precision, *step.numbers)

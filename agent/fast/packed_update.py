@@ -23,9 +23,9 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.augmentation import Offsets
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import double_q_target, measured
-from agent.fast.kernels import cut_patches_of
+from agent.fast.kernels import AdamStep, adam, cut_patches_of
 from agent.fast.lane import Lane
-from agent.fast.optimizers import Adam, pull
+from agent.fast.optimizers import Adam
 from agent.fast.packed import Pack
 from agent.fast.patchwise import Layers, Passes
 from agent.networks import QNetwork
@@ -214,28 +214,27 @@ class PackedTask:
     def step(self, consolidator: Consolidator, group: dict[str, Any], max_gradient_norm: float) -> Tensor:
         """One step of Adam from `gradient`, bounded, the penalty included; returns the norm before the bound."""
         flat, gradient, shared = self.pack.flat, self.gradient, self.pack.shared
-        held = isinstance(consolidator, AnchoredConsolidator)
-        ewc_lambda = consolidator.ewc_lambda if isinstance(consolidator, AnchoredConsolidator) else 0.0
+        pulled = 0.0
         if isinstance(consolidator, AnchoredConsolidator):
             self._read_anchor(consolidator)
             if consolidator.adds_to_gradients:
-                gradient[:shared].addcmul_(flat[:shared] - self._centre, self._precision, value=ewc_lambda)
+                towards = flat[:shared] - self._centre
+                gradient[:shared].addcmul_(towards, self._precision, value=consolidator.ewc_lambda)
+            else:
+                pulled = consolidator.ewc_lambda
         norm = torch.linalg.vector_norm(gradient)
         scale = max_gradient_norm / (norm + 1e-6)
         if scale < 1:
             gradient.mul_(scale)
         beta1, beta2 = group["betas"]
-        self._mean.lerp_(gradient, 1 - beta1)
-        self._square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        for number, part in enumerate((slice(0, shared), slice(shared, None))):
+        for number, (part, strength) in enumerate(((slice(0, shared), pulled), (slice(shared, None), 0.0))):
             self._steps[number] += 1
             correction1, correction2 = (1 - beta ** self._steps[number] for beta in (beta1, beta2))
-            # The root of 0 takes ten times as long on some processors; so little is lost when epsilon is added.
-            least = (2.0**-30 * group["eps"]) ** 2
-            root = (self._square[part] / correction2).clamp_(min=least).sqrt_().add_(group["eps"])
-            flat[part].addcdiv_(self._mean[part], root, value=-group["lr"] / correction1)
-            if number == 0 and held and not consolidator.adds_to_gradients:
-                pull(flat[part], root, self._centre, self._precision, ewc_lambda * group["lr"])
+            step = AdamStep(
+                group["lr"] / correction1, (beta1, beta2), correction2, group["eps"], strength * group["lr"]
+            )
+            w, g, mean, square = (each[part].numpy() for each in (flat, gradient, self._mean, self._square))
+            adam(w, g, mean, square, self._centre.numpy(), self._precision.numpy(), step)
         self._layers.renew()
         self._changed = True
         return norm
