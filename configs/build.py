@@ -226,15 +226,20 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
     )
 
 
-def build(config: Config) -> Parts:
-    """All parts of a resolved configuration; sets torch's number of threads, how memory is freed, and that numbers too
-    small for a full mantissa are 0: an optimizer's averages decay to them where a weight is no longer used, and a
-    processor takes ten times as long for them."""
+def prepare_process(config: Config) -> None:
+    """Set torch's number of threads as in a resolved configuration, how memory is freed, and that numbers too small for
+    a full mantissa are 0: an optimizer's averages decay to them where a weight is no longer used, and a processor takes
+    ten times as long for them."""
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)
     keep_freed_memory()
     if config.device == "cuda":
         use_cuda(config.deterministic)
+
+
+def build(config: Config) -> Parts:
+    """All parts of a resolved configuration, in a process that is prepared for it."""
+    prepare_process(config)
     stream = build_stream(config)
     memory = build_memory(config)
     return Parts(stream, build_agent(config, memory, lambda: stream.label), memory)

@@ -102,12 +102,13 @@ def read_options(arguments: list[str]) -> tuple[Namespace, Config]:
     frames = progress(run)
     if asked.frames < min(frames, saved.frames):
         raise ConfigError(f"frames: the run has come to {frames:,} already, which is more than {asked.frames:,}")
-    return options, _continued(saved, asked)
+    return options, continued(saved, asked)
 
 
-def _continued(saved: Config, asked: Config) -> Config:
-    """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned."""
-    if changed := differences(saved, asked, MAY_CHANGE + OF_THE_DEVICE):
+def continued(saved: Config, asked: Config, free: tuple[str, ...] = ()) -> Config:
+    """`asked` with the machine's choices of `saved`; refuses other differences that change what is learned, but in
+    settings whose names begin with one of `free`."""
+    if changed := differences(saved, asked, MAY_CHANGE + OF_THE_DEVICE + free):
         raise ConfigError(f"a resumed run keeps its settings, but {'; '.join(changed)} (--init_from begins a new run)")
     old, new = used_settings(saved), used_settings(asked)
     new.update({name: old[name] for name, undecided in MACHINE_CHOICES.items() if new[name] == undecided})

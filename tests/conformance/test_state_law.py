@@ -35,6 +35,7 @@ from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerC
 from configs.schema import Visit as ConfigVisit
 from envs.atari import AtariBatch, AtariSettings
 from envs.episodes import EpisodeReturns
+from envs.raw_frames import RawFrames
 from envs.schedule import Listed, Visit
 from envs.stream import GameStream
 from envs.timestep import TimeStep
@@ -114,6 +115,11 @@ def _episodes(part: EpisodeReturns, t: int) -> Any:
     stream = Stream(t, B)
     following = stream.step()[2]
     return part.update(following, cut=t % 7 == 0)
+
+
+def _see(part: RawFrames, t: int) -> Any:
+    frame = np.random.default_rng(t).integers(0, 256, (210, 160, 3), np.uint8)
+    return part.add(frame, float(t % 5), terminated=t % 17 == 16, truncated=t % 11 == 10)
 
 
 # -- memory --------------------------------------------------------------------------------------------------
@@ -366,6 +372,7 @@ CASES = {
     "breakout": Case(AtariBatch, _atari("breakout"), _play, (0, 170), 170),
     "krull": Case(AtariBatch, _atari("krull"), _play, (90,), 120),
     "stream": Case(GameStream, _stream, _play, (0, 13, 29, 30, 41), 60),
+    "raw frames": Case(RawFrames, lambda seed: RawFrames(), _see, (0, 3, 4, 6, 11), 30),
     "episodes": Case(EpisodeReturns, lambda seed: EpisodeReturns(B), _episodes, (0, 11), 30),
     "ring raw": Case(ReplayBuffer, lambda seed: ReplayBuffer(50, 2, 0.9, 6, False), _remember, (0, 5, 40), 60),
     "ring lz4": Case(ReplayBuffer, lambda seed: ReplayBuffer(50, 3, 0.9, 6, True), _remember, (0, 6, 41), 60),
@@ -427,6 +434,7 @@ TWINS = [(name, before) for name, case in CASES.items() for before in case.befor
 # Stateful classes whose law has a form of its own, and where it is tested.
 ELSEWHERE = {
     "ContinualAgent": "here, within World",
+    "OnlineAgent": "tests/training/test_online.py, with all of its parts",
     "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
     "NullWriter": "has no state",
