@@ -1,7 +1,7 @@
 """The stream of games as a Gymnasium vector environment, for other people's agents.
 
     import gymnasium, envs.gymnasium
-    env = gymnasium.make_vec("ContinualAtari-v0", num_envs=4, config="configs/presets/quick.yaml")
+    env = gymnasium.make_vec("ContinualAtari-v0", num_envs=4, config="quick")
 
 Importing this module registers the id, and nothing that it imports needs torch.
 """

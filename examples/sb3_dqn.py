@@ -46,7 +46,7 @@ class Stream(VecEnv):
     env_method = set_attr = None  # not needed
 
 
-def main(steps=140_000, config="configs/presets/quick.yaml", episodes=10):
+def main(steps=140_000, config="quick", episodes=10):
     """Learn for so many agent steps, four frames each; then play every game of the stream, and print the table."""
     stream = Stream(gymnasium.make_vec(envs.gymnasium.ID, num_envs=4, config=config))
     model = DQN("CnnPolicy", stream, buffer_size=20_000, learning_starts=400, gradient_steps=2, seed=0)

@@ -1,0 +1,51 @@
+"""Our agent in John Carmack's challenge of 2025: python -m examples.challenge [DIRECTORY [FRAMES [GAME ...]]]
+
+Eight games in sequence, three cycles, all 18 actions, sticky ones. The agent sees raw frames, rewards and ends.
+"""
+
+import sys
+
+from ale_py import ALEInterface
+
+from configs.parse import load
+from envs.roms import find_rom
+from training.online import ONLINE, online_agent
+
+GAMES = ("atlantis", "battle_zone", "centipede", "defender", "krull", "ms_pacman", "qbert", "up_n_down")
+CYCLES = 3
+
+
+def emulator(game, seed):
+    """One emulator at the game's first frame."""
+    ale = ALEInterface()
+    ale.setFloat("repeat_action_probability", 0.25)
+    ale.setInt("random_seed", seed)
+    ale.loadROM(find_rom(game))
+    ale.reset_game()
+    return ale
+
+
+def main(directory="runs/challenge", frames=400_000, *games):
+    """Play visits of so many frames, each printed and saved; started again, go on with the first that is not."""
+    frames, visits = int(frames), (games or GAMES) * CYCLES
+    agent = online_agent(load("three_games", [*ONLINE, "--task_source=inferred"]), directory)
+    scores, reward, over = [], 0.0, False
+    for number in range(agent.frames // frames, len(visits)):
+        ale = emulator(visits[number], seed=number)
+        action, score = agent.act(ale.getScreenRGB(), reward, over, True), 0.0  # the old game was cut off
+        for _ in range(frames - 1):
+            reward, over = float(ale.act(action)), ale.game_over()
+            score += reward
+            if over:
+                ale.reset_game()
+            action = agent.act(ale.getScreenRGB(), reward, over, False)
+        reward, over = float(ale.act(action)), ale.game_over()  # told with the next game's first frame
+        scores.append(score + reward)
+        agent.save()
+        print(f"{visits[number]}: {scores[-1]:,.0f} in {frames:,} frames, taken for task {agent.task}", flush=True)
+    agent.close()
+    return scores
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
