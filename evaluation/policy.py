@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from configs.build import emulator_maker, for_evaluation
 from configs.schema import Config
 from envs.games import game as find_game
+from evaluation import table
 from evaluation.play import GameResult, Policy, game_seed, play_game
 from evaluation.video import Recorder
 from taskid.source import FixedTask, TaskRecogniser
@@ -88,6 +90,12 @@ def evaluate_policy(
         seed=seed,
         video_dir=video_dir,
     )
+
+
+def print_scores(results: Sequence[GameResult], frames: int = 0) -> None:
+    """Print the table that `evaluate.py` prints, in as many columns as there are; `frames` is the moment it names."""
+    console = Console()
+    console.print(table.console_table(frames, table.rows(frames, results), console.width))
 
 
 class _OfObservations:

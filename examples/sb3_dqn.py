@@ -4,15 +4,13 @@ import sys
 
 import gymnasium
 import numpy as np
-from rich.console import Console
 from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import VecEnv
 
 import envs.gymnasium  # registers the id
 from configs.build import build_schedule
 from configs.parse import load
-from evaluation import table
-from evaluation.policy import evaluate_policy
+from evaluation.policy import evaluate_policy, print_scores
 
 
 class Stream(VecEnv):
@@ -56,7 +54,7 @@ def main(steps=140_000, config="quick", episodes=10):
     results = evaluate_policy(
         lambda seen: model.predict(seen)[0], build_schedule(run).games, run, episodes=episodes, max_episode_frames=2_000
     )
-    Console().print(table.console_table(4 * int(steps), table.rows(4 * int(steps), results)))
+    print_scores(results, frames=4 * int(steps))
     return model, results
 
 
