@@ -100,7 +100,8 @@ class Task:
 class Descent:
     """How a task is learned: passes over the data, samples per step, rate of the summed loss, the share of pixels and
     of hidden units that is dropped. The rate rises linearly in the first `warm_up` passes and falls linearly to the
-    share `last_rate` in the others.
+    share `last_rate` in the others. What a task leaves is the mean of the weights as they were ten times in each of the
+    last `averaged` passes (stochastic weight averaging, Izmailov et al. 2018); 0: the last ones.
 
     `shared_drop`: the hidden units that are dropped are the same for all samples of a step, a fixed number of them
     (Graham et al. 2015), so that only the others are computed.
@@ -114,6 +115,7 @@ class Descent:
     last_rate: float = 1.0
     shared_drop: bool = False
     warm_up: float = 0.0
+    averaged: int = 0
 
     def rate_at(self, passes: float) -> float:
         """After so many passes over the data: up to the full rate in the first `warm_up` passes, then down."""
@@ -278,6 +280,7 @@ def learn(
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Learn one task: every epoch is a pass over the samples in a new order. The rate is set ten times in each."""
+    total, count = [torch.zeros_like(w) for w in network.weights], 0
     for epoch in range(how.epochs):
         batches = torch.randperm(len(samples), generator=generator).split(how.batch)
         for tenth in range(10):
@@ -287,6 +290,12 @@ def learn(
                 consolidator.before_step(network.weights)
                 network.descend(*samples[chosen], how, generator, rate)
                 consolidator.after_step(network.weights, rates)
+            if epoch >= how.epochs - how.averaged:
+                count += 1
+                torch._foreach_add_(total, network.weights)
+        if count and epoch == how.epochs - 1:
+            for weight, summed in zip(network.weights, total, strict=True):
+                torch.div(summed, count, out=weight)
         after_epoch()
 
 

@@ -244,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         ("rate", real(1e-10, 10.0), "learning rate of the summed loss"),
         ("last_rate", real(0.0, 1.0), "share of it that is left in a task's last epoch; it falls linearly"),
         ("warm_up", real(0.0, 1000.0), "epochs in which the rate rises from 0"),
+        ("averaged", whole(0, 10_000), "last epochs of a task whose weights are averaged when it is left"),
         ("pixel_mean", real(0.0, 1.0), "subtracted from every grey level between 0 and 1"),
         ("drop_inputs", real(0.0, 0.99), "share of pixels that is dropped"),
         ("drop_hidden", real(0.0, 0.99), "share of hidden units that is dropped"),

@@ -58,6 +58,7 @@ class Settings:
     shared_drop: bool = False  # the same hidden units are dropped for a whole minibatch, and not computed
     last_rate: float = 1.0  # share of the rate that a task's last epoch has
     warm_up: float = 0.0  # epochs in which the rate rises from 0
+    averaged: int = 0  # last epochs whose weights are averaged when a task is left
     damping: float = 0.0  # share of a layer's mean Fisher information added to all its weights
     normalise: bool = False  # every Fisher divided by its mean over all weights
     last_width: int = 0  # units in the last hidden layer, if another number
@@ -72,7 +73,7 @@ class Settings:
 
 DEFAULTS = {
     "a": Settings(2, 400, 20, 64, 1 / 3000, 30_000.0, 10.0, "exact", 2000),
-    "b": Settings(2, 1000, 20, 256, 1e-3, 30_000.0, 10.0, "exact", 10_000),
+    "b": Settings(2, 1000, 6, 64, 6e-3, 4_000.0, 10.0, "exact", 10_000, last_width=100, averaged=2),
     "c": Settings(6, 100, 100, 64, 1 / 3000, 30_000.0, 10.0, "exact", 10_000),
 }
 
@@ -121,7 +122,9 @@ class Experiment:
         all of it goes to the file `kept`, which a later call goes on from.
         """
         s = self.settings
-        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up)
+        how = Descent(
+            s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up, s.averaged
+        )
         consolidator = self.consolidator(method, network.weights)
         tests = [Samples.of(self.mnist.test, places, s.pixel_mean) for places in self.places]
         rows: Rows = []
@@ -160,7 +163,9 @@ class Experiment:
         """All tasks at once, for as many passes over all their digits: what learning them in turn could reach."""
         s, network = self.settings, self.network()
         mixed = Mixture.of(self.mnist.train, self.places, s.pixel_mean)
-        how = Descent(s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up)
+        how = Descent(
+            s.epochs, s.batch, s.rate, s.drop_inputs, s.drop_hidden, s.last_rate, s.shared_drop, s.warm_up, s.averaged
+        )
         learn(network, mixed, how, NoConsolidation(), torch_generator(self.seed, "batches of all tasks"))
         tests = (Samples.of(self.mnist.test, places, s.pixel_mean) for places in self.places)
         return [[network.accuracy(test) for test in tests]]

@@ -1,6 +1,7 @@
 """The classifier against autograd and loops over samples, and the command on the sample of digits."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -284,6 +285,26 @@ def test_the_rate_rises_and_falls():
     how = Descent(5, 64, 0.8, last_rate=0.25, warm_up=1.0)
     assert [how.rate_at(passes) for passes in (0, 0.5, 1, 3, 5)] == pytest.approx([0, 0.4, 0.8, 0.5, 0.2])
     assert Descent(1, 64, 0.8).rate_at(0) == Descent(1, 64, 0.8).rate_at(0.7) == 0.8
+
+
+def test_a_task_leaves_the_mean_of_its_last_epochs_weights(digits):
+    """Ten times in each of the epochs that are averaged; the epochs before are those of a run without."""
+    samples = Task.of(digits).train
+    how = Descent(epochs=3, batch=16, rate=0.01, averaged=2)
+    seen = []
+
+    class Watched(NoConsolidation):
+        def after_step(self, weights, rates):
+            seen.append([w.clone() for w in weights])
+
+    networks = [Classifier.fresh([8], torch.Generator().manual_seed(1)) for _ in range(2)]
+    learn(networks[0], samples, how, Watched(), torch.Generator().manual_seed(2))
+    learn(networks[1], samples, replace(how, averaged=0), NoConsolidation(), torch.Generator().manual_seed(2))
+    steps = len(seen) // 3
+    ends = [epoch * steps + (tenth + 1) * steps // 10 - 1 for epoch in (1, 2) for tenth in range(10)]
+    for layer, (mean, last) in enumerate(zip(networks[0].weights, networks[1].weights, strict=True)):
+        torch.testing.assert_close(mean, torch.stack([seen[end][layer] for end in ends]).mean(0))
+        assert torch.equal(seen[-1][layer], last) and not torch.equal(mean, last)
 
 
 def test_ewc_forgets_less_than_sgd_on_the_sample(digits):
