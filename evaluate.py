@@ -2,6 +2,7 @@
 
     python evaluate.py RUN_OR_SNAPSHOT [--games krull,boxing] [--at FRAMES|all] [--episodes 30] [--video]
                        [--task_source inferred|true]
+    python evaluate.py RUN_OR_SNAPSHOT --watch [--games krull]      in the terminal
 
 Needs neither the replay nor the run's process: it reads the weights-only snapshots that a run keeps at every
 switch and evaluation, also while the run goes on. The same seed gives the same numbers. Every game is kept as soon as
@@ -37,6 +38,7 @@ from evaluation.kept import Kept
 from evaluation.play import GameResult
 from evaluation.recognition import AgentTask, InferredTask, OracleTask, Recognition
 from evaluation.story import Records
+from evaluation.video import Show, film, watch
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.files import numbered, write_text
@@ -135,6 +137,10 @@ def _question(settings: dict[str, Any], weights: Sequence[str]) -> dict[str, Any
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if options.watch and not sys.stdout.isatty():
+        print("note: there is no terminal to watch it in; films are written instead", file=sys.stderr)
+        options.watch, options.video = False, True
+    options.episodes = options.episodes or (1 if options.watch else 10)
     try:
         return _run(options)
     except (ValueError, FileNotFoundError, CheckpointError) as error:
@@ -153,6 +159,8 @@ def _run(options: argparse.Namespace) -> int:
     command.check_writable(output)
     plays = Kept(output / _PLAYS, _question(settings, weights))
     moments = [_Moment(options, config, run_dir, path, output) for path in snapshots]
+    if options.watch:
+        return _watch(moments[-1], settings["games"])
     try:
         reports, rows = _play(moments, settings["games"], plays, options.video)
     except KeyboardInterrupt:
@@ -197,7 +205,7 @@ def _play(
         answer = plays.get(name)
         before += answer is not None and answer["filmed"] >= video
         if answer is None or answer["filmed"] < video:
-            answer = {**moment.play(game), "filmed": video}
+            answer = {**moment.play(game, moment.film()), "filmed": video}
             plays.put(name, answer)
         answers[name] = answer
     for moment in moments:
@@ -210,6 +218,17 @@ def _play(
     if before:
         print(f"of {len(moments) * len(games)} games {before} had been played before: {plays.path}")
     return reports, lines
+
+
+def _watch(moment: _Moment, games: Sequence[str]) -> int:
+    """Every game in the terminal, until Ctrl-C; nothing is written."""
+    try:
+        for game in games:
+            result = GameResult.of(moment.play(game, watch(sys.stdout))["result"])
+            print(f"{game}: {result.mean:,.1f} (human-normalised {result.human_normalised:.2f})")
+    except KeyboardInterrupt:
+        return command.INTERRUPTED
+    return 0
 
 
 def _show(moments: Moments) -> None:
@@ -241,8 +260,12 @@ class _Moment:
         recognition = choose_recognition(self._options.task_source, self._config, agent, snapshot, self._run_dir)
         return snapshot["frames"], agent, recognition
 
-    def play(self, game: str) -> dict[str, Any]:
-        """The game's result and how it was recognised, as JSON can hold them."""
+    def film(self) -> Show | None:
+        """Films into the folder of the results, if they are asked for."""
+        return film(self._output / "videos" / self.path.stem) if self._options.video else None
+
+    def play(self, game: str, show: Show | None = None) -> dict[str, Any]:
+        """The game's result and how it was recognised, as JSON can hold them; `show` is given its median episode."""
         frames, agent, recognition = self._agent
         o = self._options
         (result,) = evaluate_games(
@@ -255,7 +278,7 @@ class _Moment:
             max_episode_frames=o.max_episode_frames,
             seed=o.seed,
             recogniser=recognition.recogniser,
-            video_dir=self._output / "videos" / self.path.stem if o.video else None,
+            show=show,
         )
         return {"frames": frames, "result": asdict(result), "recognition": recognition.report(game)}
 
@@ -274,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--games", help="comma-separated ROM ids (default: every game of the run's schedule)")
     parser.add_argument("--at", default="latest", help="a kept moment in frames, latest, or all (default: latest)")
     parser.add_argument(
-        "--episodes", type=argument("evaluation.episodes"), default=10, help="episodes per game (default: 10)"
+        "--episodes", type=argument("evaluation.episodes"), help="episodes per game (default: 10; 1 with --watch)"
     )
     parser.add_argument(
         "--emulators", type=argument("evaluation.emulators"), default=10, help="emulators in parallel (default: 10)"
@@ -298,7 +321,12 @@ def _parser() -> argparse.ArgumentParser:
         "the task that the run gave it most often, so that what it lacks was forgotten (default: as the run was "
         "configured)",
     )
-    parser.add_argument("--video", action="store_true", help="write an mp4 of the first episode of each game")
+    parser.add_argument("--video", action="store_true", help="write an mp4 of the median episode of each game")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show it in the terminal, and write nothing; films where there is no terminal",
+    )
     parser.add_argument(
         "--output",
         type=Path,

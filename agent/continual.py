@@ -91,6 +91,11 @@ class Player:
         values = self.learner.q_values(torch.from_numpy(observation), begun)
         return epsilon_greedy(values, self.epsilon, self.rng)
 
+    def value(self, observation: np.ndarray, task: int | None) -> np.ndarray:
+        """float32 [B]: what the best actions of `act` are worth, of clipped rewards."""
+        begun = task if task is not None and task < self.learner.num_tasks else None
+        return self.learner.q_values(torch.from_numpy(observation), begun).amax(1).cpu().numpy()
+
 
 class ContinualAgent:
     """Composition of task inference, replay per task, Q-learning and consolidation.

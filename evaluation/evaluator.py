@@ -13,6 +13,7 @@ from configs.build import build_agent, build_memory, build_schedule, numpy_gener
 from configs.schema import Config
 from evaluation.play import GameResult, TaskRecogniser
 from evaluation.policy import play_games
+from evaluation.video import Show
 from tracking.checkpoints import CheckpointError
 from tracking.run_directory import run_of
 from tracking.shortage import passing
@@ -34,11 +35,12 @@ def evaluate_games(
     seed: int,
     recogniser: Callable[[str], TaskRecogniser] | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    video_dir: Path | None = None,
+    show: Show | None = None,
 ) -> list[GameResult]:
     """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
 
-    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). Raises
+    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured); `show` is given the
+    pictures of every game's median episode. Raises
     `evaluation.play.Abandoned` soon after `stopped()` becomes true.
     """
     return play_games(
@@ -51,7 +53,7 @@ def evaluate_games(
         max_episode_frames=max_episode_frames,
         seed=seed,
         stopped=stopped,
-        video_dir=video_dir,
+        show=show,
     )
 
 

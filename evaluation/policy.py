@@ -15,7 +15,7 @@ from configs.schema import Config
 from envs.games import game as find_game
 from evaluation import table
 from evaluation.play import GameResult, Policy, game_seed, play_game
-from evaluation.video import Recorder
+from evaluation.video import Recorder, Show, film
 from taskid.source import FixedTask, TaskRecogniser
 
 
@@ -30,32 +30,27 @@ def play_games(
     max_episode_frames: int,
     seed: int,
     stopped: Callable[[], bool] = lambda: False,
-    video_dir: Path | None = None,
+    show: Show | None = None,
 ) -> list[GameResult]:
     """Play every game with its `policy` and its `recogniser`, on emulators as in `config.emulators` but for their
     number, the frame cap, and lost lives, which end nothing. The emulators' seeds follow from `seed` and the game.
 
-    Raises `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    `show` is given the pictures of every game's median episode. Raises `evaluation.play.Abandoned` soon after
+    `stopped()` becomes true.
     """
     results = []
     for game in games:
         seeds = game_seed(seed, game)
         playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
         batch = emulator_maker(playing)(game, seeds)
-        recorder = Recorder(playing, game, seeds, video_dir)
+        noted = Recorder(policy(game)) if show else None
+        more = {"on_step": noted.on_step} if noted else {}
         try:
-            result = play_game(
-                game,
-                policy(game),
-                recogniser(game),
-                batch,
-                episodes,
-                stopped=stopped,
-                on_step=recorder.on_step,
-            )
+            result = play_game(game, noted or policy(game), recogniser(game), batch, episodes, stopped=stopped, **more)
         finally:
             batch.close()
-            recorder.close()
+        if show and noted:
+            show(game, noted.pictures(playing, game, seeds, episodes))
         results.append(result)
     return results
 
@@ -88,7 +83,7 @@ def evaluate_policy(
         emulators=emulators,
         max_episode_frames=max_episode_frames,
         seed=seed,
-        video_dir=video_dir,
+        show=film(video_dir) if video_dir else None,
     )
 
 

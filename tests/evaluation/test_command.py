@@ -18,6 +18,7 @@ import pytest
 
 from evaluate import main
 from evaluation import policy
+from evaluation.video import BAND
 from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, launch, write_config
 from tracking import command
@@ -275,6 +276,23 @@ def test_a_film_asked_for_later_is_made(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "videos" / f"{1000:012d}" / "toy_catch.mp4").is_file()
 
 
+def test_it_can_be_watched_in_a_terminal_and_is_filmed_where_there_is_none(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.video.FRAMES_PER_SECOND", 1e6)
+    ask = [str(run), "--watch", "--games", "toy_catch", "--output", str(tmp_path / "out")]
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys.stdout, "isatty", lambda: True)
+        assert main(ask) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\x1b[H") == 25 and shown.splitlines()[-1].startswith("toy_catch: ")
+    assert not (tmp_path / "out").exists()
+    assert main([*ask, *QUICKLY]) == 0
+    told = capsys.readouterr()
+    assert "no terminal to watch it in; films are written instead" in told.err and "\x1b[H" not in told.out
+    assert (tmp_path / "out" / "videos" / f"{1000:012d}" / "toy_catch.mp4").is_file()
+
+
 def test_results_lie_in_the_run_unless_told(run: Path) -> None:
     assert main([str(run), *QUICKLY, "--games", "toy_rise"]) == 0
     report, _ = scores(run / "evaluation")
@@ -358,7 +376,7 @@ def test_a_snapshot_that_lacks_a_part_is_refused(
 
 @pytest.mark.parametrize("name", ["krull", "toy_catch"])
 def test_a_film_can_be_played(run: Path, tmp_path: Path, name: str) -> None:
-    """One frame for every step of the first episode of emulator 0, in colour where the game has any."""
+    """One frame for every step of the median episode, in colour where the game has any, and words below."""
     cap = ["--max_episode_frames", "200", "--epsilon", "0.5"]
     output = tmp_path / "out"
     assert main([str(run), "--games", name, "--episodes", "1", *cap, "--video", "--output", str(output)]) == 0
@@ -366,7 +384,7 @@ def test_a_film_can_be_played(run: Path, tmp_path: Path, name: str) -> None:
     reader = imageio_ffmpeg.read_frames(str(path))
     about = next(reader)
     width, height = about["size"]
-    assert (width, height) == ((320, 420) if name == "krull" else (168, 168))
+    assert (width, height) == ((320, 420 + BAND) if name == "krull" else (168, 168 + BAND))
     films = [np.frombuffer(frame, np.uint8).reshape(height, width, 3).astype(int) for frame in reader]
     length = scores(output)[0]["moments"][0]["games"][name]["lengths"][0] // 4
     assert length >= 25 and abs(len(films) - length) <= 1
