@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -27,8 +27,10 @@ BAND = 32  # rows below the game, for words
 _ZOOM = 2
 _SIZE = 12  # of the words
 
-Picture = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
 """uint8 [H, W, 3]."""
+Picture = tuple[Frame, Sequence[str]]
+"""A frame, and lines of words that belong to it."""
 Show = Callable[[str, Iterable[Picture]], None]
 """Shows the pictures of a game of this name, one after the other."""
 
@@ -68,7 +70,7 @@ class Recorder:
         return sorted(found)[(len(found) - 1) // 2][1:]
 
     def pictures(self, config: Config, game: str, seed: int, episodes: int) -> Iterator[Picture]:
-        """The median of so many episodes of `emulator_maker(config)(game, seed)`: a picture for every action, and below
+        """The median of so many episodes of `emulator_maker(config)(game, seed)`: a picture for every action, and with
         it the game's name, the score so far, the task that the game was taken for and, of a policy that tells one
         (`Player.value`), the value."""
         b, start, stop = self.median(episodes)
@@ -84,7 +86,7 @@ class Recorder:
                     told = [f"{game}   score {score:,.0f}", "no known task" if task is None else f"task {task}"]
                     told[1] += f"   value {float(value(now.observation, task)[b]):.2f}" if value else ""
                     grey = now.observation[b, -1]  # of a toy, what the agent sees is all there is
-                    yield _captioned(np.repeat(grey[:, :, None], 3, axis=2) if colours is None else colours, told)
+                    yield np.repeat(grey[:, :, None], 3, axis=2) if colours is None else colours, told
                 now = batch.step(self._actions[step])
                 score += float(now.reward[b]) if step >= start else 0.0
                 colours = screen.step(int(self._actions[step][b])) if screen else None
@@ -100,7 +102,8 @@ def film(directory: Path) -> Show:
     def show(game: str, pictures: Iterable[Picture]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         writer = None
-        for picture in pictures:
+        for frame, words in pictures:
+            picture = captioned(frame, words)
             if writer is None:
                 size = (picture.shape[1], picture.shape[0])
                 path = str(directory / f"{game}.mp4")
@@ -119,9 +122,10 @@ def watch(stream: TextIO, wait: Callable[[float], None] = time.sleep) -> Show:
     def show(game: str, pictures: Iterable[Picture]) -> None:
         stream.write("\x1b[2J\x1b[?25l")  # clear the screen, hide the cursor
         try:
-            for picture in pictures:
+            for frame, words in pictures:
                 columns, lines = shutil.get_terminal_size()
-                stream.write("\x1b[H" + half_blocks(picture, columns, lines - 1))
+                stream.write("\x1b[H" + half_blocks(frame, columns, lines - len(words) - 1))
+                stream.write("".join(f"\n{line[:columns]}\x1b[K" for line in words))
                 stream.flush()
                 wait(1 / FRAMES_PER_SECOND)
         finally:
@@ -130,7 +134,7 @@ def watch(stream: TextIO, wait: Callable[[float], None] = time.sleep) -> Show:
     return show
 
 
-def half_blocks(picture: Picture, columns: int, lines: int) -> str:
+def half_blocks(picture: Frame, columns: int, lines: int) -> str:
     """As many lines of characters as fit, each with the colours of an upper and a lower pixel."""
     height, width = picture.shape[:2]
     scale = min(columns / width, 2 * lines / height, 1.0)
@@ -146,7 +150,7 @@ def half_blocks(picture: Picture, columns: int, lines: int) -> str:
     )
 
 
-def _captioned(frame: Picture, told: list[str]) -> Picture:
+def captioned(frame: Frame, told: Sequence[str]) -> Frame:
     """Twice as large, with two lines below."""
     big = frame.repeat(_ZOOM, axis=0).repeat(_ZOOM, axis=1)
     image = Image.new("RGB", (big.shape[1], big.shape[0] + BAND))

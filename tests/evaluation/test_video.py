@@ -51,9 +51,7 @@ def test_the_median_by_hand() -> None:
     assert recorder.median(4) == (1, 0, 2)  # of 3, 5, 7, 9 the lower
 
 
-def test_the_pictures_are_those_of_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[list[str]] = []
-    monkeypatch.setattr(video, "_captioned", lambda frame, words: told.append(words) or frame)
+def test_the_pictures_are_those_of_the_episode() -> None:
     config = for_evaluation(Config(), 3, 400)
     batch, recorder, seen = CatchBatch("toy_catch", 3, 17), Recorder(Moving()), []
     start = batch.reset()
@@ -64,7 +62,7 @@ def test_the_pictures_are_those_of_the_episode(monkeypatch: pytest.MonkeyPatch) 
 
     result = play_game("toy_catch", recorder, FixedTask(2), batch, 6, on_step=on_step)
     emulator, first, last = recorder.median(6)
-    pictures = list(recorder.pictures(config, "toy_catch", 17, 6))
+    pictures, told = zip(*recorder.pictures(config, "toy_catch", 17, 6), strict=True)
     assert len(pictures) == last - first + 1 == 25
     nows = [start, *seen][first : last + 1]
     for picture, now in zip(pictures, nows, strict=True):
@@ -77,7 +75,7 @@ def test_the_pictures_are_those_of_the_episode(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_words_stand_below_the_picture() -> None:
-    picture = video._captioned(np.full((210, 160, 3), 7, np.uint8), ["montezuma_revenge   score 1,234", "task 3"])
+    picture = video.captioned(np.full((210, 160, 3), 7, np.uint8), ["montezuma_revenge   score 1,234", "task 3"])
     assert picture.shape == (420 + video.BAND, 320, 3)
     assert (picture[:420] == 7).all() and picture[420:].max() == 255 and (picture[420:, -4:] == 0).all()
 
@@ -101,8 +99,10 @@ def test_a_game_is_shown_picture_after_picture_at_its_speed(monkeypatch: pytest.
     monkeypatch.setenv("LINES", "20")
     waited: list[float] = []
     stream = io.StringIO()
-    watch(stream, waited.append)("pong", iter([np.full((4, 4, 3), grey, np.uint8) for grey in (1, 2, 3)]))
+    watch(stream, waited.append)(
+        "pong", iter([(np.full((4, 4, 3), grey, np.uint8), [f"score {grey}"]) for grey in (1, 2, 3)])
+    )
     shown = stream.getvalue()
     assert waited == 3 * [1 / 15]
-    places = [shown.index(f"38;2;{grey};{grey};{grey}m") for grey in (1, 2, 3)]
+    places = [shown.index(part) for n in (1, 2, 3) for part in (f"38;2;{n};{n};{n}m", f"\nscore {n}\x1b[K")]
     assert all(a < b for a, b in pairwise(places)) and shown.endswith("\x1b[?25h\x1b[0m\n")
