@@ -52,7 +52,7 @@ class Recorder:
         return self._actions[-1]
 
     def on_step(self, action: np.ndarray, now: TimeStep) -> None:
-        """Note what followed."""
+        """Note the rewards and ends that followed the actions."""
         self._rewards.append(now.reward.copy())
         self._firsts.append(now.first.copy())
 
@@ -97,7 +97,7 @@ class Recorder:
 
 
 def film(directory: Path) -> Show:
-    """Into `directory`/GAME.mp4."""
+    """Writes the pictures into `directory`/GAME.mp4."""
 
     def show(game: str, pictures: Iterable[Picture]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
