@@ -84,13 +84,13 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
     scalars, logs, inference = state.scalars, state.logs, state.inference
     snapshots = Snapshots(state.run, state.parts, inference)
     evaluations = Evaluations(config, state.parts, state.milestones, snapshots, logs, progress, worker, stop)
-    timer, speed = PhaseTimer(), Speed(stream.frames)
+    timer, speed = PhaseTimer(), Speed(stream.frames, config.frames)
 
     def ended() -> bool:
         return stop.requested or stream.frames >= config.frames
 
     evaluations.resume()
-    if evaluations.due():  # a stop cut it short
+    if evaluations.due():  # at the run's start, or one that a stop cut short
         evaluations.make()
 
     for step in interact(stream, agent, timer, ended):
@@ -105,7 +105,7 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
         if due(config.log.period, step.before, step.frames):
             diagnostics = agent.diagnostics()
             values = scalars.pop(step.label, diagnostics)
-            logs.write(step.frames, {**values, **timer.pop(), "time/frames_per_second": speed(step.frames)})
+            logs.write(step.frames, {**values, **timer.pop(), **speed.scalars(step.frames)})
             check_values(values, config)
             state.checkpoints.check()
             if warning := state.watch(step.task, diagnostics):

@@ -47,6 +47,7 @@ from tracking import command
 from tracking.files import write_text
 from tracking.manifest import available
 from tracking.run_directory import BAD_INPUT, FAILED, STOPPED, RunDirectory
+from tracking.tensorboard import event_files
 
 ROOT = Path(__file__).resolve().parent.parent
 MIB = 2**20
@@ -138,7 +139,7 @@ def sizes(run: RunDirectory) -> dict[str, Any]:
     snapshots = sorted(path for path in found if path.parent == run.snapshots)
     return {
         "run_mib": sum(once.values()) / MIB,
-        "event_mib": under(run.tensorboard),
+        "event_mib": sum(map(under, event_files(run.tensorboard))),
         "metrics_mib": under(run.metrics),
         "checkpoint_mib": under(run.checkpoints / f"{kept[-1]:012d}") if kept else 0.0,
         "snapshots": len(snapshots),

@@ -176,6 +176,8 @@ class EvaluationConfig:
     """Frames between evaluations (PAPER: 1 M); 0: none at intervals."""
     at_visit_ends: bool = False
     """Evaluate also whenever a visit ends."""
+    at_start: bool = False
+    """Evaluate also at frame 0, so that charts show from the first minute where the agent began."""
     episodes: int = number(5, 1, 10_000)
     """Episodes per game."""
     final_episodes: int = number(10, 1, 10_000)

@@ -1,21 +1,66 @@
-"""What all pictures share: colours that the colour-blind can tell apart, words from files, and legends that find room.
+"""What all pictures share: one font size, colours that the colour-blind can tell apart, words from files, legends that
+find room, and how they are saved.
 
-Pictures are `Figure` objects and never pyplot's, so that one that fails leaves nothing behind.
+Pictures are `Figure` objects and never pyplot's, so that one that fails leaves nothing behind. Importing this module
+sets matplotlib's style for the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from tracking.files import printable
+from tracking.files import printable, write_atomically
 
-# Okabe and Ito's palette.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+SIZE = 8.0
+"""The size of all letters [points]."""
+LOWEST = -0.5
+"""Human-normalised: what is below is drawn here, as a triangle. A game that is played far below random play, such as
+krull at -1.5, would else take most of its panel."""
+BELOW = f"triangle: below \N{MINUS SIGN}{-LOWEST:g}"
+"""The words for it, which stand in every such picture."""
+VISIT = "0.55"
+"""The grey of a game's visits where a colour means an agent."""
+DPI = 200
+"""Dots per inch of a picture in a file."""
+
+matplotlib.rcParams.update(
+    {
+        "font.size": SIZE,  # which ticks, labels and legends follow
+        "axes.titlesize": "medium",
+        "figure.titlesize": "medium",
+        "figure.labelsize": "medium",
+        "legend.fontsize": "medium",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "svg.hashsalt": "",
+    }
+)
+
+# Okabe and Ito's palette without its yellow, which white paper swallows, and three of Tol's.
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#882255",
+    "#999933",
+    "#332288",
+    "#000000",
+)
+_NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same picture is the same file
 _HATCHES = (None, "////", "xxxx", "....", "\\\\\\\\", "||||", "----", "++++")
 _LINES = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."), ("v", "-"), ("P", "--"), ("X", ":"), ("*", "-."))
 Look = tuple[str, str | None]
@@ -23,13 +68,30 @@ Look = tuple[str, str | None]
 Box = tuple[float, float, float]
 """The middle of a bar's height, its start and its width."""
 
+_SENSELESS = 1e12  # is no score
 _POINTS = 72  # in an inch
 _LETTER = 0.62  # of the font's size, a letter's width on average
 _LINE = 1.5  # of the font's size, the height of a line of a legend
 
 
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure to `path`, and a PNG as SVG beside it too; each file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for file in [path, path.with_suffix(".svg")] if path.suffix == ".png" else [path]:
+        kind = file.suffix[1:]
+        write_atomically(file, partial(figure.savefig, format=kind, dpi=DPI, metadata=_NO_DATE.get(kind)))
+
+
+def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
+    """The figure as uint8 [H, W, 3]."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def looks(games: Sequence[str]) -> dict[str, Look]:
-    """How the bars of each game look; no two of 64 alike."""
+    """How the bars of each game look; no two of 80 alike."""
     count, kinds = len(COLOURS), len(_HATCHES)
     return {game: (COLOURS[i % count], _HATCHES[i // count % kinds]) for i, game in enumerate(games)}
 
@@ -39,6 +101,11 @@ def line(look: Look) -> dict[str, Any]:
     colour, hatch = look
     marker, dashes = _LINES[_HATCHES.index(hatch)]
     return {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4}
+
+
+def frame_unit(end: float) -> tuple[float, str]:
+    """(frames in a unit, the axis's label) that make the numbers up to `end` short."""
+    return (1e6, "environment frames [millions]") if end >= 5e4 else (1e3, "environment frames [thousands]")
 
 
 def bars(axes: Axes, boxes: Sequence[Box], look: Look, height: float = 0.8) -> None:
@@ -59,6 +126,27 @@ def bars(axes: Axes, boxes: Sequence[Box], look: Look, height: float = 0.8) -> N
     )
 
 
+def draw_scores_of(
+    panel: Axes, x: np.ndarray, scores: np.ndarray, low: np.ndarray, high: np.ndarray, **style: Any
+) -> Line2D:
+    """A line of human-normalised scores and their band from `low` to `high`, cut at `LOWEST`; returns the line."""
+    colour = style["color"]
+    scores, low, high = (np.where(np.abs(each) < _SENSELESS, each, np.nan) for each in (scores, low, high))
+    below = scores < LOWEST
+    panel.fill_between(x, np.maximum(low, LOWEST), np.maximum(high, LOWEST), alpha=0.2, linewidth=0, color=colour)
+    panel.plot(x[below], np.full(below.sum(), LOWEST), "v", color=colour, markersize=4, clip_on=False)
+    return panel.plot(x, np.maximum(scores, LOWEST), **{"linewidth": 1.1, "clip_on": False, **style})[0]
+
+
+def frame_scores(panel: Axes) -> None:
+    """The axis of such a panel, with lines at random play (dotted) and at human play (dashed) where it reaches them."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(max(low, LOWEST), max(high, 0.25))
+    for height, style in ((0, ":"), (1, "--")):
+        if height < panel.get_ylim()[1]:
+            panel.axhline(height, color="grey", linewidth=0.7, linestyle=style, zorder=1)
+
+
 def words(text: str) -> str:
     """Text from a file or a path as matplotlib shows it letter by letter: no formula between dollars, and no label that
     a legend leaves out."""
@@ -66,7 +154,7 @@ def words(text: str) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def add_legend(figure: Figure, entries: Mapping[str, Any], size: float = 8.0) -> None:
+def add_legend(figure: Figure, entries: Mapping[str, Any], size: float = SIZE) -> None:
     """A legend of {label, see `words`: handle} above all panels, in as many columns as fit; the figure grows by its
     height."""
     if not entries:

@@ -12,6 +12,7 @@ order of the files.
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,21 +22,43 @@ LEARNED = 0.05  # human-normalised; a choice: the ratio of two scores near rando
 SHOWN = (-1.0, 2.0)  # a game that was hardly learned and is now played far below random play would leave any chart
 
 Row = Mapping[str, Any]
+Lines = Mapping[str, tuple[list[int], list[float]]]
+"""Frames and human-normalised scores of every game's evaluations, in their order."""
 
 
 def kept(evaluations: Sequence[Row], changes: Sequence[Row], frames: int) -> dict[str, float]:
     """{game: kept fraction} at the evaluation made at `frames`; neither clipped above nor below."""
+    return _kept(_by_game(evaluations), changes, frames)
+
+
+def kept_over_time(evaluations: Sequence[Row], changes: Sequence[Row]) -> dict[int, dict[str, float]]:
+    """{frames of an evaluation: `kept` there}."""
+    lines = _by_game(evaluations)
+    moments = dict.fromkeys(int(row["frames"]) for row in evaluations)
+    return {frames: _kept(lines, changes, frames) for frames in moments}
+
+
+def _by_game(evaluations: Sequence[Row]) -> Lines:
+    lines: dict[str, tuple[list[int], list[float]]] = {}
+    for row in evaluations:
+        moments, scores = lines.setdefault(row["game"], ([], []))
+        moments.append(row["frames"])
+        scores.append(row["human_normalised"])
+    return lines
+
+
+def _kept(lines: Lines, changes: Sequence[Row], frames: int) -> dict[str, float]:
     played = visits(changes, frames)
     latest = {game: (start, stop) for game, start, stop in played[:-1] if game != played[-1][0]}
     found = {}
-    for row in evaluations:
-        game = row["game"]
-        if row["frames"] != frames or game not in latest:
+    for game, (moments, scores) in lines.items():
+        now = bisect_left(moments, frames)
+        if game not in latest or now == len(moments) or moments[now] != frames:
             continue
         start, stop = latest[game]
-        within = [each for each in evaluations if each["game"] == game and start < each["frames"] <= stop]
-        if within and within[-1]["human_normalised"] >= LEARNED:
-            found[game] = row["human_normalised"] / within[-1]["human_normalised"]
+        within = bisect_right(moments, stop) - 1  # the last evaluation of that visit
+        if within >= 0 and moments[within] > start and scores[within] >= LEARNED:
+            found[game] = scores[now] / scores[within]
     return found
 
 
@@ -44,11 +67,3 @@ def mean_kept(fractions: Sequence[float]) -> float:
     if not fractions:
         raise ValueError("no game was left that had learned anything")
     return statistics.fmean(min(1.0, max(0.0, fraction)) for fraction in fractions)
-
-
-def scalars(evaluations: Sequence[Row], changes: Sequence[Row], frames: int) -> dict[str, float]:
-    """What there is to log of the evaluation at `frames`: kept/GAME, within `SHOWN`, which a chart can show, and
-    their mean as kept_mean."""
-    fractions = kept(evaluations, changes, frames)
-    named = {f"kept/{game}": min(SHOWN[1], max(SHOWN[0], fraction)) for game, fraction in fractions.items()}
-    return {**named, "kept_mean": mean_kept([*fractions.values()])} if fractions else {}

@@ -49,6 +49,17 @@ def rows(frames: int, results: Sequence[GameResult]) -> list[dict[str, Any]]:
     ]
 
 
+def markdown(results: Sequence[GameResult], kept: Mapping[str, float]) -> str:
+    """The same for TensorBoard's Text tab, with the kept fraction of the games that were left."""
+    lines = [
+        f"| {r.game} | {r.mean:,.1f} \u00b1 {r.standard_error:,.1f} | {r.human_normalised:.2f} | "
+        f"{f'{kept[r.game]:.0%}' if r.game in kept else '-'} | {'-' if r.task is None else r.task} |"
+        for r in results
+    ]
+    head = ["| game | score | human-normalised | kept | task it was taken for |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *lines])
+
+
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The rows of an evaluations.csv with numbers as numbers."""
     with open(path, newline="") as file:

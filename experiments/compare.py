@@ -135,7 +135,7 @@ def _alike(one: Config, other: Config) -> bool:
     for each in (one, other):
         half = each.learner.network == "wide" and each.learner.gated == 0.5
         learners.add(replace(each.learner, network="small", gated=0.0) if half else each.learner)
-        evaluations.add(replace(each.evaluation, period=0))
+        evaluations.add(replace(each.evaluation, period=0, at_start=False))
     parts = ("emulators", "exploration", "replay")
     return len(learners) == len(evaluations) == 1 and all(getattr(one, p) == getattr(other, p) for p in parts)
 

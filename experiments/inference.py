@@ -34,6 +34,7 @@ from envs.timestep import ACTIONS, TimeStep
 from evaluate import choose_snapshots
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
+from evaluation.plots import save
 from evaluation.timeline import draw_timeline
 from taskid.forget_me_not import ForgetMeNot
 from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
@@ -208,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     outcome = observe(config, ForgetMeNot(model), policy)
     report = summary(outcome, options.emulators)
     Console().print(_table(report, outcome.score))
-    draw_timeline(outcome.changes, outcome.frames, options.figure)
+    save(draw_timeline(outcome.changes, outcome.frames), options.figure)
     print(f"written: {options.figure}")
     if options.json:
         print_json(report)

@@ -209,6 +209,6 @@ def draw_profile(rows: Sequence[Row]) -> Figure:
             x, [row["low"] for row in its], [row["high"] for row in its], color=style["color"], alpha=0.2, lw=0
         )
     axes.set_xlabel("human-normalised score")
-    axes.set_ylabel("share of runs above it", fontsize=8)
+    axes.set_ylabel("share of runs above it")
     axes.set_ylim(-0.02, 1.02)
-    return figures.finished(figure, [axes], [axes])
+    return figures.finished(figure, [axes])

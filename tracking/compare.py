@@ -3,7 +3,7 @@
     python -m tracking.compare RUN_A RUN_B
 
 Compares, by hash, every part of the newest checkpoints (parameters, optimizer, replay, generators, counters), the
-logged numbers but clock readings (names under `time/`), the evaluations and the inferred tasks. Exit code 0 if
+logged numbers but clock readings (see `metrics.CLOCKS`), the evaluations and the inferred tasks. Exit code 0 if
 all are equal, 1 if not.
 """
 
@@ -19,6 +19,7 @@ import torch
 from tracking import command
 from tracking.checkpoints import Checkpoints, load_file
 from tracking.manifest import CheckpointError, DamageError, verify
+from tracking.metrics import CLOCKS
 from tracking.run_directory import BAD_INPUT, RunDirectory
 
 _FILE_SIZES = ("writers", "scores")  # parts that hold the lengths of files with clock readings in them
@@ -58,7 +59,7 @@ def _numbers(metrics: Path) -> list[dict[str, Any]]:
         raise CheckpointError(f"there is no file {metrics}")
     try:
         lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-        return [{k: v for k, v in line.items() if not k.startswith("time/") and k != "config"} for line in lines]
+        return [{k: v for k, v in line.items() if not k.startswith(CLOCKS) and k != "config"} for line in lines]
     except (ValueError, AttributeError, RecursionError):
         raise CheckpointError(f"{metrics} is damaged, or was not written by a run") from None
 

@@ -1,8 +1,8 @@
 """The pages of TensorBoard's Custom Scalars tab, which tell a run's story.
 
-A chart shows the scalars whose names one of its patterns matches (`re.match`, as TensorBoard does it). Pages are the
-same in every run but for a chart of each game, so that runs shown side by side share them; a chart stays empty as long
-as there is nothing to tell, such as of anchors before the first was left.
+A chart shows the scalars whose names one of its patterns matches (`re.match`, as TensorBoard does it), at most `MOST`.
+Pages are the same in every run but for the charts of each game, so that runs shown side by side share them; a chart
+stays empty as long as there is nothing to tell, such as of anchors before the first was left.
 """
 
 from __future__ import annotations
@@ -17,38 +17,47 @@ from tensorboard.plugins.custom_scalar import layout_pb2, metadata  # type: igno
 
 Charts = Mapping[str, Sequence[str]]  # patterns by title
 
-LEFT_OUT = ("learning/updates$",)  # grows with the frames and says no more than they do
+MOST = 4
+"""Lines of a chart: TensorBoard gives every line of a run the same colour."""
+
+# Shown by no page. The Scalars tab has them all, a chart each.
+LEFT_OUT = (
+    "learning/updates$",  # grows with the frames and says no more than they do
+    "task/number$",  # as the picture charts/tasks
+    r"(exploration|replay|consolidation|learning)/\w+_task\d+",  # a line for every task, or pair of tasks
+    r"consolidation/ratio_layer([4-9]|\d\d)",
+    "score/[^/]+/(human_normalised|episode_frames)$",
+    "evaluation/[^/]+/human_normalised$",  # as the picture charts/scores
+    "evaluation/(clipped_total|kept_mean)$",  # as charts/ of the same
+    "time/frames_per_second$",
+)
 
 _OVERVIEW: Charts = {
-    "Human-normalised total of all games, each clipped at 1": ("evaluation/clipped_total$",),
-    "Kept fraction, mean over the games that were left": ("evaluation/kept_mean$",),
-    "Human-normalised return of the game on screen": ("score/[^/]+/human_normalised$",),
-    "Number of the game on screen and of the task it is taken for": ("task/game$", "task/number$"),
+    "Human-normalised total of all games, each clipped at 1": ("charts/all_games_total$",),
+    "Kept fraction, mean over the games that were left": ("charts/kept_fraction$",),
+    "Human-normalised return of the game on screen": ("charts/score_on_screen$",),
+    "Frames per second": ("charts/speed_frames_per_second$",),
+    "Hours left": ("charts/time_left_hours$",),
+}
+_LEARNING: Charts = {
     "Loss and TD error": ("learning/loss$", "learning/td_error$"),
     "Q of replayed actions, and the largest": ("learning/q$", "learning/q_max$"),
     "Norm of the gradient": ("learning/gradient_norm$",),
-}
-_GAMES: Charts = {
-    "Evaluations, human-normalised": ("evaluation/[^/]+/human_normalised$",),
-    "Length of an episode [frames]": ("score/[^/]+/episode_frames$",),
-}
-_RETENTION: Charts = {
-    "Kept fraction of every game that was left": ("evaluation/kept/",),
-    "Share of dormant units per layer": ("consolidation/dormant_layer",),
+    "Epsilon of the task on screen": ("exploration/epsilon$",),
+    "Share of dormant units per layer": (r"consolidation/dormant_layer[0-3]$",),
     "Share of hidden units that the task that was left goes on using": ("learning/active_fraction$",),
 }
 _ANCHORS: Charts = {
     "Penalty": ("consolidation/penalty$",),
-    "Penalty's gradient over the loss's, in all and per layer": ("consolidation/ratio",),
+    "Penalty's gradient over the loss's": ("consolidation/ratio$",),
+    "Penalty's gradient over the loss's, in each of the first layers": ("consolidation/ratio_layer[0-3]$",),
     "Share of the loss's gradient that the penalty cancels": ("consolidation/cancelled$",),
     "Stiffness of the weights, log10, quantiles": ("consolidation/log10_stiffness_q",),
     "Shares of weights that are held, and stiffer than the loss is curved": (
         "consolidation/held_share$",
         "consolidation/stiff_share$",
     ),
-    "Distance from every anchor, in its own metric": ("consolidation/distance_task",),
     "Mean Fisher information of the task that was left": ("learning/fisher_mean$",),
-    "Its overlap with every other task's, per layer": ("learning/fisher_overlap_task",),
 }
 _TASKS: Charts = {
     "Tasks met": ("task/count$",),
@@ -58,11 +67,8 @@ _TASKS: Charts = {
     "Delay of the inference at a switch [vector steps]": ("inference/delay_",),
     "False switches per million frames": ("inference/false_switches$",),
     "Longest stretch in a wrong task [vector steps]": ("inference/longest_false$",),
-    "Epsilon of every task": ("exploration/epsilon_task",),
-    "Transitions in every task's replay": ("replay/transitions_task",),
 }
 _SPEED: Charts = {
-    "Frames per second": ("time/frames_per_second$",),
     "Duration of a phase [ms]": (r"time/\w+_ms$",),
     "Memory of the replay [GiB]": ("replay/gib$",),
 }
@@ -70,11 +76,14 @@ _SPEED: Charts = {
 
 def pages(games: Iterable[str], anchors: bool = True) -> dict[str, Charts]:
     """Charts by page. `anchors`: the run leaves anchors, of which there is something to show."""
-    each = {game: (f"score/{game}/return$", f"evaluation/{game}/score$") for game in games}
+    names = list(games)
+    kept = {f"{game}: kept fraction": (f"evaluation/kept/{game}$",) for game in names}
     return {
         "Overview": _OVERVIEW,
-        "Games": {**_GAMES, **each},
-        "Memory": {**_RETENTION, **(_ANCHORS if anchors else {})},
+        "Games": {game: (f"score/{game}/return$", f"evaluation/{game}/score$") for game in names},
+        "Memory": kept,
+        "Learning": _LEARNING,
+        **({"Anchors": _ANCHORS} if anchors else {}),
         "Tasks": _TASKS,
         "Speed": _SPEED,
     }

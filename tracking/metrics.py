@@ -11,6 +11,10 @@ import torch
 Scalar = float | torch.Tensor
 
 
+CLOCKS = ("time/", "charts/speed_", "charts/time_left_")
+"""How the names of scalars begin that are clock readings, which differ from process to process."""
+
+
 class MetricWindow:
     """Means of what the parts returned since the last log event; names that end in `_max` take the maximum.
 

@@ -52,7 +52,7 @@ class RunDirectory:
         self.origin = self.path / "origin.json"  # what the run began with; written before all others
         self.checkpoints = self.path / "checkpoints"
         self.snapshots = self.path / "snapshots"
-        self.tensorboard = self.path / "tensorboard"
+        self.tensorboard = _events(self.path)
         self.metrics = self.path / "metrics.jsonl"
         self.evaluations = self.path / "evaluations.csv"
         self.task_changes = self.path / "task_changes.csv"
@@ -217,6 +217,13 @@ class RunDirectory:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.02)
+
+
+def _events(path: Path) -> Path:
+    """The folder of TensorBoard's files: the run's own, so that it is called by the run's name there; or the one that
+    former versions made."""
+    former = path / "tensorboard"
+    return former if former.is_dir() else path
 
 
 def read_json(path: Path) -> Any:

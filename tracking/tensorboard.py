@@ -27,13 +27,17 @@ from tracking.append_file import AppendFile
 _PREFIX = "events.out.tfevents."
 
 
-def last_step(directory: Path) -> int:
-    """The last frame in its event files, as far as they can be read; 0 if there is nothing."""
+def event_files(directory: Path) -> list[Path]:
+    """Its files, in the order of writing."""
+    return sorted(directory.glob(f"{_PREFIX}*"))
+
+
+def last_step(file: Path) -> int:
+    """The last frame in a file of events, as far as it can be read; 0 if there is nothing."""
     last = 0
-    for path in directory.glob(f"{_PREFIX}*"):
-        with suppress(Exception):  # whatever the loader says of a file that is damaged
-            for event in EventFileLoader(str(path)).Load():
-                last = max(last, event.step)
+    with suppress(Exception):  # whatever the loader says of a file that is damaged
+        for event in EventFileLoader(str(file)).Load():
+            last = max(last, event.step)
     return last
 
 
@@ -93,16 +97,16 @@ class TensorBoardWriter:
         """{"files": {name: durable bytes}, "latest": the largest frame in them, None if it is not known}"""
         if self._file is not None:
             self._file.size()
-        return {"files": {path.name: path.stat().st_size for path in self._paths()}, "latest": self._latest}
+        return {
+            "files": {path.name: path.stat().st_size for path in event_files(self.directory)},
+            "latest": self._latest,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.close()
-        for path in self._paths():
+        for path in event_files(self.directory):
             AppendFile(path).truncate(state["files"].get(path.name, 0))
         self._latest = state.get("latest")  # states of former versions lack it
-
-    def _paths(self) -> list[Path]:
-        return sorted(self.directory.glob(f"{_PREFIX}*"))
 
     def _add(self, frame: int, summary: Summary) -> None:
         if self._file is None:
@@ -121,6 +125,6 @@ class TensorBoardWriter:
     def _new_name(self) -> str:
         """Names sort in the order of writing, whatever the clock says: TensorBoard reads files in that
         order."""
-        stamps = [int(path.name.removeprefix(_PREFIX).split(".")[0]) for path in self._paths()]
+        stamps = [int(path.name.removeprefix(_PREFIX).split(".")[0]) for path in event_files(self.directory)]
         stamp = max([int(time.time()), *(latest + 1 for latest in stamps)])
         return f"{_PREFIX}{stamp:010d}.{socket.gethostname()}.{os.getpid()}"

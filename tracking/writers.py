@@ -7,8 +7,8 @@ state says is kept beside, and told of. The state names files relative to the wr
 cuts nothing there but removes what the state does not know. Constructors touch no file; `clear` (nothing was saved
 yet: the run starts again) removes the files.
 
-**Scalars named `time/…` are clock readings.** All others are bit for bit the same whether a run was stopped
-or not.
+**Scalars whose names begin as in `metrics.CLOCKS` are clock readings.** All others are bit for bit the
+same whether a run was stopped or not.
 """
 
 import csv

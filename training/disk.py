@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from configs.build import build_network, frames_per_step, planned_visits
+from configs.build import build_network, build_schedule, frames_per_step, planned_visits
 from configs.choices import own_settings
 from configs.schema import Config
 from envs.timestep import SIZE, STACK
@@ -23,7 +23,8 @@ _BLOCK_ROWS = 256  # rows that are written as one segment
 _LINES = 2  # of checkpoints that share nothing (see tracking.checkpoints)
 _LOG_BYTES = 4000  # of one point in metrics.jsonl and for TensorBoard
 _LOG_BYTES_PER_TASK = 300
-_FIXED_BYTES = 300_000  # configuration, pictures of the report
+_PICTURE_BYTES = 50_000, 10_000  # of the pictures of one evaluation, and more for each game
+_FIXED_BYTES = 500_000  # configuration, pictures of the report
 
 
 @dataclass
@@ -60,8 +61,9 @@ def disk_bytes(config: Config) -> int:
     network = build_network(config)
     shared = 4 * sum(p.numel() for p in network.parameters())
     own = 4 * sum(p.numel() for p in network.add_task().parameters())
-    met, snapshots = _Met(), 0
     period, before = config.evaluation.period, 0
+    evaluations = int(config.evaluation.at_start)
+    met, snapshots = _Met(), evaluations * (shared + own + _packed_model(config))
     for _, start, visit in planned_visits(config):
         met.frames[visit.game] += visit.frames
         end = start + visit.frames
@@ -69,6 +71,7 @@ def disk_bytes(config: Config) -> int:
             not period or end % period >= frames_per_step(config)
         )
         tasks = contexts(config, len(met.frames), end)
+        evaluations += moments
         snapshots += moments * (shared + tasks * (own + _packed_model(config)))
         c = config.consolidation
         left = end < config.frames and met.frames[visit.game] >= c.start_frames and visit.frames >= c.min_visit_frames
@@ -79,7 +82,8 @@ def disk_bytes(config: Config) -> int:
     models = (tasks + 1) * model_bytes(config)  # and the open window
     checkpoint = 4 * (shared + tasks * own) + models  # both networks and the optimizer's two averages
     logs = config.frames // config.log.period * (_LOG_BYTES + _LOG_BYTES_PER_TASK * tasks)
-    return snapshots + _checkpoints(config, met, shared, checkpoint) + logs + _FIXED_BYTES
+    pictures = evaluations * (_PICTURE_BYTES[0] + _PICTURE_BYTES[1] * len(build_schedule(config).games))
+    return snapshots + _checkpoints(config, met, shared, checkpoint) + logs + pictures + _FIXED_BYTES
 
 
 def _packed_model(config: Config) -> int:

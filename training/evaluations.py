@@ -18,7 +18,8 @@ from training.snapshots import Snapshots
 
 
 class Evaluations:
-    """Plays every game every `evaluation.period` frames, at the ends of visits if asked to, and at the run's end.
+    """Plays every game every `evaluation.period` frames, at the run's end and, if asked to, at its start and at the
+    ends of visits.
 
     An evaluation is made by the run itself, which waits for it, or in the background. Then its results are *pending*:
     they are recorded `evaluation.report_after` frames later, or before the next evaluation, or at the run's end. That
@@ -47,7 +48,7 @@ class Evaluations:
         self.progress = progress
         self.worker = worker
         self.stop = stop
-        self._announced = 0
+        self._announced = -1
 
     def resume(self) -> None:
         """Begin anew what was pending when the run ended. If its snapshot is lost, the weights are taken from the run
@@ -91,7 +92,9 @@ class Evaluations:
     def _evaluation_due(self) -> bool:
         e, frames, evaluated = self.config.evaluation, self.parts.stream.frames, self.milestones.evaluated
         visit_ended = e.at_visit_ends and frames == self.parts.stream.visit_start
-        return (frames > evaluated and (visit_ended or self._last())) or due(e.period, evaluated, frames)
+        return (
+            evaluated < 0 or (frames > evaluated and (visit_ended or self._last())) or due(e.period, evaluated, frames)
+        )
 
     def _record_due(self) -> bool:
         if self.milestones.pending is None:

@@ -9,7 +9,8 @@ import numpy as np
 from configs.build import build_schedule
 from configs.schema import Config
 from evaluation import remembered, table
-from evaluation.play import GameResult, clipped_total
+from evaluation.play import GameResult
+from evaluation.story import Records
 from tracking import dashboard, hparams, task_log
 from tracking.checkpoints import Stateful
 from tracking.files import write_text
@@ -17,6 +18,8 @@ from tracking.run_directory import RunDirectory
 from tracking.tensorboard import TensorBoardWriter
 from tracking.writers import CsvWriter, JsonLinesWriter, Writers
 from training.launch import hyper_parameters
+from training.pictures import LivePictures
+from training.scalars import evaluation_scalars
 
 
 class Logs:
@@ -28,6 +31,7 @@ class Logs:
         self.writers = Writers([self.board, JsonLinesWriter(run.metrics)])
         self.evaluations = CsvWriter(run.evaluations, table.COLUMNS)
         self.task_changes = CsvWriter(run.task_changes, task_log.COLUMNS)
+        self.pictures = LivePictures(run.report)
 
     @property
     def stateful(self) -> dict[str, Stateful]:
@@ -62,17 +66,17 @@ class Logs:
         self.writers.text(frames, "inference/confusion", task_log.confusion_markdown(counts))
 
     def evaluation(self, frames: int, results: Sequence[GameResult]) -> None:
-        """The evaluation made at `frames`, whenever its results come: rows of the table, scores, and how much of what
-        a game had taught is retained."""
+        """The evaluation made at `frames`, whenever its results come: rows of the table, scores, how much of what a
+        game had taught is retained, and the pictures of all that was recorded so far."""
         for row in table.rows(frames, results):
             self.evaluations.write(row)
         rows, changes = table.evaluations(self.evaluations.text()), task_log.changes(self.task_changes.text())
-        scalars = {"evaluation/clipped_total": clipped_total([r.human_normalised for r in results])}
-        for result in results:
-            scalars[f"evaluation/{result.game}/score"] = result.mean
-            scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
-        kept = remembered.scalars(rows, changes, frames)
-        self.writers.write(frames, {**scalars, **{f"evaluation/{name}": value for name, value in kept.items()}})
+        kept = remembered.kept(rows, changes, frames)
+        self.writers.write(frames, evaluation_scalars(results, kept))
+        self.writers.text(frames, "charts/games", table.markdown(results, kept))
+        for name, picture in self.pictures.draw(Records("this run", rows, changes), frames):
+            self.writers.image(frames, f"charts/{name}", picture)
+        self.writers.flush()
 
     def end(self, frames: int) -> None:
         """The run is finished: nothing is written any more."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from configs.schema import Config
+
 
 @dataclass
 class Milestones:
-    """The frames at which the run was last evaluated; and of an evaluation in the background whose results are not
-    recorded yet, its frames and whether it is the run's last."""
+    """The frames at which the run was last evaluated (-1: not even at frame 0, where it is due); and of an evaluation
+    in the background whose results are not recorded yet, its frames and whether it is the run's last."""
 
     evaluated: int = 0
     pending: tuple[int, bool] | None = None
@@ -23,6 +25,11 @@ class Milestones:
         """Restore what `state_dict` returned."""
         self.evaluated = state["evaluated"]
         self.pending = state.get("pending")
+
+
+def first_milestones(config: Config) -> Milestones:
+    """Those of a run that has not begun."""
+    return Milestones(evaluated=-1 if config.evaluation.at_start else 0)
 
 
 def due(period: int, last: int, frames: int) -> bool:

@@ -19,7 +19,7 @@ from tracking.manifest import CheckpointError, DamageError, available, read_mani
 from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
 from tracking.snapshots import kept_snapshots, newest_intact
 from tracking.task_log import tasks_before_lost
-from tracking.tensorboard import last_step
+from tracking.tensorboard import event_files, last_step
 from tracking.versions import program
 
 STATE_FORMAT = 4
@@ -105,8 +105,7 @@ def _traces(run: RunDirectory) -> Iterator[Path]:
         yield run.report
     if run.frames > 0:
         yield run.status
-    if last_step(run.tensorboard) > 0:
-        yield run.tensorboard
+    yield from (file for file in event_files(run.tensorboard) if last_step(file) > 0)
     for line in run.metrics.read_bytes().splitlines() if run.metrics.is_file() else []:
         with suppress(ValueError, KeyError, TypeError):
             if json.loads(line)["frame"] > 0:

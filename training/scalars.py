@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.continual import ContinualAgent
 from configs.build import Parts
 from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
+from evaluation import remembered
 from evaluation.inference_score import InferenceScore
+from evaluation.play import GameResult, clipped_total
 from tracking.metrics import MetricWindow
 from training.interact import Step
 
@@ -44,9 +46,12 @@ class Scalars:
     def pop(self, label: str, diagnostics: Mapping[str, float]) -> dict[str, float]:
         """{name: value} of the log event while the game `label` is played; `diagnostics` are the agent's (see
         `ContinualAgent.diagnostics`)."""
+        means = self.window.pop()
+        score = f"score/{label}/human_normalised"
         return {
-            **self.window.pop(),
-            **state_scalars(self.parts, label),
+            **means,
+            **({"charts/score_on_screen": means[score]} if score in means else {}),
+            **state_scalars(self.parts),
             **inference_scalars(self.parts.agent, self.inference),
             **{f"consolidation/{name}": value for name, value in diagnostics.items()},
         }
@@ -61,16 +66,44 @@ class Scalars:
 
 
 class Speed:
-    """Frames per second of wall-clock time between calls; a clock reading, so no state."""
+    """Frames per second of wall-clock time; a clock reading, so no state.
 
-    def __init__(self, frames: int) -> None:
-        self.frames, self.moment = frames, time.perf_counter()
+    frames  where the process begins
+    end     where the run ends
+    """
 
-    def __call__(self, frames: int) -> float:
-        """The speed since the last call [frames/s]."""
-        before, self.frames = self.frames, frames
-        start, self.moment = self.moment, time.perf_counter()
-        return (frames - before) / (self.moment - start)
+    def __init__(self, frames: int, end: int) -> None:
+        self.first = self.before = frames
+        self.end = end
+        self.start = self.moment = time.perf_counter()
+
+    def scalars(self, frames: int) -> dict[str, float]:
+        """The speed since the last call [frames/s], and the time that is left at the process's own mean speed."""
+        before, self.before = self.before, frames
+        moment, self.moment = self.moment, time.perf_counter()
+        speed = (frames - before) / (self.moment - moment)
+        mean = (frames - self.first) / (self.moment - self.start)
+        return {
+            "time/frames_per_second": speed,
+            "charts/speed_frames_per_second": speed,
+            "charts/time_left_hours": (self.end - frames) / mean / 3600,
+        }
+
+
+def evaluation_scalars(results: Sequence[GameResult], kept: Mapping[str, float]) -> dict[str, float]:
+    """Of an evaluation's results and the kept fractions of the games that were left. A kept fraction is told within
+    `remembered.SHOWN`, which a chart can show; their mean is of fractions clipped to [0, 1]."""
+    total = clipped_total([r.human_normalised for r in results])
+    scalars = {"charts/all_games_total": total, "evaluation/clipped_total": total}
+    for result in results:
+        scalars[f"evaluation/{result.game}/score"] = result.mean
+        scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
+    low, high = remembered.SHOWN
+    scalars |= {f"evaluation/kept/{game}": min(high, max(low, fraction)) for game, fraction in kept.items()}
+    if kept:
+        mean = remembered.mean_kept([*kept.values()])
+        scalars |= {"charts/kept_fraction": mean, "evaluation/kept_mean": mean}
+    return scalars
 
 
 def episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
@@ -82,17 +115,18 @@ def episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
     }
 
 
-def state_scalars(parts: Parts, label: str) -> dict[str, float]:
+def state_scalars(parts: Parts) -> dict[str, float]:
     """How the agent stands: tasks, updates, replay and exploration."""
     agent, memory = parts.agent, parts.memory
     scalars: dict[str, float] = {
-        "task/game": parts.stream.schedule.games.index(label),
         "task/number": agent.task,
         "task/count": agent.task_source.num_tasks,
         "task/short_visits": agent.short_visits,
         "learning/updates": agent.updates,
         "replay/gib": memory.nbytes / 2**30,
     }
+    if agent.task in agent.task_frames:
+        scalars["exploration/epsilon"] = agent.epsilon(agent.task_frames[agent.task])
     for task, frames in agent.task_frames.items():
         scalars[f"exploration/epsilon_task{task}"] = agent.epsilon(frames)
         scalars[f"replay/transitions_task{task}"] = memory.size(task)

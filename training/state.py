@@ -14,7 +14,7 @@ from tracking.metrics import MetricWindow
 from tracking.run_directory import RunDirectory
 from training.failures import check_weights
 from training.logs import Logs
-from training.milestones import Milestones
+from training.milestones import first_milestones
 from training.resume import meta
 from training.scalars import Scalars
 from training.snapshots import begin_with
@@ -39,7 +39,7 @@ class RunState:
         self.logs = Logs(run)
         self.inference = InferenceScore()
         self.scalars = Scalars(parts, EpisodeReturns(config.emulators.num_envs), MetricWindow(), self.inference)
-        self.milestones = Milestones()
+        self.milestones = first_milestones(config)
         self.watch = PlasticityMonitor()
         self.checkpoints = Checkpoints(run.checkpoints)
         self.about = meta(config)

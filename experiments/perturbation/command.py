@@ -34,6 +34,7 @@ from rich.console import Console
 from agent.fisher import ESTIMATORS
 from configs.ranges import argument
 from envs.games import game as find_game
+from evaluation.plots import save
 from experiments.perturbation import report
 from experiments.perturbation.audit import Audit, Settings
 from experiments.perturbation.kept_agent import load_kept
@@ -97,8 +98,7 @@ def write(result: dict[str, Any], out: Path) -> None:
     """The picture twice, the points as CSV, everything as JSON."""
     out.mkdir(parents=True, exist_ok=True)
     picture = report.figure(result["points"], report.title(result))
-    for kind in ("png", "svg"):
-        picture.savefig(out / f"perturbation.{kind}", dpi=150)
+    save(picture, out / "perturbation.png")
     report.write_csv(report.plain(result["points"]), out / "perturbation.csv")
     (out / "perturbation.json").write_text(json.dumps(result) + "\n")
 

@@ -179,11 +179,10 @@ def figure(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             panels[1].plot(*zip(*expected, strict=True), ":", color=colour)
         panels[2].plot(scales, [r["changed"] for r in mine], **look)
     panels[0].axhline(0.5, color="grey", linewidth=0.8, linestyle=":")
-    panels[0].set_title(words(title), fontsize="medium")
+    panels[0].set_title(words(title))
     score = "score (0 random, 1 unperturbed)\npale: the paper, Breakout"
     for panel, label in zip(panels, (score, "divergence [nats]", "changed\ngreedy actions"), strict=True):
         panel.set_ylabel(label)
-        panel.spines[["top", "right"]].set_visible(False)
     panels[1].set_yscale("log")
     panels[1].set_ylim(bottom=FLOOR)
     panels[2].set_xscale("log")

@@ -28,6 +28,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from evaluation.plots import DPI
 from experiments.perturbation import report as perturbation_report
 from experiments.report import figures, logs, numbers
 from experiments.report import page as html
@@ -82,8 +83,9 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
 
     rows = numbers.own_play_rows(material)
     caption = (
-        "Figure 4. Raw score over the frames of the game itself, a line per run, at the first evaluation after so much "
-        "play; the tail at each point leads to the last evaluation before the game was played again or the run ended. "
+        "Figure 4. Raw score over the frames of the game itself at the first evaluation after so much play: mean over "
+        "seeds and their range as a band, or a line per run where the runs played unequally much; the tail at each "
+        "point leads to the last evaluation before the game was played again or the run ended. "
         "Dotted: random play; dashed: a human tester."
     )
     if rows:
@@ -194,8 +196,8 @@ def _schedule_caption(material: Material) -> str:
     counts = "; ".join(f"{name}: {', '.join(str(run.seed) for run in runs)}" for name, runs in shown.items())
     caption = (
         "Figure 3A. Above, which game was played when; below, the human-normalised score of every game (0, dotted: "
-        "random play; 1, dashed: a human tester), its own visits shaded, mean over the seeds that had this schedule "
-        f"({counts})."
+        "random play; 1, dashed: a human tester), its own visits shaded; mean over the seeds that had this schedule "
+        f"({counts}) and their range as a band."
     )
     missing = [agent.name for agent in material.agents if agent.name not in shown]
     return caption + (f" No run of {', '.join(missing)} had it." if missing else "")
@@ -242,7 +244,7 @@ def write_picture(out: Path, name: str, rows: Sequence[Row], draw: Callable[[], 
     svg = io.BytesIO()
     try:
         figure = draw()
-        figure.savefig(out / f"{name}.png", dpi=150)
+        figure.savefig(out / f"{name}.png", dpi=DPI)
         with matplotlib.rc_context(_SVG):
             figure.savefig(svg, format="svg", metadata=_NOTHING_SAID)
     except (ValueError, ArithmeticError, MemoryError) as error:

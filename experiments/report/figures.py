@@ -13,13 +13,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.plots import COLOURS, add_legend, words
+from evaluation.plots import BELOW, COLOURS, VISIT, add_legend, draw_scores_of, frame_scores, frame_unit, words
 from experiments.report.numbers import PAPER, SINGLE, Row
 
 WIDTH = 5.8  # inches
 _BESIDE = 6  # games whose names find room under panels that stand beside each other
 _STYLES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_RAW = ("raw_fresh", "raw_left")
 _PAPER_STYLES = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (5, 3)))
 
 # Metrics that are shown over time: what they are called, and whether the axis is logarithmic.
@@ -45,34 +46,35 @@ LEARNING = {
 
 
 def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[str]) -> Figure:
-    """Figure 3A: above, which game was played when; below, every game's score over time, its own visits shaded."""
-    colours = {game: COLOURS[i % len(COLOURS)] for i, game in enumerate(games)}
-    scale, unit = frame_unit(max(row["last_frame"] for row in schedule))
+    """Figure 3A: above, which game was played when; below, every game's score over time, its own visits shaded. A
+    colour is an agent; its band is the range over seeds."""
+    end = max(row["last_frame"] for row in schedule)
+    scale, unit = frame_unit(end)
     count = len(games)
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.17 * count + 0.95 * count), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.17 * count + 0.95 * count), layout="constrained")
     ratios = (0.3 + 0.17 * count, *[0.95] * count)
-    bars, *panels = figure.subplots(count + 1, 1, sharex=True, height_ratios=ratios)
+    timeline, *panels = figure.subplots(count + 1, 1, sharex=True, height_ratios=ratios)
     spans: dict[str, list[tuple[float, float]]] = {game: [] for game in games}
     for row in schedule:
         spans[row["game"]].append((row["first_frame"] / scale, (row["last_frame"] - row["first_frame"]) / scale))
     for place, game in enumerate(games):
-        bars.broken_barh(spans[game], (place - 0.4, 0.8), color=colours[game], linewidth=0)
-    bars.set_yticks(range(count), [words(game) for game in games], fontsize=7)
-    bars.set_ylim(count - 0.4, -0.6)
-    bars.set_title("game played", loc="left", fontsize=8)
+        timeline.broken_barh(spans[game], (place - 0.4, 0.8), color=VISIT, linewidth=0)
+    timeline.set_yticks(range(count), [words(game) for game in games])
+    timeline.set_ylim(count - 0.4, -0.6)
+    timeline.set_title("game played", loc="left")
     for panel, game in zip(panels, games, strict=True):
         whole = panel.get_xaxis_transform()
-        panel.broken_barh(spans[game], (0, 1), transform=whole, color=colours[game], alpha=0.2, linewidth=0)
-        _reference(panel, 0, 1)
+        panel.broken_barh(spans[game], (0, 1), transform=whole, color=VISIT, alpha=0.2, linewidth=0)
         for i, (agent, its) in enumerate(by(scores, "agent").items()):
             points = [row for row in its if row["game"] == game]
-            x, y = [row["frames"] / scale for row in points], [row["score"] for row in points]
-            panel.plot(x, y, **line_style(i, len(x)), label=words(agent))
-        panel.set_title(words(game), loc="left", fontsize=8)
-    figure.supylabel("human-normalised score", fontsize=8)
+            x, *y = (np.array([row[name] for row in points]) for name in ("frames", "score", "least", "most"))
+            draw_scores_of(panel, x / scale, *y, **line_style(i, len(x)), label=words(agent))
+        frame_scores(panel)
+        panel.set_title(words(game), loc="left")
+    figure.supylabel(f"human-normalised score ({BELOW})")
     panels[-1].set_xlabel(unit)
-    panels[-1].set_xlim(0, 1.01 * max(row["last_frame"] for row in schedule) / scale)
-    return finished(figure, [bars, *panels], panels)
+    panels[-1].set_xlim(0, 1.01 * end / scale)
+    return finished(figure, panels)
 
 
 def draw_totals(rows: Sequence[Row], games: int) -> Figure:
@@ -105,12 +107,13 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
     axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
     axes.set_xlim(left=0)
     axes.set_xlabel(unit)
-    axes.set_ylabel(f"total clipped human-normalised score\n({games} games, at most {games})", fontsize=8)
-    return finished(figure, [axes], [axes])
+    axes.set_ylabel(f"total clipped human-normalised score\n({games} games, at most {games})")
+    return finished(figure, [axes])
 
 
 def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[float], human: Sequence[float]) -> Figure:
-    """Figure 4: raw score over frames of the game itself, a line per run; tails lead to what was left of it."""
+    """Figure 4: raw score over frames of the game itself: the mean over an agent's runs and their range as a band, or a
+    line per run where they were not evaluated after equally much play; tails lead to what was left of it."""
     scale, unit = frame_unit(max(row["own_frames"] for row in rows))
     figure, panels = _grid(len(games), 1.55)
     agents = by(rows, "agent")
@@ -118,17 +121,30 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
     for panel, game, low, high in zip(panels, games, random, human, strict=True):
         _reference(panel, low, high)
         for name, its in agents.items():
-            for run in by([row for row in its if row["game"] == game], "seed").values():
-                x, y = [row["own_frames"] / scale for row in run], [row["raw_fresh"] for row in run]
+            for x, fresh, left in _lines([row for row in its if row["game"] == game]):
                 style = {"color": "black", "linewidth": 1} if name == SINGLE else line_style(ours.index(name), len(x))
-                panel.plot(x, y, **style, label=words(name))
+                panel.plot(x / scale, fresh.mean(0), **style, label=words(name))
+                panel.fill_between(x / scale, fresh.min(0), fresh.max(0), color=style["color"], alpha=0.15, lw=0)
                 if name != SINGLE:
-                    panel.vlines(x, y, [row["raw_left"] for row in run], color=style["color"], linewidth=0.7, alpha=0.7)
-        panel.set_title(words(game), loc="left", fontsize=8)
+                    panel.vlines(x / scale, fresh.mean(0), left.mean(0), color=style["color"], linewidth=0.7)
+        panel.set_title(words(game), loc="left")
         panel.set_xlim(left=0)
-    figure.supxlabel(unit.replace("frames", "frames of the game itself"), fontsize=8)
-    figure.supylabel("raw score", fontsize=8)
-    return finished(figure, panels, panels)
+    figure.supxlabel(unit.replace("frames", "frames of the game itself"))
+    figure.supylabel("raw score")
+    return finished(figure, panels)
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(own frames [P], fresh [S, P], left [S, P]): of all seeds together if they have the same P, else of each."""
+    seeds = [
+        (np.array([row["own_frames"] for row in run]), *(np.array([[row[n] for row in run]]) for n in _RAW))
+        for run in by(rows, "seed").values()
+    ]
+    if len({tuple(x) for x, _, _ in seeds}) == 1:
+        x, fresh, left = zip(*seeds, strict=True)
+        yield x[0], np.concatenate(fresh), np.concatenate(left)
+    else:
+        yield from seeds
 
 
 def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], agents: Sequence[str]) -> Figure:
@@ -147,10 +163,10 @@ def draw_metrics(rows: Sequence[Row], names: Mapping[str, tuple[str, bool]], age
             panel.fill_between(x, *band, color=style["color"], alpha=0.2, lw=0)
         if logarithmic and any(0 < row["mean"] < math.inf for row in its):
             panel.set_yscale("log")
-        panel.set_title(title, loc="left", fontsize=8)
+        panel.set_title(title, loc="left")
         panel.set_xlim(0, 1.01 * max(row["frames"] for row in rows) / scale)
-    figure.supxlabel(unit, fontsize=8)
-    return finished(figure, panels, panels)
+    figure.supxlabel(unit)
+    return finished(figure, panels)
 
 
 def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
@@ -160,10 +176,9 @@ def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
     layers = max(row["layer"] for row in rows)
     many = len(games) > _BESIDE
     lines, columns = (len(agents) * layers, 1) if many else (len(agents), layers)
-    size = 5 if len(games) > 25 else 6
-    height = 0.9 + 0.018 * size * len(games) if many else 0.6 + 0.3 * len(games)
+    height = 1.1 + 0.144 * len(games) if many else 0.8 + 0.35 * len(games)
     names = [words(game) for game in games]
-    width = max(WIDTH, 2.3 + 0.017 * size * len(games)) if many else WIDTH
+    width = max(WIDTH, 2.5 + 0.136 * len(games)) if many else WIDTH
     figure = Figure(figsize=(width, 0.8 + height * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False)
     places = [(agent, layer) for agent in agents for layer in range(1, layers + 1)]
@@ -177,18 +192,17 @@ def draw_overlaps(rows: Sequence[Row], games: Sequence[str]) -> Figure:
         for (y, x), value in np.ndenumerate(values):
             if len(games) <= 4 and not np.isnan(value):
                 colour = "white" if value < 0.6 else "black"
-                panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+                panel.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour)
         shown = layer == 1 or many
-        panel.set_yticks(range(len(games)), names if shown else [""] * len(games), fontsize=size if many else 7)
+        panel.set_yticks(range(len(games)), names if shown else [""] * len(games))
         turned: dict[str, Any] = (
             {"rotation": 90} if many else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
         )
-        panel.set_xticks(range(len(games)), names, fontsize=size, **turned)
+        panel.set_xticks(range(len(games)), names, **turned)
         first = f"{words(agent)}, layer {layer}" if many else f"{words(agent)}\nlayer {layer}"
-        panel.set_title(first if shown else f"layer {layer}", loc="left", fontsize=8)
+        panel.set_title(first if shown else f"layer {layer}", loc="left")
     bar = figure.colorbar(picture, ax=panels.ravel().tolist(), shrink=min(1.0, 2 / lines))
-    bar.set_label("Fisher overlap", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    bar.set_label("Fisher overlap")
     return figure
 
 
@@ -201,11 +215,6 @@ def by(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
     for row in rows:
         found.setdefault(row[column], []).append(row)
     return found
-
-
-def frame_unit(end: float) -> tuple[float, str]:
-    """(frames in a unit, the axis's label) that make the numbers up to `end` short."""
-    return (1e6, "environment frames [millions]") if end >= 5e4 else (1e3, "environment frames [thousands]")
 
 
 def line_style(i: int, points: int) -> dict[str, Any]:
@@ -230,12 +239,8 @@ def _grid(count: int, height: float) -> tuple[Figure, list[Axes]]:
     return figure, cells[:count]
 
 
-def finished(figure: Figure, axes: Iterable[Axes], labelled: Sequence[Axes]) -> Figure:
-    """Small numbers at the axes, no frame, and one legend for all panels above them."""
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
-        each.tick_params(which="both", labelsize=7)
-        each.xaxis.label.set_fontsize(8)
+def finished(figure: Figure, labelled: Sequence[Axes]) -> Figure:
+    """One legend for all panels above them."""
     add_legend(figure, {label: handle for panel in labelled for handle, label in _entries(panel)})
     return figure
 

@@ -88,13 +88,15 @@ def schedule_rows(material: Material) -> list[Row]:
 
 
 def score_rows(material: Material) -> list[Row]:
-    """Figure 3A: agent, seeds, game, frames, score (mean over the seeds of `shown_runs`)."""
+    """Figure 3A: agent, seeds, game, frames, score (mean over the seeds of `shown_runs`), least, most (of them)."""
     rows = []
     for name, runs in shown_runs(material).items():
         frames, scores = stacked(runs)
-        for game, line in zip(material.games, scores.mean(0), strict=True):
-            for at, score in zip(frames.tolist(), line.tolist(), strict=True):
-                rows.append({"agent": name, "seeds": len(runs), "game": game, "frames": at, "score": score})
+        for g, game in enumerate(material.games):
+            line = (scores[:, g].mean(0), scores[:, g].min(0), scores[:, g].max(0))
+            for at, *numbers in zip(frames.tolist(), *(each.tolist() for each in line), strict=True):
+                named = dict(zip(("score", "least", "most"), numbers, strict=True))
+                rows.append({"agent": name, "seeds": len(runs), "game": game, "frames": at, **named})
     return rows
 
 

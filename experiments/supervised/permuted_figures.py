@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.table import Table
 
-from evaluation.plots import COLOURS
+from evaluation.plots import COLOURS, save
 from evaluation.retention import student_quantile
 from experiments.supervised.permuted_tasks import Rows
 
@@ -51,7 +46,8 @@ NAMES = {
 def draw_curves(curves: dict[str, Rows], epochs: int, path: Path) -> None:
     """Accuracy on every task from its own start on, a panel each; a cross marks where the paper's curve ends."""
     tasks = len(next(iter(curves.values()))[-1])
-    figure, panels = plt.subplots(tasks, 1, figsize=(6.4, 6.4), sharex=True, sharey=True, layout="constrained")
+    figure = Figure(figsize=(5.8, 5.4), layout="constrained")
+    panels = figure.subplots(tasks, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for task, panel in enumerate(panels):
         for colour, (method, rows) in zip(COLOURS, curves.items(), strict=False):
             points = [(i + 1, row[task]) for i, row in enumerate(rows) if len(row) > task]
@@ -60,70 +56,63 @@ def draw_curves(curves: dict[str, Rows], epochs: int, path: Path) -> None:
         for start in range(1, tasks):
             panel.axvline(start * epochs + 0.5, color="grey", linewidth=0.8, linestyle=":")
         panel.set_ylabel(f"task {'ABC'[task]}")
-    panels[0].set_title("accuracy; crosses: the paper at the end", fontsize="medium")
+    panels[0].set_title("accuracy; crosses: the paper at the end")
     panels[-1].set_xlabel("epochs")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    _save(figure, panels, path)
+    save(figure, path)
 
 
 def draw_lines(curves: Mapping[str, Rows], paper: Result, x: str, y: str, path: Path) -> None:
-    """A line per entry through the means over its rows (one per seed), the rows beside it thin; the paper's dashed."""
-    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    """A line per entry through the means over its rows (one per seed), their range as a band; the paper's dashed."""
+    figure = Figure(figsize=(5.8, 4.0), layout="constrained")
+    axes = figure.subplots()
     most = max(len(row) for rows in curves.values() for row in rows)
     for colour, (name, rows) in zip(COLOURS, curves.items(), strict=False):
         places = range(most - len(rows[0]) + 1, most + 1)  # a single value belongs to the end
-        for row in rows if len(rows) > 1 else []:
-            axes.plot(places, row, color=colour, linewidth=0.6, alpha=0.6)
-        axes.plot(places, np.mean(rows, axis=0), "o-", color=colour, label=NAMES[name])
+        axes.fill_between(places, np.min(rows, axis=0), np.max(rows, axis=0), color=colour, alpha=0.2, lw=0)
+        axes.plot(places, np.mean(rows, axis=0), "o-", color=colour, markersize=4, label=NAMES[name])
         if name in paper:
             axes.plot(range(1, len(paper[name]) + 1), paper[name], "x--", color=colour, label=f"{NAMES[name]}, paper")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    _save(figure, [axes], path)
+    save(figure, path)
 
 
 def draw_overlaps(curves: Mapping[str, Rows], paper: Result, path: Path) -> None:
-    """A panel per way of estimating, both at the same networks: means over the rows (one per seed), the rows beside
-    them thin; the paper's dashed in both."""
-    figure, panels = plt.subplots(1, 2, figsize=(8.4, 4.2), sharey=True, layout="constrained")
+    """A panel per way of estimating, both at the same networks: means over the rows (one per seed), their range
+    as a band; the paper's dashed in both."""
+    figure = Figure(figsize=(5.8, 3.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     for panel, (kind, title) in zip(
         panels, {"overlap": "exact", "sampled": "2,000 sampled labels"}.items(), strict=True
     ):
         for colour, pair in zip(COLOURS, ("self", "8", "26"), strict=False):
             rows = curves[f"{kind}_{pair}"]
             layers = range(1, len(rows[0]) + 1)
-            for row in rows if len(rows) > 1 else []:
-                panel.plot(layers, row, color=colour, linewidth=0.6, alpha=0.6)
+            panel.fill_between(layers, np.min(rows, axis=0), np.max(rows, axis=0), color=colour, alpha=0.2, lw=0)
             label = NAMES[f"overlap_{pair}"]
-            panel.plot(layers, np.mean(rows, axis=0), "o-", color=colour, label=label)
+            panel.plot(layers, np.mean(rows, axis=0), "o-", color=colour, markersize=4, label=label)
             if values := paper.get(f"overlap_{pair}"):
                 panel.plot(range(1, len(values) + 1), values, "x--", color=colour, label=f"{label}, paper")
-        panel.set_title(title, fontsize="medium")
+        panel.set_title(title)
         panel.set_xlabel("layer")
     panels[0].set_ylabel("Fisher overlap")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    _save(figure, panels, path)
+    save(figure, path)
 
 
 def draw_sensitivity(strengths: Sequence[float], ends: Rows, path: Path) -> None:
     """Accuracy at the end over lambda, by task and in the mean."""
-    figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    axes = figure.subplots()
     for task, colour in zip(range(len(ends[0])), COLOURS, strict=False):
         axes.semilogx(strengths, [row[task] for row in ends], "o-", color=colour, label=f"task {'ABC'[task]}")
     axes.semilogx(strengths, [np.mean(row) for row in ends], "k--", label="mean")
     axes.set_xlabel("λ")
     axes.set_ylabel("accuracy after the last task")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    _save(figure, [axes], path)
-
-
-def _save(figure: Any, panels: Sequence[Axes], path: Path) -> None:
-    for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def plasticity_and_retention(runs: Mapping[str, Sequence[Rows]]) -> Table:

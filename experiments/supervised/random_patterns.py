@@ -37,13 +37,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -56,7 +53,7 @@ from agent.consolidators.ewc import EWC
 from agent.consolidators.laplace import RecursiveLaplace
 from agent.roles import AnchorStore
 from configs.ranges import argument
-from evaluation.plots import COLOURS
+from evaluation.plots import COLOURS, save
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import whole
@@ -336,8 +333,8 @@ def summary(measured: dict[str, Measured], times: Sequence[int], synapses: int) 
 
 def draw(measured: dict[str, Measured], times: Sequence[int], synapses: int, path: Path) -> None:
     """Signal, noise, their ratio and the share retained over t / N: lines as expected, dots as simulated."""
-    figure, grid = plt.subplots(2, 2, figsize=(9, 6.6), layout="constrained")
-    (signal, noise), (ratio, share) = grid
+    figure = Figure(figsize=(5.8, 4.8), layout="constrained")
+    (signal, noise), (ratio, share) = figure.subplots(2, 2)
     oldest = np.arange(1, synapses // 20 + 1)  # the patterns whose mean signal is shown
     dots, patterns = np.array(times), len(measured["ewc"].noise)
     lines = np.unique(np.geomspace(dots[0], patterns, 300).round().astype(int))
@@ -366,15 +363,13 @@ def draw(measured: dict[str, Measured], times: Sequence[int], synapses: int, pat
     ratio.axhline(1, color="grey", linewidth=0.8, linestyle="--")
     _label(share, "share of the patterns retained")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _label(axis: Axes, quantity: str) -> None:
     axis.set_xscale("log")
     axis.set_xlabel("patterns seen per synapse, t / N")
     axis.set_ylabel(quantity)
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _table(report: dict[str, Any]) -> Table:

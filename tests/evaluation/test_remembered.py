@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.remembered import LEARNED, kept, mean_kept, scalars
+from evaluation.remembered import LEARNED, kept, kept_over_time, mean_kept
 from tracking.task_log import visits
 
 # krull 0-100 (in two tasks), pong 100-200, krull 200-260, krull again 260-300, boxing 300-
@@ -85,14 +85,6 @@ def test_the_mean_clips_every_game() -> None:
         mean_kept([])
 
 
-def test_scalars_by_name() -> None:
-    found = scalars(rows(SCORES), CHANGES, 350)
-    assert found == pytest.approx({"kept/krull": 1.5, "kept/pong": 1.5, "kept_mean": 1.0})
-    assert scalars(rows(SCORES), CHANGES, 100) == {}
-
-
-def test_logged_fractions_stay_where_a_chart_can_show_them() -> None:
-    for score, shown in ((-40.0, -1.0), (40.0, 2.0)):
-        last = {350: {"krull": score, "pong": 0.4, "boxing": 0.0}}
-        found = scalars(rows({**SCORES, **last}), CHANGES, 350)
-        assert found["kept/krull"] == shown and found["kept/pong"] == pytest.approx(1.0)
+def test_over_time_it_is_what_it_is_at_every_evaluation() -> None:
+    found = kept_over_time(rows(SCORES), CHANGES)
+    assert found == {frames: kept(rows(SCORES), CHANGES, frames) for frames in SCORES} and found[350]

@@ -25,6 +25,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from tests.conformance.alike import assert_alike
 from tracking.checkpoints import Checkpoints, load_file
+from tracking.metrics import CLOCKS
 from tracking.run_directory import RunDirectory
 from tracking.stop import STOPPING
 
@@ -422,7 +423,7 @@ def status(run: Path) -> dict[str, Any]:
 def metrics(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl without clock readings."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if not name.startswith("time/")} for line in lines]
+    return [{name: value for name, value in line.items() if not name.startswith(CLOCKS)} for line in lines]
 
 
 def evaluations(run: Path) -> list[dict[str, str]]:
@@ -434,12 +435,12 @@ def evaluations(run: Path) -> list[dict[str, str]]:
 def points(run: Path) -> dict[tuple[int, str], bytes]:
     """{(step, tag): the value as stored} of all event files, without clock readings; each point once."""
     found: dict[tuple[int, str], bytes] = {}
-    for path in sorted((run / "tensorboard").glob("events.out.tfevents.*")):
+    for path in sorted(run.glob("events.out.tfevents.*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 key = (event.step, value.tag)
                 assert key not in found, f"{key} is there twice"
-                if not value.tag.startswith("time/"):
+                if not value.tag.startswith(CLOCKS):
                     found[key] = value.SerializeToString(deterministic=True)
     return found
 

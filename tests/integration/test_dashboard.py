@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from configs.parse import load
-from evaluation.remembered import scalars
+from evaluation.remembered import kept, mean_kept
 from evaluation.table import read_evaluations
 from tests.integration.conftest import EWC
 from tests.integration.runs import TOY, assert_same_run, launch, metrics, points, signal_at, write_config
@@ -59,7 +59,7 @@ def run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def board(run: Path) -> TBContext:
-    """TensorBoard with that run alone, named run/tensorboard."""
+    """TensorBoard with that run alone."""
     multiplexer = EventMultiplexer()
     multiplexer.AddRunsFromDirectory(str(run.parent))
     multiplexer.Reload()
@@ -86,8 +86,13 @@ def scalars_written(run: Path) -> set[str]:
     return {name for line in lines for name, value in line.items() if name != "frame" and not isinstance(value, str)}
 
 
+def test_the_run_is_called_by_its_name(run: Path, board: TBContext) -> None:
+    (named,) = board.data_provider.list_runs(RequestContext(), experiment_id="")
+    assert named.run_name == run.name
+
+
 def test_every_chart_has_something_to_show(run: Path, charts: dict[str, dict[str, list[str]]]) -> None:
-    assert list(charts) == ["Overview", "Games", "Memory", "Tasks", "Speed"]
+    assert list(charts) == ["Overview", "Games", "Memory", "Learning", "Anchors", "Tasks", "Speed"]
     assert set(GAMES) <= set(charts["Games"])
     written = scalars_written(run)
     for page in charts.values():
@@ -107,10 +112,11 @@ def test_kept_fractions_are_those_of_the_files(run: Path) -> None:
     logged = {line["frame"]: line for line in metrics(run) if "evaluation/clipped_total" in line}
     told = 0
     for frames, line in logged.items():
-        found = scalars(read_evaluations(run / "evaluations.csv"), read_changes(run / "task_changes.csv"), frames)
-        assert {name: line[name] for name in line if name.startswith("evaluation/kept")} == {
-            f"evaluation/{name}": value for name, value in found.items()
-        }
+        found = kept(read_evaluations(run / "evaluations.csv"), read_changes(run / "task_changes.csv"), frames)
+        logged_ones = {name.split("/")[-1]: line[name] for name in line if name.startswith("evaluation/kept/")}
+        assert logged_ones == {game: min(2.0, max(-1.0, fraction)) for game, fraction in found.items()}
+        if found:
+            assert line["charts/kept_fraction"] == line["evaluation/kept_mean"] == mean_kept([*found.values()])
         told += bool(found)
     assert told >= 2 and not any("kept" in name for name in logged[VISIT // 2])
 

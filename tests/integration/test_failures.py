@@ -136,11 +136,11 @@ def test_a_run_is_not_made_shorter_than_it_is(run: Path, refused: Refused) -> No
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "task_changes.csv", "tensorboard"])
+@pytest.mark.parametrize("left", ["snapshots", "metrics.jsonl", "evaluations.csv", "task_changes.csv", "events"])
 def test_what_is_left_of_a_run_is_not_overwritten(run: Path, left: str, refused: Refused) -> None:
     """Without checkpoints a resume would begin anew, over the files of what was done; any of them speaks for it."""
     for path in run.iterdir():
-        if path.name not in (left, "config.yaml", "origin.json", "lock"):
+        if not path.name.startswith((left, "config.yaml", "origin.json", "lock")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     before = contents(run)
     complaint = refused("--resume", run)

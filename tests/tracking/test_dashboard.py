@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_metadata
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
+from envs.game_sets import game_set
+from tests.training import made_up
 from tracking import hparams
-from tracking.dashboard import LEFT_OUT, layout, pages, shown
+from tracking.dashboard import LEFT_OUT, MOST, layout, pages, shown
 from tracking.tensorboard import TensorBoardWriter
 
 VALUES = {"learner.learning_rate": 0.5, "seed": 3, "learner.cuda_graphs": False, "task_source": "inferred"}
@@ -38,16 +41,46 @@ def test_the_layout_is_read_back(tmp_path: Path) -> None:
         for category in read.category
     }
     assert found == pages(["krull", "boxing"])
-    assert list(found) == ["Overview", "Games", "Memory", "Tasks", "Speed"]
+    assert list(found) == ["Overview", "Games", "Memory", "Learning", "Anchors", "Tasks", "Speed"]
 
 
 def test_runs_of_other_games_share_all_charts_but_theirs() -> None:
     one, other = pages(["krull", "boxing"]), pages(["boxing", "pong"])
-    assert {title for title in one["Games"] if title not in other["Games"]} == {"krull"}
-    assert one["Games"]["boxing"] == other["Games"]["boxing"]
-    assert {page: charts for page, charts in one.items() if page != "Games"} == {
-        page: charts for page, charts in other.items() if page != "Games"
-    }
+    for page, titles in (("Games", {"krull"}), ("Memory", {"krull: kept fraction"})):
+        assert {title for title in one[page] if title not in other[page]} == titles
+        assert all(charts == other[page][title] for title, charts in one[page].items() if title not in titles)
+    shared = [
+        {page: charts for page, charts in each.items() if page not in ("Games", "Memory")} for each in (one, other)
+    ]
+    assert shared[0] == shared[1]
+
+
+@pytest.fixture(scope="module")
+def ten_games(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
+    """A run of ten games that has met them all, as TensorBoard reads it."""
+    path = tmp_path_factory.mktemp("runs") / "ten"
+    made_up.make(path, game_set("figure3"), visits=30, log=2_000_000, evaluate=40_000_000).writers.close()
+    return accumulated(path)
+
+
+def test_no_chart_has_more_than_four_lines_at_ten_games(ten_games: EventAccumulator) -> None:
+    tags = ten_games.Tags()["scalars"]
+    games = game_set("figure3")
+    charts = {title: patterns for page in pages(games).values() for title, patterns in page.items()}
+    lines = {title: shown(patterns, tags) for title, patterns in charts.items()}
+    assert max(map(len, lines.values())) == MOST == 4
+    assert all(len([game for game in games if f"/{game}/" in "".join(tags)]) <= 1 for tags in lines.values())
+    assert len(lines["krull"]) == 2
+    assert {len(lines[f"{game}: kept fraction"]) for game in games} == {0, 1}  # of those that were learned and left
+
+
+def test_charts_come_first_and_games_have_names(ten_games: EventAccumulator) -> None:
+    tags = ten_games.Tags()
+    assert {tag.split("/")[0] for tag in sorted(tags["scalars"])[:5]} == {"charts"}
+    assert tags["images"] == ["charts/scores", "charts/heatmap", "charts/tasks"]
+    text = ten_games.Tensors("charts/games")[-1].tensor_proto.string_val[0].decode()
+    assert all(f"| {game} |" in text for game in game_set("figure3"))
+    assert not [tag for tag in tags["scalars"] if tag.endswith("/game")]
 
 
 def test_without_anchors_there_is_nothing_to_show_of_them() -> None:
@@ -61,7 +94,8 @@ def test_patterns_match_from_the_start_of_a_name() -> None:
     tags = ["learning/q", "learning/q_max", "old/learning/q", "score/krull/return", "score/pong/return"]
     assert shown(["learning/q$"], tags) == ["learning/q"]
     assert shown(["score/krull/return$", "learning/q"], tags) == [tags[0], tags[1], tags[3]]
-    assert shown(LEFT_OUT, ["learning/updates"]) == ["learning/updates"]
+    left_out = ["learning/updates", "exploration/epsilon_task10", "learning/fisher_overlap_task2_layer0"]
+    assert shown(LEFT_OUT, [*left_out, "exploration/epsilon", "task/count"]) == left_out
 
 
 def test_hyper_parameters_and_the_end_are_read_back(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from evaluation.play import Abandoned, GameResult
 from training import evaluations as module
 from training.evaluations import Evaluations
 from training.failures import Diverged
-from training.milestones import Milestones, due
+from training.milestones import Milestones, due, first_milestones
 
 END = 100  # frames
 RESULTS = [GameResult("toy_catch", (1.0,), (4,), 0, 1.0)]
@@ -31,7 +31,7 @@ class World:
         self.config = Config(frames=END, evaluation=EvaluationConfig(**evaluation))
         self.stream = SimpleNamespace(frames=0, visit_start=0, label="toy_catch")
         self.network = torch.nn.Linear(1, 1)
-        self.milestones = Milestones()
+        self.milestones = first_milestones(self.config)
         monkeypatch.setattr(module, "scheduled_evaluation", lambda config, agent, last, _: self.results("play", last))
         monkeypatch.setattr(module, "evaluate_snapshot", lambda config, path, last, _: self.results("play", path.name))
         self.made = self.resumed()
@@ -112,6 +112,19 @@ def test_the_end_of_a_visit_counts_if_asked_for(tmp_path: Path, monkeypatch: pyt
     world.made.config = Config(frames=END, evaluation=EvaluationConfig(period=0, at_visit_ends=False))
     world.stream.visit_start = 60
     assert world.at(60) == []
+
+
+@pytest.mark.parametrize("period", [0, 20])
+def test_the_start_counts_if_asked_for(period: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and at frame 0 alone; in the background it is told like any other."""
+    world = World(tmp_path, monkeypatch, period=period, at_start=True)
+    assert world.at(0) == [("play", False), ("record", 0), told(0), ("save", 0)]
+    assert world.at(0) == world.at(8) == []
+    beside = World(tmp_path, monkeypatch, period=period, at_start=True, background=True, report_after=10)
+    assert beside.at(0) == [("save", 0), ("start", "0", False)]
+    beside.ready = True
+    beside.made.announce()
+    assert beside.tape[-1] == told(0) and beside.at(10) == [("record", 0)]
 
 
 def test_what_is_given_up_is_due_again(world: World) -> None:

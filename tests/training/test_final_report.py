@@ -13,9 +13,11 @@ from configs.schema import Config, EvaluationConfig
 from envs.games import all_games
 from evaluation import story, table
 from evaluation.play import GameResult
+from evaluation.plots import LOWEST, SIZE
 from tracking import task_log
 from tracking.run_directory import RunDirectory
 from training import final_report as figure
+from training import pictures
 
 ATARI = [name for name, each in all_games().items() if not each.is_toy]
 
@@ -52,8 +54,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
     def save(figure: Figure, path: Path, **_: object) -> None:
         path.touch()
-        figure.draw_without_rendering()
-        found.append(figure)
+        if path.suffix == ".png":
+            figure.draw_without_rendering()
+            found.append(figure)
 
     monkeypatch.setattr(Figure, "savefig", save)
     return found
@@ -72,13 +75,18 @@ def test_every_game_is_named_once_whole_and_on_the_picture(count: int, tmp_path:
     lines = told(run, reference=str(tmp_path / "plain_dqn"))
     assert not [line for line in lines if "warning" in line or "nothing" in line]
     scores = drawn[0]
-    names = [text for legend in scores.legends for text in legend.get_texts()]
-    names += [panel.title if count < 11 else panel._left_title for panel in scores.axes]
-    shown = [name for name in names if name.get_text().strip() in ATARI]
-    assert sorted(name.get_text().strip() for name in shown) == ATARI[:count]
-    boxes = [name.get_window_extent() for name in shown]
-    assert all(scores.bbox.x0 <= b.x0 and b.x1 <= scores.bbox.x1 and b.y1 <= scores.bbox.y1 for b in boxes)
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    titles = [panel._left_title for panel in scores.axes]
+    labels = [label for panel in scores.axes for label in panel.get_yticklabels()]
+    for names in (titles, labels):  # of the panels, and of the timeline's rows
+        shown = [name for name in names if name.get_text().strip() in ATARI]
+        assert sorted(name.get_text().strip() for name in shown) == ATARI[:count]
+    texts = [*titles, *labels, *scores.texts, *(text for legend in scores.legends for text in legend.get_texts())]
+    boxes = [text.get_window_extent() for text in texts if text.get_text() and text.get_visible()]
+    assert all(scores.bbox.x0 <= b.x0 and b.x1 <= scores.bbox.x1 for b in boxes)
+    assert all(scores.bbox.y0 <= b.y0 and b.y1 <= scores.bbox.y1 for b in boxes)
+    named = [text.get_window_extent() for text in titles if text.get_text()]
+    assert not any(a.overlaps(b) for i, a in enumerate(named) for b in named[:i])
+    assert {text.get_fontsize() for text in texts} == {SIZE}
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -109,10 +117,35 @@ def test_a_picture_shows_the_visits_that_were_played_and_no_other(tmp_path: Path
     """The log of the run counts, not what was planned: here the third game never had its turn."""
     run = make_run(tmp_path / "run", ATARI[:3], visits=2)
     told(run)
-    *_, bar = drawn[0].axes
-    spans = [path.vertices[:, 0] for each in bar.collections for path in each.get_paths()]
-    assert [(min(span), max(span)) for span in spans] == [(0.0, 1e-4), (1e-4, 2e-4)]
-    assert drawn[0].axes[0].get_xlim() == (0.0, 2e-4)
+    timeline = drawn[0].axes[0]
+    spans = [path.vertices[:, 0] for each in timeline.collections for path in each.get_paths()]
+    assert [(min(span), max(span)) for span in spans] == [(0.0, 0.1), (0.1, 0.2)]  # thousands
+    assert timeline.get_xlim() == (0.0, pytest.approx(0.2, rel=0.01))
+    shaded = [[path.vertices[:, 0] for path in panel.collections[0].get_paths()] for panel in drawn[0].axes[1:]]
+    assert [[(min(x), max(x)) for x in its] for its in shaded] == [[(0.0, 0.1)], [(0.1, 0.2)], []]
+
+
+def test_a_score_far_below_random_play_does_not_take_the_axis(tmp_path: Path, drawn: list[Figure]) -> None:
+    run = make_run(tmp_path / "run", ATARI[:2])
+    text = run.evaluations.read_text().splitlines()
+    text[-1] = f"400,{ATARI[1]},0,1.0,1,1.0,0.0,2.5,3.5,-1.5,100"
+    run.evaluations.write_text("\n".join(text) + "\n")
+    told(run)
+    panel = drawn[0].axes[2]
+    assert panel.get_ylim()[0] == LOWEST
+    (triangles,) = [line for line in panel.lines if line.get_marker() == "v"]
+    assert [*triangles.get_ydata()] == [LOWEST] and f"below \N{MINUS SIGN}{-LOWEST:g}" in drawn[0].texts[0].get_text()
+
+
+def test_a_colour_is_a_game_or_a_run(tmp_path: Path, drawn: list[Figure]) -> None:
+    run = make_run(tmp_path / "run", ATARI[:3])
+    told(run)
+    told(run, reference=str(make_run(tmp_path / "other", ATARI[:3]).path))
+    alone, beside = ([panel.lines for panel in figure.axes[1:4]] for figure in (drawn[0], drawn[3]))
+    games = [{line.get_color() for line in lines if len(line.get_xdata()) == 3} for lines in alone]
+    assert [len(each) for each in games] == [1, 1, 1] and len(set.union(*games)) == 3
+    runs = [{line.get_color() for line in lines if len(line.get_xdata()) == 3} for lines in beside]
+    assert runs[0] == runs[1] == runs[2] and len(runs[0]) == 2
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -144,7 +177,7 @@ def test_a_broken_file_of_the_run_beside_is_a_line_and_the_report_is_written(
     run = make_run(tmp_path / "run", ATARI[:2])
     (make_run(tmp_path / "other", ATARI[:2]).path / name).write_text(text)
     told(run, reference=str(tmp_path / "other"))
-    assert all((run.report / file).is_file() for file in ("scores.json", "scores.png", "tasks.png"))
+    assert all((run.report / file).is_file() for file in ("scores.json", "scores.png", "heatmap.png", "tasks.png"))
 
 
 def test_a_picture_that_fails_takes_nothing_else_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +186,7 @@ def test_a_picture_that_fails_takes_nothing_else_with_it(tmp_path: Path, monkeyp
 
     run = make_run(tmp_path / "run", ATARI[:2])
     run.confusion.write_text("game,task 0\npong,many\n")
-    monkeypatch.setattr(figure, "draw", fail)
+    monkeypatch.setattr(pictures, "draw_scores", fail)
     lines = told(run)
     assert "warning: scores.png could not be made: ZeroDivisionError: no picture" in lines
     assert any(line.startswith("warning: the tasks could not be made: ValueError") for line in lines)
@@ -162,14 +195,14 @@ def test_a_picture_that_fails_takes_nothing_else_with_it(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("mean", ["nan", "inf", "-inf", "1e308", "0"])
-def test_senseless_scores_are_told_all_the_same(mean: str, tmp_path: Path) -> None:
+def test_senseless_scores_are_told_all_the_same(mean: str, tmp_path: Path, drawn: list[Figure]) -> None:
     run = make_run(tmp_path / "run", ATARI[:2])
     text = run.evaluations.read_text().splitlines()
     text[-1] = f"400,{ATARI[1]},0,1.0,1,{mean},0.0,1.0,2.0,{mean},100"
     run.evaluations.write_text("\n".join(text) + "\n")
     lines = told(run)
     assert not [line for line in lines if "warning" in line]
-    assert (run.report / "scores.png").is_file()
+    assert len(drawn) == 3
 
 
 def test_a_run_without_evaluations_has_its_tasks_drawn(tmp_path: Path) -> None:
@@ -177,11 +210,12 @@ def test_a_run_without_evaluations_has_its_tasks_drawn(tmp_path: Path) -> None:
     lines = told(run, reference=str(tmp_path / "nowhere"))
     assert (run.report / "tasks.png").is_file() and not (run.report / "scores.png").exists()
     assert lines[-1] == f"written: {run.report / 'tasks.png'}"
+    assert (run.report / "tasks.svg").is_file()
 
 
 @pytest.mark.parametrize("name", ["_none", "[red]$x", "50%$_{", ":smile:"])
-def test_the_name_of_the_run_beside_is_shown_letter_by_letter(name: str, tmp_path: Path) -> None:
+def test_the_name_of_the_run_beside_is_shown_letter_by_letter(name: str, tmp_path: Path, drawn: list[Figure]) -> None:
     run = make_run(tmp_path / "run", ATARI[:2])
     lines = told(run, reference=str(make_run(tmp_path / name, ATARI[:2]).path))
-    assert not [line for line in lines if "warning" in line]
+    assert drawn and not [line for line in lines if "warning" in line]
     assert f"{story.read_records(tmp_path / name, name.replace('_', ' ')).name}:" in "\n".join(lines)

@@ -13,10 +13,11 @@ from envs.episodes import EpisodeReturns
 from envs.games import human_normalised
 from envs.timestep import TimeStep
 from evaluation.inference_score import InferenceScore
+from evaluation.play import GameResult
 from tests.integration.runs import TOY, write_config
 from tracking.metrics import MetricWindow
 from training.interact import Step, interact
-from training.scalars import Scalars
+from training.scalars import Scalars, Speed, evaluation_scalars
 
 B = 2
 
@@ -55,7 +56,8 @@ def test_it_holds_means_since_the_last_one_and_how_the_agent_stands(parts: Parts
     normalised = [human_normalised("toy_catch", score) for score in (2.0, 5.0)]
     assert found["score/toy_catch/human_normalised"] == pytest.approx(np.mean(normalised))
     assert found["learning/updates"] == parts.agent.updates > 0
-    assert found["task/game"] == parts.stream.schedule.games.index(label)
+    assert found["charts/score_on_screen"] == found["score/toy_catch/human_normalised"]
+    assert found["exploration/epsilon"] == found[f"exploration/epsilon_task{parts.agent.task}"]
     assert found["replay/transitions_task0"] == parts.memory.size(0) > 0
     assert found["exploration/epsilon_task0"] == parts.agent.epsilon(parts.agent.task_frames[0])
     again = scalars.pop(label, {})
@@ -70,3 +72,31 @@ def test_the_console_sees_the_last_twenty_episodes_of_the_visit(parts: Parts) ->
     assert scalars.recent_mean == "6.5"  # of 2, 2, ..., 11, 11
     scalars.add(step((0.0, 0.0), (True, True), ended=True))
     assert scalars.recent_mean == "-"
+
+
+def test_an_evaluation_is_told_by_game_and_in_all() -> None:
+    results = [GameResult(name, (2.0, 5.0), (4, 4), 0, 1.0) for name in ("toy_catch", "toy_avoid")]
+    found = evaluation_scalars(results, {"toy_catch": 1.5, "toy_avoid": -0.2})
+    each = [result.human_normalised for result in results]
+    assert found["evaluation/toy_avoid/score"] == 3.5 and found["evaluation/toy_avoid/human_normalised"] == each[1]
+    total = sum(min(1.0, score) for score in each)
+    assert found["charts/all_games_total"] == found["evaluation/clipped_total"] == pytest.approx(total)
+    assert found["evaluation/kept/toy_catch"] == 1.5
+    assert found["charts/kept_fraction"] == found["evaluation/kept_mean"] == 0.5
+    assert not [name for name in evaluation_scalars(results, {}) if "kept" in name]
+
+
+def test_logged_fractions_stay_where_a_chart_can_show_them() -> None:
+    results = [GameResult("toy_catch", (2.0,), (4,), 0, 1.0)]
+    for fraction, shown in ((-40.0, -1.0), (40.0, 2.0)):
+        assert evaluation_scalars(results, {"toy_catch": fraction})["evaluation/kept/toy_catch"] == shown
+
+
+def test_the_time_left_is_that_of_the_processes_mean_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 10.0, 30.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    speed = Speed(1000, end=10_000)
+    assert speed.scalars(2000)["charts/speed_frames_per_second"] == 100.0
+    found = speed.scalars(4000)
+    assert found["time/frames_per_second"] == found["charts/speed_frames_per_second"] == 100.0
+    assert found["charts/time_left_hours"] == pytest.approx(6000 / 100 / 3600)

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import statistics
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import yaml
 
 from configs.schema import Config
 from envs.game_sets import game_set
+from evaluation.plots import LOWEST
 from evaluation.table import COLUMNS
 from experiments.report import command as report
 from experiments.report import figures, logs, numbers
@@ -372,23 +374,28 @@ def test_the_total_is_drawn_as_its_rows_say(material):
 def test_scores_are_drawn_as_their_rows_say(material):
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     bars, *panels = figures.draw_scores(schedule, rows, GAMES).axes
+    assert len({tuple(each.get_facecolor()[0]) for each in bars.collections}) == 1, "a colour is an agent"
     spans = [path.get_extents().intervalx * 1e3 for each in bars.collections for path in each.get_paths()]
     assert [tuple(span) for span in spans] == [(0, 100), (100, 200)]
     for panel, game in zip(panels, GAMES, strict=True):
         assert panel.get_title(loc="left") == game
         for agent, points in drawn(panel).items():
             its = [row for row in rows if (row["agent"], row["game"]) == (agent, game)]
-            assert points == [[row["frames"] / 1e3, row["score"]] for row in its]
+            assert points == [[row["frames"] / 1e3, max(LOWEST, row["score"])] for row in its]
 
 
 def test_own_play_is_drawn_as_its_rows_say(material):
     rows = numbers.own_play_rows(material)
     panel = figures.draw_own_play(rows, GAMES, [0, 0], [10, 10]).axes[0]
-    shown = {label: points for label, points in drawn(panel).items() if label != "ewc"}  # of which there are two
-    for name, points in shown.items():
+    for name, points in drawn(panel).items():
         its = [row for row in rows if (row["agent"], row["game"]) == (name, "toy_catch")]
-        assert points == [[row["own_frames"] / 1e3, row["raw_fresh"]] for row in its]
-    assert set(shown) == {"told", numbers.SINGLE}
+        seeds = list(figures.by(its, "seed").values())  # two of one agent, whose line is their mean
+        means = [statistics.fmean(row["raw_fresh"] for row in each) for each in zip(*seeds, strict=True)]
+        assert points == [[row["own_frames"] / 1e3, mean] for row, mean in zip(seeds[0], means, strict=True)]
+    assert set(drawn(panel)) == {"ewc", "told", numbers.SINGLE}
+    longer = [*rows, {**rows[0], "own_frames": 10 * rows[0]["own_frames"]}]  # one seed played more: a line each
+    panel = figures.draw_own_play(longer, GAMES, [0, 0], [10, 10]).axes[0]
+    assert sum(line.get_label() == rows[0]["agent"] for line in panel.lines) == 2
 
 
 PARTS = ("figure_3a", "figure_3b", "figure_4", "plasticity", "learning", "fisher_overlap")

@@ -1,0 +1,48 @@
+"""What the heatmap shows, and how pictures come to files and to TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from evaluation.heatmap import matrices
+from evaluation.plots import DPI, pixels, save
+from evaluation.story import Records
+from tracking import task_log
+
+
+def rows(scores: dict[int, tuple[float, float]]) -> list[dict[str, object]]:
+    return [
+        {"frames": frames, "game": game, "human_normalised": score}
+        for frames, both in scores.items()
+        for game, score in zip(("pong", "krull"), both, strict=True)
+    ]
+
+
+def test_the_heatmap_has_scores_and_what_is_kept_of_them() -> None:
+    changes = [task_log.row(0, "pong", 0, 1.0), task_log.row(100, "krull", 1, 1.0)]
+    records = Records("run", rows({0: (0.0, -1.5), 100: (0.8, 0.0), 150: (0.4, 0.5)}), changes)
+    moments, scores, kept = matrices(records, ["pong", "krull"])
+    assert moments.tolist() == [0, 100, 150]
+    assert scores.tolist() == [[0.0, 0.8, 0.4], [-1.5, 0.0, 0.5]]
+    np.testing.assert_array_equal(kept, [[np.nan, np.nan, 0.5], [np.nan, np.nan, np.nan]])
+
+
+def test_a_picture_is_saved_with_its_drawing_beside_it_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        figure = Figure(figsize=(2, 1))
+        figure.subplots().plot([0, 1])
+        save(figure, tmp_path / name / "line.png")
+    with Image.open(tmp_path / "a" / "line.png") as picture:
+        assert picture.size == (2 * DPI, DPI)
+    for file in ("line.png", "line.svg"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_pixels_are_those_of_the_figure() -> None:
+    figure = Figure(figsize=(3, 2), facecolor="red")
+    found = pixels(figure, dpi=10)
+    assert found.shape == (20, 30, 3) and found.dtype == np.uint8 and (found == (255, 0, 0)).all()
