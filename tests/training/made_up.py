@@ -38,7 +38,8 @@ def make(
     log: int = LOG,
     evaluate: int = EVALUATE,
 ) -> Logs:
-    """Write a run of so many visits into `path`, as far as `part` of it; returns its logs."""
+    """Write a run of so many visits into `path`, as far as `part` of it; returns its logs. The first and the last
+    evaluations have pictures."""
     rng = np.random.default_rng(seed)
     end = visits * VISIT
     given = ["--frames", str(end), "--seed", str(seed), "--stream.games", f"[{','.join(games)}]"]
@@ -49,6 +50,7 @@ def make(
     run.write_status("running", int(part * end), end)
     logs = Logs(run)
     logs.begin(config)
+    drawn = logs.pictures
     skill = dict.fromkeys(games, 0.0)  # human-normalised
     limit = {game: float(rng.choice([0.15, 0.6, 1.0, 1.5, 3.0])) for game in games}
     tasks: dict[str, int] = {}
@@ -64,11 +66,18 @@ def make(
                 skill[each] += pace * log / LOG * (goal - skill[each]) * rng.uniform(0, 2)
             logs.write(frames, _scalars(game, skill[game], tasks, frames, end, rng))
             if due(evaluate, frames - log, frames):
+                late = frames > part * end - 2 * evaluate
+                logs.pictures = drawn if late else _NoPictures()  # type: ignore[assignment]
                 logs.evaluation(frames, _results(games, skill, tasks, rng))
         if stop > part * end:
             break
     logs.writers.flush()
     return logs
+
+
+class _NoPictures:
+    def draw(self, *_: object) -> tuple[()]:
+        return ()
 
 
 def _score(game: str, normalised: float) -> float:
