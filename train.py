@@ -35,6 +35,7 @@ from training.evaluations import Evaluations
 from training.failures import check_values, failure, report_failure
 from training.interact import interact
 from training.launch import check_snapshot, open_run
+from training.logs import check_writers
 from training.milestones import due
 from training.resources import describe, plan, refuse_if_too_large
 from training.scalars import Speed
@@ -131,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     try:
         options, config = read_options(given)
+        check_writers(config)
         notes = [*check_reference(config), *idle_settings(config)]
         if options.init_from:
             check_snapshot(Path(options.init_from), config)

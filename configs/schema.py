@@ -207,6 +207,8 @@ class LogConfig:
 
     period: int = number(10_000, 4, 10**12)
     """Frames between points in TensorBoard and metrics.jsonl."""
+    wandb: str | None = None
+    """The project of Weights & Biases that gets the same, if any; needs the package wandb."""
     image_period: int = number(1_000_000, 0, 10**12)
     """Frames between pictures of the game on screen; 0: none."""
     checkpoint_period: int = number(200_000, 4, 10**12)

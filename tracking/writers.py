@@ -116,8 +116,9 @@ class Writers:
         return {"writers": [writer.state_dict() for writer in self._writers]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The same writers in the same order as those whose state it is."""
-        for writer, its in zip(self._writers, state["writers"], strict=True):
+        """The same writers in the same order as those whose state it is; one at the end that is new begins with what
+        comes, and one that is missing is forgotten."""
+        for writer, its in zip(self._writers, state["writers"], strict=False):
             writer.load_state_dict(its)
 
 

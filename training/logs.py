@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
 from configs.build import build_schedule
+from configs.checks import ConfigError
 from configs.schema import Config
 from evaluation import remembered, table
 from evaluation.play import GameResult
@@ -16,19 +18,33 @@ from tracking.checkpoints import Stateful
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
 from tracking.tensorboard import TensorBoardWriter
-from tracking.writers import CsvWriter, JsonLinesWriter, Writers
+from tracking.wandb_writer import WandbWriter
+from tracking.writers import CsvWriter, JsonLinesWriter, Writer, Writers
 from training.launch import hyper_parameters
 from training.pictures import LivePictures
 from training.scalars import evaluation_scalars
 
 
+def more_writers(run: RunDirectory, config: Config) -> list[Writer]:
+    """The writers that a configuration asks for beside TensorBoard's and metrics.jsonl's."""
+    if config.log.wandb is None:
+        return []
+    return [WandbWriter(config.log.wandb, run.path.name, run.path, hyper_parameters(config))]
+
+
+def check_writers(config: Config) -> None:
+    """Raise `ConfigError` if one of them cannot write here."""
+    if config.log.wandb is not None and find_spec("wandb") is None:
+        raise ConfigError("log.wandb: the package wandb is not installed; install it (pip install wandb), or set null")
+
+
 class Logs:
     """TensorBoard's events, metrics.jsonl, evaluations.csv, task_changes.csv and confusion.csv of one run."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, config: Config) -> None:
         self.run = run
         self.board = TensorBoardWriter(run.tensorboard)
-        self.writers = Writers([self.board, JsonLinesWriter(run.metrics)])
+        self.writers = Writers([self.board, JsonLinesWriter(run.metrics), *more_writers(run, config)])
         self.evaluations = CsvWriter(run.evaluations, table.COLUMNS)
         self.task_changes = CsvWriter(run.task_changes, task_log.COLUMNS)
         self.pictures = LivePictures(run.report)

@@ -36,7 +36,7 @@ class RunState:
         self.run = run
         self.config = config
         self.parts = parts
-        self.logs = Logs(run)
+        self.logs = Logs(run, config)
         self.inference = InferenceScore()
         self.scalars = Scalars(parts, EpisodeReturns(config.emulators.num_envs), MetricWindow(), self.inference)
         self.milestones = first_milestones(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from tests.conformance.alike import through_a_file
 from tracking.tensorboard import TensorBoardWriter
+from tracking.wandb_writer import WandbWriter
 from tracking.writers import CsvWriter, JsonLinesWriter
 
 
@@ -38,7 +40,48 @@ def events(folder: Path) -> list[int]:
     return found
 
 
+class Server:
+    """What W&B does with runs and their steps, in a file: a step that is not new is left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "server.json"
+
+    def init(self, *, id: str, resume: str, **_: object) -> Server:
+        self.id = id
+        assert resume == "allow"
+        return self
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        assert (name, step_metric) == ("*", "frame")
+
+    def log(self, content: dict[str, float], step: int) -> None:
+        runs = self.runs()
+        lines = runs.setdefault(self.id, [])
+        if step >= len(lines):
+            lines.append(content["frame"])
+        self.file.write_text(json.dumps(runs))
+
+    def runs(self) -> dict[str, list[int]]:
+        return json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def finish(self) -> None:
+        pass
+
+
+def wandb(folder: Path) -> WandbWriter:
+    sys.modules["wandb"] = Server(folder)  # type: ignore[assignment]
+    return WandbWriter("atari", "run", folder, {})
+
+
+@pytest.fixture(autouse=True)
+def no_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+
+
 CASES = {
+    "wandb": Case(
+        wandb, lambda w, frame: w.write(frame, {"x": 0.5}), lambda folder: [*Server(folder).runs().values()][-1]
+    ),
     "tensorboard": Case(
         lambda folder: TensorBoardWriter(folder / "board"), lambda w, frame: w.write(frame, {"x": 0.5}), events
     ),

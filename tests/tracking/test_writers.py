@@ -306,6 +306,20 @@ def test_table(tmp_path: Path) -> None:
     assert path.read_text() == "frame,game,score\n1,,\n"
 
 
-def test_a_state_is_of_the_same_writers(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="zip"):
-        Writers([NullWriter()]).load_state_dict(both(tmp_path).state_dict())
+def test_a_writer_more_begins_with_what_comes_and_one_less_is_forgotten(tmp_path: Path) -> None:
+    """A resume may choose other writers; the first two are always the same."""
+    first = JsonLinesWriter(tmp_path / "a.jsonl")
+    first.write(4, {"x": 1})
+    state = Writers([first]).state_dict()
+    first.write(8, {"x": 2})
+    first.close()
+    more = Writers([JsonLinesWriter(tmp_path / "a.jsonl"), JsonLinesWriter(tmp_path / "b.jsonl")])
+    more.load_state_dict(state)
+    more.write(8, {"x": 3})
+    again = more.state_dict()
+    more.close()
+    assert [json.loads(line)["x"] for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [1, 3]
+    assert [json.loads(line)["x"] for line in (tmp_path / "b.jsonl").read_text().splitlines()] == [3]
+    less = Writers([JsonLinesWriter(tmp_path / "a.jsonl")])
+    less.load_state_dict(again)
+    assert less.state_dict()["writers"] == again["writers"][:1]

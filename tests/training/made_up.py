@@ -48,7 +48,7 @@ def make(
     run.path.mkdir(parents=True)
     run.config.write_text(dump(config))
     run.write_status("running", int(part * end), end)
-    logs = Logs(run)
+    logs = Logs(run, config)
     logs.begin(config)
     drawn = logs.pictures
     skill = dict.fromkeys(games, 0.0)  # human-normalised
