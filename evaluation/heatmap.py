@@ -23,7 +23,7 @@ _UNKNOWN = "0.9"  # the grey of what is not told
 
 def draw_heatmap(records: Records) -> Figure:
     """Human-normalised score (above) and kept fraction (below, see `evaluation.remembered`) of every game at every
-    evaluation, over frames; a white line through a game's cells is one of its own visits."""
+    evaluation, over frames; a line through a game's cells is one of its own visits."""
     games = list(dict.fromkeys(row["game"] for row in records.evaluations))
     moments, scores, fractions = matrices(records, games)
     scale, unit = frame_unit(records.frames)
@@ -43,7 +43,8 @@ def draw_heatmap(records: Records) -> Figure:
         coloured_names(panel, games, {game: colour for game, (colour, _) in looks(games).items()})
         for game, start, stop in visits(records.changes, records.frames):
             if game in games:
-                panel.hlines(games.index(game), start / scale, stop / scale, color="white", linewidth=1.5)
+                for colour, width in (("white", 3.0), ("black", 1.2)):
+                    panel.hlines(games.index(game), start / scale, stop / scale, color=colour, linewidth=width)
         panel.set_title(title, loc="left", pad=2)
         bar = figure.colorbar(picture, ax=panel, extend="both", pad=0.01, ticks=(0, 0.5, 1))
         bar.set_label(label)

@@ -78,7 +78,7 @@ def _layout(games: Sequence[str], columns: int) -> tuple[Figure, list[Axes], Axe
     left, between, right = max(0.6, 0.25 + 0.078 * max(map(len, games))), 0.4, 0.12
     width = (max(8.0, 2.2 * columns) - left - right - between * (columns - 1)) / columns
     rows = 0.1 + 0.15 * len(games)
-    total = (0.55 + lines * (height + gap)) + 0.25 + rows + 0.45
+    total = (0.55 + lines * (height + gap)) + 0.35 + rows + 0.45
     whole = left + columns * width + between * (columns - 1) + right
     figure = Figure(figsize=(whole, total))
 
