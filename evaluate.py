@@ -36,7 +36,9 @@ from evaluation import kept, table
 from evaluation.evaluator import evaluate_games, load_agent
 from evaluation.kept import Kept
 from evaluation.play import GameResult
+from evaluation.plots import save
 from evaluation.recognition import AgentTask, InferredTask, OracleTask, Recognition
+from evaluation.score_figure import draw_scores
 from evaluation.story import Records
 from evaluation.video import Show, film, watch
 from tracking import command
@@ -46,7 +48,6 @@ from tracking.run_directory import BAD_INPUT, RunDirectory, run_of
 from tracking.snapshots import intact_snapshots, kept_snapshots, newest_intact
 from tracking.tables import console, terminal_width
 from tracking.task_log import known_tasks, read_changes
-from training.final_report import draw
 from training.launch import load_run
 
 _PLAYS = "plays.jsonl"  # in the folder of the results: every game as it was played
@@ -173,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
     written = [output / "scores.json", output / "scores.csv"]
     if len(rows) > 1:
         written.append(output / "scores.png")
-        draw([Records("this run", every, _changes(run_dir))], written[-1])
+        save(draw_scores([Records("this run", every, _changes(run_dir))]), written[-1])
     if options.video:
         written.append(output / "videos")
     _show(rows)
