@@ -20,7 +20,6 @@ WIDTH = 5.8  # inches
 _BESIDE = 6  # games whose names find room under panels that stand beside each other
 _STYLES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_RAW = ("raw_fresh", "raw_left")
 _PAPER_STYLES = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (5, 3)))
 
 # Metrics that are shown over time: what they are called, and whether the axis is logarithmic.
@@ -136,13 +135,14 @@ def draw_own_play(rows: Sequence[Row], games: Sequence[str], random: Sequence[fl
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(own frames [P], fresh [S, P], left [S, P]): of all seeds together if they have the same P, else of each."""
-    seeds = [
-        (np.array([row["own_frames"] for row in run]), *(np.array([[row[n] for row in run]]) for n in _RAW))
-        for run in by(rows, "seed").values()
-    ]
+    seeds = []
+    for run in by(rows, "seed").values():
+        x, fresh, left = (np.array([row[name] for row in run]) for name in ("own_frames", "raw_fresh", "raw_left"))
+        seeds.append((x, fresh[None], left[None]))
     if len({tuple(x) for x, _, _ in seeds}) == 1:
-        x, fresh, left = zip(*seeds, strict=True)
-        yield x[0], np.concatenate(fresh), np.concatenate(left)
+        amounts, *scores = zip(*seeds, strict=True)
+        fresh, left = map(np.concatenate, scores)
+        yield amounts[0], fresh, left
     else:
         yield from seeds
 
