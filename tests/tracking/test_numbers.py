@@ -14,6 +14,7 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (whole(1, 10), "1", 1),
     (whole(1, 10), "10", 10),
     (whole(1, 10_000), "1_000", 1000),
+    (whole(1, 10**7), "1e6", 10**6),
     (real(0.0, 1.0), "0", 0.0),
     (real(0.0, 1.0), "1", 1.0),
     (real(0.0, 1.0), "5e-1", 0.5),
@@ -24,7 +25,7 @@ BAD: list[tuple[Callable[[str], Any], str, str]] = [
     (whole(1, 10), "11", "must lie between 1 and 10, is 11"),
     (whole(1, 10), "1" + 26 * "0", "must lie between 1 and 10, is about 10^26"),
     (whole(1, 10), 5000 * "9", "give a whole number from 1 to 10, is "),
-    (whole(1, 10), "1.0", "give a whole number from 1 to 10, is '1.0'"),
+    (whole(1, 10), "1.5", "give a whole number from 1 to 10, is '1.5'"),
     (whole(0, 10**6), "", "give a whole number from 0 to 1,000,000, is ''"),
     (real(0.0, 1.0), "nan", "must lie between 0 and 1, is nan"),
     (real(0.0, 1.0), "inf", "must lie between 0 and 1, is inf"),
@@ -32,7 +33,7 @@ BAD: list[tuple[Callable[[str], Any], str, str]] = [
     (real(0.0, 1.0), "a half", "give a number from 0 to 1, is 'a half'"),
     (whole_list(0, 20), "1,2,1", "give each number once, is '1,2,1'"),
     (whole_list(0, 20), "1,21", "must lie between 0 and 20, is 21"),
-    *((whole_list(0, 20), text, "give whole numbers such as 0,1,2 from 0 to 20") for text in ("", "x", "1,", "1.0")),
+    *((whole_list(0, 20), text, "give whole numbers such as 0,1,2 from 0 to 20") for text in ("", "x", "1,", "1.5")),
 ]
 
 
