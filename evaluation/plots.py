@@ -134,8 +134,11 @@ def draw_scores_of(
     scores, low, high = (np.where(np.abs(each) < _SENSELESS, each, np.nan) for each in (scores, low, high))
     below = scores < LOWEST
     panel.fill_between(x, np.maximum(low, LOWEST), np.maximum(high, LOWEST), alpha=0.2, linewidth=0, color=colour)
-    panel.plot(x[below], np.full(below.sum(), LOWEST), "v", color=colour, markersize=4, clip_on=False)
-    return panel.plot(x, np.maximum(scores, LOWEST), **{"linewidth": 1.1, "clip_on": False, **style})[0]
+    triangles = panel.plot(x[below], np.full(below.sum(), LOWEST), "v", color=colour, markersize=4, clip_on=False)[0]
+    drawn = panel.plot(x, np.maximum(scores, LOWEST), **{"linewidth": 1.1, "clip_on": False, **style})[0]
+    for each in (triangles, drawn):  # what is not clipped would count for the layout
+        each.set_in_layout(False)
+    return drawn
 
 
 def frame_scores(panel: Axes) -> None:

@@ -373,7 +373,10 @@ def test_the_total_is_drawn_as_its_rows_say(material):
 
 def test_scores_are_drawn_as_their_rows_say(material):
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
-    bars, *panels = figures.draw_scores(schedule, rows, GAMES).axes
+    figure = figures.draw_scores(schedule, rows, GAMES)
+    figure.draw_without_rendering()
+    bars, *panels = figure.axes
+    assert min(panel.get_window_extent().height for panel in panels) > 0.6 * figure.dpi, "what is drawn has its room"
     assert len({tuple(each.get_facecolor()[0]) for each in bars.collections}) == 1, "a colour is an agent"
     spans = [path.get_extents().intervalx * 1e3 for each in bars.collections for path in each.get_paths()]
     assert [tuple(span) for span in spans] == [(0, 100), (100, 200)]
