@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from configs.build import numpy_generator
@@ -185,7 +186,7 @@ _WORDS = (
 )
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _summary(rows: Sequence[Row]) -> Markup:
     agents = figures.by(rows, "agent")
     lines = [
         [agent, str(its[0]["seeds"]), *(_of(its, measure) for measure in MEASURES)] for agent, its in agents.items()

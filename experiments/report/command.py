@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from evaluation.plots import DPI
 from experiments.perturbation import report as perturbation_report
-from experiments.report import figures, logs, numbers
+from experiments.report import figures, logs, numbers, tables
 from experiments.report import page as html
 from experiments.report.agents import Material, read_material, yardsticks
 from experiments.report.data import ReportError
@@ -54,16 +55,16 @@ def write_report(material: Material, out: Path, title: str, audits: Sequence[Pat
     return path
 
 
-def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, str]]:
+def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, Markup]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
-    notes = "".join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
-    yield "The runs", html.runs_table(material) + notes
-    yield "What differs between the agents", html.differences_table(material)
+    notes = Markup("").join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
+    yield "The runs", tables.runs_table(material) + notes
+    yield "What differs between the agents", tables.differences_table(material)
 
     rows = numbers.agent_rows(material)
     write_rows(out / "agents.csv", rows)
-    yield "In single numbers", html.agents_table(rows)
+    yield "In single numbers", tables.agents_table(rows)
 
     rows = numbers.total_rows(material)
     caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
@@ -96,11 +97,11 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
 
     rows = numbers.game_rows(material)
     write_rows(out / "games.csv", rows)
-    yield "Learned and kept", html.games_table(rows)
+    yield "Learned and kept", tables.games_table(rows)
 
     yield "Which game is this?", _inference(material, out)
     yield from _logged(material, out)
-    yield "What the numbers mean", html.DEFINITIONS
+    yield "What the numbers mean", html.definitions()
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _audit(audit: Path) -> _Audit:
     return _Audit(audit.name, game, rows, figure)
 
 
-def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, str]:
+def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, Markup]:
     """Heading and figure 3C of one audit; `times`: how many of each game there were before, for the names of files."""
     rows, game, figure = audit.rows, audit.game, audit.figure
     caption = (
@@ -140,7 +141,7 @@ def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, 
     return f"Noise on the weights: {game}", write_picture(out, f"figure_3c_{name}", rows, lambda: figure, caption)
 
 
-def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
+def _logged(material: Material, out: Path) -> Iterator[tuple[str, Markup]]:
     agents = [agent.name for agent in material.agents]
     over = "over frames: mean over seeds, and their range as a band."
     for heading, name, metrics, caption, nothing in (
@@ -176,7 +177,7 @@ def _logged(material: Material, out: Path) -> Iterator[tuple[str, str]]:
         yield "Fisher overlap between games", html.note("No game was left while another one's anchor was held.")
 
 
-def _inference(material: Material, out: Path) -> str:
+def _inference(material: Material, out: Path) -> Markup:
     rows, confusion = logs.inference_rows(material), logs.confusion_rows(material)
     if not rows:
         return html.note("No agent had to find out: all were told, or took everything for one task.")
@@ -184,11 +185,11 @@ def _inference(material: Material, out: Path) -> str:
     units = (
         "Delays in vector steps from a change of games to the first step in a right task; false switches per million "
     )
-    parts = [html.inference_table(rows), html.note(units + "frames.")]
+    parts = [tables.inference_table(rows), html.note(units + "frames.")]
     if confusion:
         write_rows(out / "confusion.csv", confusion)
-        parts.append(html.confusion_table(confusion))
-    return "\n".join(parts)
+        parts.append(tables.confusion_table(confusion))
+    return Markup("\n").join(parts)
 
 
 def _schedule_caption(material: Material) -> str:
@@ -203,41 +204,41 @@ def _schedule_caption(material: Material) -> str:
     return caption + (f" No run of {', '.join(missing)} had it." if missing else "")
 
 
-def _unequal(material: Material) -> str:
+def _unequal(material: Material) -> Markup:
     if len({run.end for agent in material.agents for run in agent.runs}) == 1:
-        return ""
+        return Markup()
     return html.note(
         "These runs do not stand at the same frame: the tables take each as far as it has come, which compares unequal "
         "things; curves of an agent go as far as all of its seeds do."
     )
 
 
-def _mixed_types(material: Material) -> str:
+def _mixed_types(material: Material) -> Markup:
     its = [*(agent.runs for agent in material.agents), *material.single.values()]
     if len({run.settings.get("learner.precision") for runs in its for run in runs}) == 1:
-        return ""
+        return Markup()
     return html.note(
         "These runs were not all computed in one number type (learner.precision): a difference between them may come "
         "from that."
     )
 
 
-def _mixed_yardsticks(material: Material) -> str:
+def _mixed_yardsticks(material: Material) -> Markup:
     mixed = [game for game, runs in material.single.items() if len(yardsticks(runs)) > 1]
     if not mixed:
-        return ""
+        return Markup()
     return html.note(
         f"The single-game runs of {', '.join(mixed)} differ in their settings or in how far they have come; all are "
         "counted as one agent."
     )
 
 
-def _unused(material: Material) -> str:
+def _unused(material: Material) -> Markup:
     names = ", ".join(path.name for path in material.unused)
-    return html.note(f"Not used, because the others do not play their game: {names}.") if names else ""
+    return html.note(f"Not used, because the others do not play their game: {names}.") if names else Markup()
 
 
-def write_picture(out: Path, name: str, rows: Sequence[Row], draw: Callable[[], Figure], caption: str) -> str:
+def write_picture(out: Path, name: str, rows: Sequence[Row], draw: Callable[[], Figure], caption: str) -> Markup:
     """Write a figure's three files; returns it as HTML, or a sentence where it cannot be drawn, such as numbers of no
     common scale."""
     write_rows(out / f"{name}.csv", rows)

@@ -8,6 +8,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from envs.games import all_games
@@ -49,13 +50,11 @@ def test_an_agents_name_from_its_folder_is_shown_letter_by_letter(name: str, tmp
     told = make_run(tmp_path / "told-1", 1, [[1, 9, 1, 1], [0, 0, 2, 4]], learner={"n_step": 3})
     assert main([str(run), str(told), "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "<b>&amp;" not in page and f"<th >{html.escape(printable(name))} (1 seed)</th>" in page
+    assert "<b>&amp;" not in page and f'<th scope="col">{escape(printable(name))} (1 seed)</th>' in page
 
 
 def test_links_lead_where_they_say() -> None:
-    assert html.links({"<a>": Path("a b/#1/report.html")}) == (
-        '<ul><li><a href="a%20b/%231/report.html">&lt;a&gt;</a></li></ul>'
-    )
+    assert '<a href="a%20b/%231/report.html">&lt;a&gt;</a>' in html.links({"<a>": Path("a b/#1/report.html")})
 
 
 @pytest.mark.parametrize("name", HOSTILE)
