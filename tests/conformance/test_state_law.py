@@ -433,6 +433,7 @@ TWINS = [(name, before) for name, case in CASES.items() for before in case.befor
 
 # Stateful classes whose law has a form of its own, and where it is tested.
 ELSEWHERE = {
+    "WandbWriter": "tests/conformance/test_writers.py",
     "ContinualAgent": "here, within World",
     "OnlineAgent": "tests/training/test_online.py, with all of its parts",
     "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
