@@ -8,7 +8,7 @@ trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are name
 Runs may be under way; everything comes from the files in their directories, and nothing there is written.
 
 Writes report.html, which needs no other file, and every figure as .svg, .png and .csv, the tables as .csv too. The
-same runs give the same words and numbers.
+same runs give the same words and numbers, but for the day, the commit and the command at the end.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import argparse
 import csv
 import io
 import json
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from matplotlib.figure import Figure
 
 from evaluation.plots import DPI
 from experiments.perturbation import report as perturbation_report
-from experiments.report import figures, logs, numbers, tables
+from experiments.report import figures, logs, numbers, tables, verdict
 from experiments.report import page as html
 from experiments.report.agents import Material, read_material, yardsticks
 from experiments.report.data import ReportError
@@ -40,38 +42,48 @@ from tracking import command
 from tracking.files import file_name, write_text
 from tracking.run_directory import BAD_INPUT
 from tracking.shortage import shortage
+from tracking.versions import program
 
 _SVG: Any = {"svg.hashsalt": "report", "svg.fonttype": "path"}
 _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  # no clock and no version in the file
 
 
-def write_report(material: Material, out: Path, title: str, audits: Sequence[Path] = ()) -> Path:
+def write_report(
+    material: Material, out: Path, title: str, audits: Sequence[Path] = (), made: html.Made | None = None
+) -> Path:
     """Write the page and its files into `out`; returns the page's path. `audits`: what `experiments.perturbation` has
-    written, its folders."""
+    written, its folders; `made`: what the page says of its origin."""
     read = [_audit(folder) for folder in audits]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    write_text(path, html.page(title, list(_sections(material, out, read))))
+    opening, sections = _opening(material, out), list(_sections(material, out, read))
+    write_text(path, html.page(title, sections, opening, made))
     return path
+
+
+def _opening(material: Material, out: Path) -> Markup:
+    """The verdict, what makes it doubtful, and the main figure."""
+    rows = numbers.agent_rows(material)
+    said = html.verdict(verdict.sentences(rows, len(material.games)))
+    notes = [words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused)]
+    rows = numbers.total_rows(material)
+    caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
+    if any(row["agent"] in numbers.PAPER for row in rows):
+        caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
+    draw = partial(figures.draw_totals, rows, len(material.games))
+    return Markup("\n").join([said, *notes, write_picture(out, "figure_3b", rows, draw, caption)])
 
 
 def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, Markup]]:
     """(heading, HTML) of every section, after its files are written."""
     games = material.games
-    notes = Markup("").join(words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused))
-    yield "The runs", tables.runs_table(material) + notes
-    yield "What differs between the agents", tables.differences_table(material)
-
     rows = numbers.agent_rows(material)
     write_rows(out / "agents.csv", rows)
     yield "In single numbers", tables.agents_table(rows)
 
-    rows = numbers.total_rows(material)
-    caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
-    if any(row["agent"] in numbers.PAPER for row in rows):
-        caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
-    draw = partial(figures.draw_totals, rows, len(games))
-    yield "All games together", write_picture(out, "figure_3b", rows, draw, caption)
+    rows = numbers.game_rows(material)
+    write_rows(out / "games.csv", rows)
+    yield "Learned and retained, game by game", tables.games_table(rows)
 
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     write_rows(out / "figure_3a_schedule.csv", schedule)
@@ -95,12 +107,10 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
     else:
         yield "Beside single-game runs", html.note("No game was evaluated after it had been played.")
 
-    rows = numbers.game_rows(material)
-    write_rows(out / "games.csv", rows)
-    yield "Learned and kept", tables.games_table(rows)
-
     yield "Which game is this?", _inference(material, out)
     yield from _logged(material, out)
+    yield "What differs between the agents", tables.differences_table(material)
+    yield "The runs", tables.runs_table(material)
     yield "What the numbers mean", html.definitions()
 
 
@@ -268,7 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         material = read_material(options.runs, options.single)
-        path = write_report(material, options.out, options.title, options.perturbation)
+        path = write_report(material, options.out, options.title, options.perturbation, _made(arguments))
     except (ReportError, OSError) as error:
         if shortage(error):
             raise  # which `command.run` tells
@@ -276,6 +286,12 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     print(f"written: {path}, and its figures and tables beside it")
     return 0
+
+
+def _made(arguments: list[str] | None) -> html.Made:
+    """Today, this program, and these arguments (None: those of the process) as they are typed in a shell."""
+    typed = shlex.join(["python", "-m", "experiments.report", *(sys.argv[1:] if arguments is None else arguments)])
+    return html.Made(f"{datetime.now(UTC):%Y-%m-%d}", program()["git_commit"], typed)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 NAN = float("nan")
 SINGLE = "single-game runs"
 PAPER = ("paper: EWC, inferred tasks", "paper: EWC, true labels", "paper: no penalty")
-BOTH_DRAWN = "retained_fraction_both_drawn"
+BOTH_DRAWN = "retained_both_drawn"
 _INTERVAL = ("mean", "low", "high")
 _RESAMPLES = 1000
 
@@ -196,21 +196,21 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
         learned, retained = retention.learned(*matrix), retention.retained(*matrix)
         fraction = retention.retained_fraction(retained, nothing, single)
         for name, values in {
-            "learned": learned,
-            "retained": retained,
+            "score_after_visit": learned,
+            "final_score": retained,
             "forgetting": retention.forgetting(*matrix),
             "backward_transfer": retention.backward_transfer(*matrix),
             "forward_transfer": retention.forward_transfer(*matrix, nothing),
-            "plasticity": retention.plasticity(learned, nothing, single),
-            "retained_fraction": np.where(np.isnan(learned), NAN, fraction),
+            "learned": retention.plasticity(learned, nothing, single),
+            "retained": np.where(np.isnan(learned), NAN, fraction),
         }.items():
             found.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in found.items()}
 
 
 def game_rows(material: Material) -> list[Row]:
-    """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`; and the retained
-    fraction once more, with an interval for which the single-game runs are drawn anew as well."""
+    """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`; and *retained*
+    once more, with an interval for which the single-game runs are drawn anew as well."""
     rows = []
     for agent in material.agents:
         found = measures(material, agent)
@@ -220,10 +220,10 @@ def game_rows(material: Material) -> list[Row]:
             for game, *numbers in zip(material.games, means.tolist(), low.tolist(), high.tolist(), strict=True):
                 rows.append({**row, "game": game, "measure": measure, **dict(zip(_INTERVAL, numbers, strict=True))})
         for g, game in enumerate(material.games):
-            mean = float(retention.mean_over_seeds(found["retained_fraction"])[g])
-            retained, single = found["retained"][:, g], single_scores(material, game)
-            known = not np.isnan([mean, *retained, *single]).any()
-            bottom, top = retention.ratio_interval(retained, single, _generator(), _RESAMPLES) if known else (NAN, NAN)
+            mean = float(retention.mean_over_seeds(found["retained"])[g])
+            final, single = found["final_score"][:, g], single_scores(material, game)
+            known = not np.isnan([mean, *final, *single]).any()
+            bottom, top = retention.ratio_interval(final, single, _generator(), _RESAMPLES) if known else (NAN, NAN)
             rows.append({**row, "game": game, "measure": BOTH_DRAWN, "mean": mean, "low": bottom, "high": top})
     return rows
 
@@ -231,7 +231,7 @@ def game_rows(material: Material) -> list[Row]:
 def agent_rows(material: Material) -> list[Row]:
     """agent, seeds, measure, mean, low, high: an agent in single numbers, and how much the first agent has retained
     beyond it, in human-normalised scores and as fractions of what single-game runs reach, with a bootstrap's interval
-    and with Student's. The fractions leave out the game that a run has played last, whose own plasticity stands beside
+    and with Student's. The fractions leave out the game that a run has played last, whose own *learned* stands beside
     them. But for the interquartile means a number is of a run, a mean over its games, and then a mean over runs."""
     rows: list[Row] = []
     first: dict[str, np.ndarray] = {}
@@ -239,11 +239,11 @@ def agent_rows(material: Material) -> list[Row]:
         values = measures(material, agent)
         each = _of_runs(agent, values)
         numbers = {name: _mean_with_interval(its) for name, its in each.items()}
-        for name in ("retained", "learned"):
+        for name in ("final_score", "score_after_visit"):
             bounds = interval(values[name], retention.whole_iqm)
             numbers[f"{name}_iqm"] = retention.iqm(values[name]), float(bounds[0]), float(bounds[1])
         first = first or each
-        for name in ("retained_mean", "single_fraction") if each is not first else ():
+        for name in ("final_score_mean", "retained") if each is not first else ():
             ours, theirs = (its[name][~np.isnan(its[name])] for its in (first, each))
             beyond = float(ours.mean() - theirs.mean()) if len(ours) and len(theirs) else NAN
             both = retention.difference_interval(ours[:, None], theirs[:, None], _generator(), count=_RESAMPLES)
@@ -259,14 +259,14 @@ def _of_runs(agent: Agent, values: dict[str, np.ndarray]) -> dict[str, np.ndarra
     """{measure: float64 [S]}: of every run, from the `measures` [S, G]; means over the games that have a number."""
     last = [run.visits[-1][0] for run in agent.runs]
     places = np.arange(len(last)), np.array(last)
-    but_the_last = values["retained_fraction"].copy()
+    but_the_last = values["retained"].copy()
     but_the_last[places] = NAN
-    means = ("forgetting", "plasticity", "backward_transfer", "forward_transfer")
+    means = ("forgetting", "learned", "backward_transfer", "forward_transfer")
     return {
-        "total_clipped": retention.total_clipped(values["retained"].T),
-        "retained_mean": values["retained"].mean(1),
-        "single_fraction": retention.mean_over_seeds(but_the_last.T),
-        "last_plasticity": values["plasticity"][places],
+        "total_clipped": retention.total_clipped(values["final_score"].T),
+        "final_score_mean": values["final_score"].mean(1),
+        "retained": retention.mean_over_seeds(but_the_last.T),
+        "learned_last": values["learned"][places],
         **{name: retention.mean_over_seeds(values[name].T) for name in means},
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tracking.files import printable
 
@@ -33,6 +33,11 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_TEMPLATES.filters["whole_intervals"] = lambda text: escape(printable(text)).replace(", ", Markup(",&nbsp;"))
+"""A line breaks before an interval, not inside it."""
+
+
+_NOTHING = Markup()
 
 
 def _rendered(template: str, **values: Any) -> Markup:
@@ -48,9 +53,26 @@ class Picture:
     caption: str
 
 
-def page(title: str, sections: Sequence[tuple[str, Markup]]) -> str:
-    """The whole document; every section is a heading (words) and its body (HTML)."""
-    return _rendered("page.html", title=title, sections=sections)
+@dataclass(frozen=True)
+class Made:
+    """By what a page was made: the day, this program's commit (None where unknown), and the command as it was typed."""
+
+    date: str
+    commit: str | None
+    command: str
+
+
+def page(
+    title: str, sections: Sequence[tuple[str, Markup]], opening: Markup = _NOTHING, made: Made | None = None
+) -> str:
+    """The whole document; `opening` (HTML) stands above the contents; every section is a heading (words) and its body
+    (HTML)."""
+    return _rendered("page.html", title=title, opening=opening, sections=sections, made=made)
+
+
+def verdict(sentences: Sequence[tuple[str, str]]) -> Markup:
+    """A sentence per agent; see `experiments.report.verdict`."""
+    return _rendered("verdict.html", sentences=sentences)
 
 
 def definitions() -> Markup:

@@ -14,29 +14,29 @@ from experiments.report.numbers import BOTH_DRAWN, Row
 from experiments.report.page import note, number, table, with_interval
 
 MEASURES = {
-    "total_clipped": "retained, total clipped at 1 per game",
-    "retained_iqm": "retained, interquartile mean",
-    "learned_iqm": "learned, interquartile mean",
-    "single_fraction": "retained fraction, mean over games but the last played",
-    "single_fraction_first_minus_this": "the same, the first agent's minus this one's",
-    "single_fraction_first_minus_this_welch": "the same, with Student's interval",
-    "last_plasticity": "plasticity in the game played last",
+    "retained": "retained, mean over games but the last played",
+    "retained_first_minus_this": "the same, the first agent's minus this one's",
+    "retained_first_minus_this_welch": "the same, with Student's interval",
+    "learned_last": "learned, of the game played last",
+    "learned": "learned, mean over games",
+    "total_clipped": "final score, total clipped at 1 per game",
+    "final_score_iqm": "final score, interquartile mean",
+    "score_after_visit_iqm": "score after the last visit, interquartile mean",
     "forgetting": "forgetting, mean over games",
-    "plasticity": "plasticity, mean over games",
     "backward_transfer": "backward transfer",
     "forward_transfer": "forward transfer",
-    "retained_mean_first_minus_this": "retained, mean over games, the first agent's minus this one's",
-    "retained_mean_first_minus_this_welch": "the same, with Student's interval",
+    "final_score_mean_first_minus_this": "final score, mean over games, the first agent's minus this one's",
+    "final_score_mean_first_minus_this_welch": "the same, with Student's interval",
 }
 PER_GAME = {
-    "learned": "learned",
     "retained": "retained",
+    "learned": "learned",
+    "final_score": "final score",
+    "score_after_visit": "score after its last visit",
     "forgetting": "forgetting",
     "backward_transfer": "backward transfer",
     "forward_transfer": "forward transfer",
-    "plasticity": "plasticity",
-    "retained_fraction": "retained fraction",
-    BOTH_DRAWN: "the same, single-game runs drawn anew too",
+    BOTH_DRAWN: "retained, single-game runs drawn anew too",
 }
 
 
@@ -76,7 +76,7 @@ def agents_table(rows: Sequence[Row]) -> Markup:
         found = {row["agent"]: with_interval(row) for row in rows if row["measure"] == measure}
         if any(text != "–" for text in found.values()):
             lines.append([words, *(found.get(name, "") for name in agents)])
-    heads = [f"{name} ({_count(its[0]['seeds'], 'seed')})" for name, its in agents.items()]
+    heads = [f"{name} ({count(its[0]['seeds'], 'seed')})" for name, its in agents.items()]
     return table(("", *heads), lines)
 
 
@@ -126,5 +126,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:38]}…"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """The number and its noun, such as "2 seeds"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

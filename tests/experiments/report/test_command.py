@@ -175,14 +175,14 @@ def test_games_in_another_order_are_brought_into_one(runs, tmp_path):
 def test_what_was_learned_and_kept_of_every_game(material):
     rows = numbers.game_rows(material)
     of = {"agent": "ewc", "game": "toy_catch"}
-    assert numbers_in(chosen(rows, measure="learned", **of)) == (0.7, 0.6, 0.8)
-    assert numbers_in(chosen(rows, measure="retained", **of)) == (0.65, 0.6, 0.7)
+    assert numbers_in(chosen(rows, measure="score_after_visit", **of)) == (0.7, 0.6, 0.8)
+    assert numbers_in(chosen(rows, measure="final_score", **of)) == (0.65, 0.6, 0.7)
     assert numbers_in(chosen(rows, measure="forgetting", **of)) == (0.05, 0.0, 0.1)
-    assert numbers_in(chosen(rows, measure="plasticity", **of)) == (0.7, 0.6, 0.8)
+    assert numbers_in(chosen(rows, measure="learned", **of)) == (0.7, 0.6, 0.8)
     of["game"] = "toy_avoid"
-    assert numbers_in(chosen(rows, measure="learned", **of)) == (1.05, 0.9, 1.2)
-    assert np.isnan(chosen(rows, measure="plasticity", **of)["mean"])  # it has no single-game run
-    one = chosen(rows, measure="learned", agent="told", game="toy_catch")
+    assert numbers_in(chosen(rows, measure="score_after_visit", **of)) == (1.05, 0.9, 1.2)
+    assert np.isnan(chosen(rows, measure="learned", **of)["mean"])  # it has no single-game run
+    one = chosen(rows, measure="score_after_visit", agent="told", game="toy_catch")
     assert one["mean"] == pytest.approx(0.9) and np.isnan(one["low"])
 
 
@@ -192,9 +192,9 @@ def test_agents_in_single_numbers(material):
     assert numbers_in(chosen(rows, agent="ewc", measure="backward_transfer")) == (-0.1, -0.2, 0.0)
     assert numbers_in(chosen(rows, agent="ewc", measure="forward_transfer")) == (0.05, 0.0, 0.1)
     told = (11 / 30 + 0.3) / 2  # of toy_avoid, played last, two evaluations count
-    beyond = chosen(rows, agent="told", measure="retained_mean_first_minus_this")
+    beyond = chosen(rows, agent="told", measure="final_score_mean_first_minus_this")
     assert beyond["mean"] == pytest.approx((0.65 + 0.725) / 2 - told)
-    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "retained_mean_first_minus_this"]
+    assert not [row for row in rows if row["agent"] == "ewc" and row["measure"] == "final_score_mean_first_minus_this"]
 
 
 def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, runs, tmp_path):
@@ -204,15 +204,15 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
     last = {agent.name: complete.games[agent.runs[0].visits[-1][0]] for agent in complete.agents}
     assert last == {"ewc": "toy_avoid", "told": "toy_avoid"}
     rows = numbers.agent_rows(complete)
-    kept = chosen(rows, agent="told", measure="single_fraction")
-    beyond = chosen(rows, agent="told", measure="single_fraction_first_minus_this")
-    assert numbers_in(chosen(rows, agent="ewc", measure="single_fraction")) == (0.65, 0.6, 0.7)
+    kept = chosen(rows, agent="told", measure="retained")
+    beyond = chosen(rows, agent="told", measure="retained_first_minus_this")
+    assert numbers_in(chosen(rows, agent="ewc", measure="retained")) == (0.65, 0.6, 0.7)
     assert kept["mean"] == pytest.approx(11 / 30) and np.isnan(kept["low"])  # one seed
     assert beyond["mean"] == pytest.approx(0.65 - 11 / 30)
     plastic = numbers.game_rows(complete)
     for agent in ("ewc", "told"):
-        own = chosen(plastic, agent=agent, game="toy_avoid", measure="plasticity")
-        assert chosen(rows, agent=agent, measure="last_plasticity")["mean"] == pytest.approx(own["mean"])
+        own = chosen(plastic, agent=agent, game="toy_avoid", measure="learned")
+        assert chosen(rows, agent=agent, measure="learned_last")["mean"] == pytest.approx(own["mean"])
 
 
 def test_runs_that_end_on_different_games_are_drawn_whole(runs, tmp_path):
@@ -221,15 +221,13 @@ def test_runs_that_end_on_different_games_are_drawn_whole(runs, tmp_path):
     other = make_run(tmp_path / "ewc-3", 3, [[0, 0, 5, 9], [1, 4, 4, 4]], visits=turned, task_source="inferred")
     avoid = make_run(tmp_path / "avoid-1", 1, [[0, 8, 8, 8]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
     found = numbers.agent_rows(read_material([runs["ewc-1"], other], [runs["alone-1"], avoid]))
-    assert numbers_in(chosen(found, agent="ewc", measure="single_fraction")) == ((0.7 + 0.5) / 2, 0.5, 0.7)
+    assert numbers_in(chosen(found, agent="ewc", measure="retained")) == ((0.7 + 0.5) / 2, 0.5, 0.7)
 
 
 def test_few_seeds_are_also_compared_by_students_interval(runs, tmp_path):
     told = [runs["told-1"], make_run(tmp_path / "told-2", 2, [[1, 9, 1, 1], [0, 0, 2, 4]])]
     found = numbers.agent_rows(read_material([runs["ewc-1"], runs["ewc-2"], *told], [runs["alone-1"]]))
-    boot, student = (
-        chosen(found, agent="told", measure=f"single_fraction_first_minus_this{end}") for end in ("", "_welch")
-    )
+    boot, student = (chosen(found, agent="told", measure=f"retained_first_minus_this{end}") for end in ("", "_welch"))
     assert numbers_in(boot) == (0.65 - 11 / 30, 0.6 - 11 / 30, 0.7 - 11 / 30)
     reach = 12.7062 * 0.05  # of two seeds with a standard error of 0.05, and two that are equal
     assert numbers_in(student) == (0.65 - 11 / 30, 0.65 - 11 / 30 - reach, 0.65 - 11 / 30 + reach)
@@ -239,7 +237,7 @@ def test_single_game_runs_may_be_drawn_anew_too(runs, tmp_path):
     other = make_run(tmp_path / "alone-2", 2, [[5, 8, 8, 8]], games=("toy_catch",), visits=VISITS[:1])
     rows = numbers.game_rows(read_material([runs["ewc-1"], runs["ewc-2"]], [runs["alone-1"], other]))
     of = {"agent": "ewc", "game": "toy_catch"}
-    assert numbers_in(chosen(rows, measure="retained_fraction", **of)) == (0.65 / 0.9, 0.6 / 0.9, 0.7 / 0.9)
+    assert numbers_in(chosen(rows, measure="retained", **of)) == (0.65 / 0.9, 0.6 / 0.9, 0.7 / 0.9)
     assert numbers_in(chosen(rows, measure=numbers.BOTH_DRAWN, **of)) == (0.65 / 0.9, 0.6 / 1.0, 0.7 / 0.8)
 
 
@@ -421,7 +419,7 @@ class Checker(HTMLParser):
 
     def handle_data(self, text):
         if self.open and self.open[-1] in ("td", "th"):
-            self.cells.append(text)
+            self.cells.append(text.replace("\xa0", " "))
 
 
 def words(page):
@@ -440,8 +438,12 @@ def test_the_page(runs, tmp_path, capsys):
     checker = Checker()
     checker.feed(page)
     assert not checker.open
-    assert len(checker.references) == len(PARTS)
-    assert all(reference.startswith("data:image/svg+xml;base64,") for reference in checker.references)
+    pictures = [each for each in checker.references if not each.startswith("#")]
+    assert len(pictures) == len(PARTS) and all(each.startswith("data:image/svg+xml;base64,") for each in pictures)
+    contents = [each.removeprefix("#") for each in checker.references if each.startswith("#")]
+    assert contents == re.findall(r'<section id="([^"]*)"', page) and len(contents) == 11
+    assert "<b>told</b> retained 0.37 of what agents for one game alone score, 0.28 less than ewc (1 seed)." in page
+    assert f"python -m experiments.report {given[0]}" in page and "prefers-color-scheme: dark" in page
     assert "://" not in page and "viewport" in page and "A &lt;title&gt; &amp; more" in page
     for cell in ("0.70 [0.60, 0.80]", "0.65 [0.60, 0.70]", "1.05 [0.90, 1.20]", "−0.10 [−0.20, 0.00]", "0.9375"):
         assert cell in checker.cells, cell

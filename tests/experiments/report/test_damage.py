@@ -82,7 +82,7 @@ def test_a_damaged_file_is_named_in_one_sentence(name: str, text: str, tmp_path:
 @pytest.mark.parametrize(("name", "text"), first_and_more(TOLD))
 def test_what_is_left_is_told(name: str, text: str, tmp_path: Path) -> None:
     assert main([str(damaged(tmp_path, name, text)), "--out", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out" / "report.html").read_text().count("<section>") >= 9
+    assert (tmp_path / "out" / "report.html").read_text().count("<section ") >= 9
 
 
 def test_a_figure_that_cannot_be_drawn_is_a_sentence_and_its_numbers_are_kept(tmp_path: Path) -> None:
