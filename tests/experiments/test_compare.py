@@ -171,7 +171,13 @@ def test_the_kept_runs_of_the_quick_result_are_of_its_preset_today() -> None:
     kept = RESULTS.parent / "quick"
     plain = tuple(agent("plain_dqn"))
     short = (*plain, "--replay.capacity", "10000")
-    names = (("ewc", ()), ("ewc_float32", ()), ("plain_dqn", plain), ("plain_dqn_short_replay", short))
+    names = (
+        ("ewc", ()),
+        ("ewc_float32", ()),
+        ("ewc_packed", ()),
+        ("plain_dqn", plain),
+        ("plain_dqn_short_replay", short),
+    )
     seldom = ("--evaluation.at_start", "false", "--evaluation.period", "0")  # then at the ends of visits only
     for name, given in names:
         arguments = ("--config", "configs/presets/quick.yaml", "--seed", "1", *seldom, *given)
