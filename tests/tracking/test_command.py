@@ -103,7 +103,8 @@ def test_every_command_has_this_parser() -> None:
     """But two that are programs of their own, and one that only a run starts."""
     alone = {"benchmarks/plain_dqn.py", "benchmarks/sb3_dqn.py", "training/worker.py", "tracking/command.py"}
     root = Path(__file__).resolve().parents[2]
-    sources = (path for path in root.rglob("*.py") if not {".venv", "tests"} & set(path.relative_to(root).parts))
+    parts = {path: path.relative_to(root).parts for path in root.rglob("*.py")}
+    sources = (path for path, its in parts.items() if "tests" not in its and not any(p.startswith(".") for p in its))
     made = re.compile(r"argparse\.ArgumentParser\(|\(argparse\.ArgumentParser\)")
     found = {str(path.relative_to(root)) for path in sources if made.search(path.read_text())}
     assert found == alone
