@@ -89,7 +89,8 @@ def yardsticks(runs: Sequence[Run]) -> set[tuple[str, int]]:
 @dataclass(frozen=True)
 class Material:
     """All that a report is made of. `agents` have all played the same games; `single`: {game: runs of it alone}, of
-    these games only; `unused`: directories of single-game runs of other games."""
+    these games only, and of none if `agents` play a single game themselves; `unused`: directories of single-game runs
+    of other games."""
 
     games: tuple[str, ...]
     random: np.ndarray
@@ -101,6 +102,7 @@ class Material:
 
 def read_material(paths: Sequence[Path], single_paths: Sequence[Path]) -> Material:
     """What is in these run directories; a run of one game counts as a single-game run wherever it is named.
+    If none plays several games, they are what the report is on, and must play the same one.
     ReportError says what does not fit together."""
     given = [read_run(path) for path in paths]
     alone = [read_run(path) for path in single_paths]
@@ -110,7 +112,7 @@ def read_material(paths: Sequence[Path], single_paths: Sequence[Path]) -> Materi
     alone += [run for run in given if len(run.games) == 1]
     several = [run for run in given if len(run.games) > 1]
     if not several:
-        raise ReportError("none of the runs plays several games, and there is nothing to remember with one")
+        return _of_one_game(alone)
     first = several[0]
     for run in several:
         if set(run.games) != set(first.games):
@@ -127,6 +129,14 @@ def read_material(paths: Sequence[Path], single_paths: Sequence[Path]) -> Materi
         single={game: found for game in first.games if (found := tuple(r for r in alone if r.games == (game,)))},
         unused=tuple(run.path for run in alone if run.games[0] not in first.games),
     )
+
+
+def _of_one_game(runs: Sequence[Run]) -> Material:
+    """Runs that all play the same single game."""
+    games = tuple(dict.fromkeys(run.games[0] for run in runs))
+    if len(games) > 1:
+        raise ReportError(f"none of the runs plays several games, and they play one each: {', '.join(games)}")
+    return Material(games, runs[0].random, runs[0].human, group(runs), {}, ())
 
 
 def _in_order(run: Run, games: tuple[str, ...]) -> Run:

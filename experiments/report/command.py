@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from evaluation.plots import DPI
 from experiments.perturbation import report as perturbation_report
-from experiments.report import figures, logs, numbers, tables, verdict
+from experiments.report import figures, logs, numbers, single_game, tables, verdict
 from experiments.report import page as html
 from experiments.report.agents import Material, read_material, yardsticks
 from experiments.report.data import ReportError
@@ -49,15 +49,18 @@ _NOTHING_SAID = {"Creator": None, "Date": None, "Format": None, "Type": None}  #
 
 
 def write_report(
-    material: Material, out: Path, title: str, audits: Sequence[Path] = (), made: html.Made | None = None
+    material: Material, out: Path, title: str | None, audits: Sequence[Path] = (), made: html.Made | None = None
 ) -> Path:
     """Write the page and its files into `out`; returns the page's path. `audits`: what `experiments.perturbation` has
-    written, its folders; `made`: what the page says of its origin."""
+    written, its folders; `title`: None for that of the material; `made`: what the page says of its origin."""
     read = [_audit(folder) for folder in audits]
     out.mkdir(parents=True, exist_ok=True)
     path = out / "report.html"
-    opening, sections = _opening(material, out), list(_sections(material, out, read))
-    write_text(path, html.page(title, sections, opening, made))
+    if len(material.games) == 1:
+        opening, sections = _opening_of_one(material, out), list(_sections_of_one(material, out, read))
+    else:
+        opening, sections = _opening(material, out), list(_sections(material, out, read))
+    write_text(path, html.page(title or _title(material), sections, opening, made))
     return path
 
 
@@ -112,6 +115,33 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
     yield "What differs between the agents", tables.differences_table(material)
     yield "The runs", tables.runs_table(material)
     yield "What the numbers mean", html.definitions()
+
+
+def _opening_of_one(material: Material, out: Path) -> Markup:
+    """Verdict and score over time of runs of a single game."""
+    rows = single_game.curve_rows(material)
+    draw = partial(single_game.draw_curve, rows, float(material.random[0]), float(material.human[0]))
+    said = html.verdict(single_game.sentences(material))
+    picture = write_picture(out, "score", rows, draw, single_game.CAPTION)
+    return Markup("\n").join([said, _unequal(material), _mixed_types(material), picture])
+
+
+def _sections_of_one(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, Markup]]:
+    """(heading, HTML) of every section on runs of a single game."""
+    rows = single_game.run_rows(material)
+    write_rows(out / "runs.csv", rows)
+    yield "In single numbers", single_game.runs_table(rows)
+    times: Counter[str] = Counter()
+    for audit in audits:
+        yield _perturbations(audit, out, times)
+    rows = logs.metric_rows(material, list(figures.LEARNING))
+    if rows:
+        draw = partial(figures.draw_metrics, rows, figures.LEARNING, [agent.name for agent in material.agents])
+        caption = "Learning over frames: mean over seeds, and their range as a band."
+        yield "Learning", write_picture(out, "learning", rows, draw, caption)
+    if len(material.agents) > 1:
+        yield "What differs between the agents", tables.differences_table(material)
+    yield "The runs", tables.runs_table(material)
 
 
 @dataclass(frozen=True)
@@ -288,6 +318,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _title(material: Material) -> str:
+    if len(material.games) == 1:
+        return f"{material.games[0]}: what was learned"
+    return "Games in sequence: what was learned and what was retained"
+
+
 def _made(arguments: list[str] | None) -> html.Made:
     """Today, this program, and these arguments (None: those of the process) as they are typed in a shell."""
     typed = shlex.join(["python", "-m", "experiments.report", *(sys.argv[1:] if arguments is None else arguments)])
@@ -300,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     add("runs", type=Path, nargs="+", metavar="RUN", help="run directories")
     add("--single", type=Path, nargs="+", action="extend", default=[], metavar="DIR", help="runs of a single game")
     add("--out", type=Path, default=Path("runs/report"), help="folder for the page (default: runs/report)")
-    add("--title", default="Games in sequence: what was learned and what was kept", help="the page's heading")
+    add("--title", help="the page's heading")
     add(
         "--perturbation",
         type=Path,

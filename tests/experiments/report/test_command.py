@@ -474,6 +474,18 @@ def test_a_report_of_little(tmp_path, capsys):
     assert page.count("<img") == 3 and "nan" not in words(page)
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_runs_of_one_game_are_reported_by_their_scores(runs, tmp_path):
+    assert main([str(runs["alone-1"]), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    said = "ended at 10.0 in toy_catch (random play 0.0, a human 10.0), human-normalised 1.00 (1 seed)."
+    assert f"<b>alone</b> {said}" in page and "toy_catch: what was learned" in page
+    assert not [word for word in ("forgetting", "Fisher", "transfer", "nan") if word in words(page)]
+    with open(tmp_path / "out" / "runs.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["final"], row["best"], row["best_at"]) == ("10.0", "10.0", "100")
+
+
 def test_the_papers_curves_stand_beside_ten_of_its_games_up_to_the_same_frame(tmp_path):
     games = game_set("pool")[:10]
     visits = tuple((game, 200_000 * i) for i, game in enumerate(games))
@@ -542,7 +554,7 @@ def test_audits_of_the_fisher_information_are_shown(runs, tmp_path, capsys):
         (["{}/ewc-1", "{}/others-1"], "games are mixed"),
         (["{}/ewc-1", "{}/ewc-1"], "the same run"),
         (["{}/ewc-1", "--single", "{}/told-1"], "plays 2 games"),
-        (["{}/alone-1"], "several games"),
+        (["{}/alone-1", "{}/rise-1"], "they play one each: toy_catch, toy_rise"),
         (["{}/ewc-1", "{}/shifted-2"], "same frame"),
         (["{}/ewc-1", "--out", "{}/ewc-1/config.yaml"], "config.yaml"),
     ],
@@ -552,6 +564,7 @@ def test_mistakes_are_one_line(given, told, runs, tmp_path, capsys):
     (early / "evaluations.csv").unlink()
     broken = make_run(tmp_path / "broken-1", 1, [[1], [1]], frames=(50,))
     (broken / "evaluations.csv").write_text("frames,game\n1,toy_catch\n")
+    make_run(tmp_path / "rise-1", 1, [[1] * 4], games=("toy_rise",), visits=(("toy_rise", 0),))
     make_run(tmp_path / "others-1", 1, [[1] * 4] * 2, games=("toy_catch", "toy_rise"), visits=(("toy_catch", 0),))
     make_run(tmp_path / "shifted-2", 2, [[1] * 4] * 2, frames=(51, 101, 151, 199), task_source="inferred")
     out = [] if "--out" in given else ["--out", str(tmp_path / "out")]
