@@ -25,12 +25,12 @@ try:
     import ale_py
     import gymnasium
     import torch
-    from stable_baselines3 import DQN  # type: ignore[import-not-found]
-    from stable_baselines3.common.atari_wrappers import cv2  # type: ignore[import-not-found]
-    from stable_baselines3.common.callbacks import BaseCallback  # type: ignore[import-not-found]
-    from stable_baselines3.common.env_util import make_atari_env  # type: ignore[import-not-found]
-    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # type: ignore[import-not-found]
-    from stable_baselines3.common.vec_env import VecFrameStack  # type: ignore[import-not-found]
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.atari_wrappers import cv2
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+    from stable_baselines3.common.vec_env import VecFrameStack
 except ImportError as problem:
     sys.exit(f"sb3_dqn: {problem}")
 if cv2 is None:
