@@ -18,8 +18,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Protocol
 
 import ale_py
 import gymnasium
@@ -93,6 +93,13 @@ class StackedReplay:
         self.actions[i], self.rewards[i], self.terminals[i] = action, reward, terminal
         self.added += 1
 
+    def step(self, observation: np.ndarray, action: int, reward: float, terminal: bool, following: np.ndarray) -> None:
+        """One more step of the emulator."""
+        self.add(observation, action, reward, terminal, following)
+
+    def cut(self, following: np.ndarray) -> None:
+        """An episode ended at `following`, whether in a terminal or not."""
+
     def sample(self, size: int) -> list[Tensor]:
         """Observations, actions, rewards, terminals, next observations, drawn uniformly with replacement."""
         chosen = self.rng.integers(min(self.added, len(self.actions)), size=size)
@@ -135,6 +142,19 @@ class Learner:
         self.target.load_state_dict(self.online.state_dict())
 
 
+class Learns(Protocol):
+    """What `measured` trains."""
+
+    def greedy(self, observation: np.ndarray) -> int:
+        """The best action for uint8 [S, H, W]."""
+
+    def learn(self, batch: list[Tensor]) -> object:
+        """One step on a minibatch."""
+
+    def sync_target(self) -> None:
+        """Copy the online network into the target network."""
+
+
 def train(
     game: str, network: str, seconds: float, samples_per_step: float, seed: int, learning_starts: int = 1_000
 ) -> dict[str, Any]:
@@ -144,6 +164,23 @@ def train(
     env = make_env(game, seed)
     learner = Learner(network, int(env.action_space.n))
     replay = StackedReplay(CAPACITY, env.observation_space.shape, rng)
+    return measured(env, learner, replay, rng, seed, seconds, samples_per_step, learning_starts)
+
+
+def measured(
+    env: Any,
+    learner: Learns,
+    replay: StackedReplay,
+    rng: np.random.Generator,
+    seed: int,
+    seconds: float,
+    samples_per_step: float,
+    learning_starts: int,
+    target_period: int = TARGET_PERIOD,
+    warm_updates: int = WARM_UPDATES,
+    when_learning_starts: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Play and learn, and close the emulator; the rates after `warm_updates`, and the mean score of late episodes."""
     updates, owed, scores = 0, 0.0, []
     first: tuple[float, int, int] | None = None  # time, step and updates when the measurement began
     observation, info = env.reset(seed=seed)
@@ -153,13 +190,16 @@ def train(
         lives = info["lives"]
         following, reward, terminated, truncated, info = env.step(action)
         terminal = terminated or info["lives"] < lives  # a lost life ends the bootstrapping, not the episode
-        replay.add(observation, action, float(np.sign(reward)), terminal, following)
+        replay.step(observation, action, float(np.sign(reward)), terminal, following)
         observation = following
         if terminated or truncated:
+            replay.cut(following)
             scores.append(float(info["episode"]["r"]))
             observation, info = env.reset()
-        if step % TARGET_PERIOD == 0:
+        if step % target_period == 0:
             learner.sync_target()
+        if step == learning_starts:
+            when_learning_starts()
         owed += samples_per_step / BATCH if step > learning_starts else 0.0
         if owed < 1.0:
             continue
@@ -168,7 +208,7 @@ def train(
             owed -= 1.0
             updates += 1
         now = time.perf_counter()
-        if first is None and updates >= WARM_UPDATES:
+        if first is None and updates >= warm_updates:
             first = now, step, updates
         elif first is not None and now - first[0] >= seconds:
             break

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import itertools
 import json
 import sys
 import time
@@ -28,7 +27,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.plain_dqn import BATCH, CAPACITY, OneLineParser, QNetwork, StackedReplay, check_options, make_env
+from benchmarks.plain_dqn import (
+    BATCH,
+    CAPACITY,
+    OneLineParser,
+    QNetwork,
+    StackedReplay,
+    check_options,
+    make_env,
+    measured,
+)
 
 DISCOUNT = 0.99
 N_STEP = 10
@@ -56,6 +64,10 @@ class NStepReplay(StackedReplay):
             self.flush(following, terminal)
         elif len(self.window) == N_STEP:
             self._store(following, False)
+
+    def cut(self, following: np.ndarray) -> None:
+        """Bootstrap the windows that are still open from where the episode ended."""
+        self.flush(following, False)
 
     def flush(self, following: np.ndarray, terminal: bool) -> None:
         """Store every window that is open."""
@@ -138,42 +150,12 @@ def train(
     env = make_env(game, seed)
     learner = Learner(int(env.action_space.n), rng)
     replay = NStepReplay(CAPACITY, env.observation_space.shape, rng)
-    updates, owed = 0, 0.0
-    first: tuple[float, int, int] | None = None  # time, step and updates when the measurement began
-    observation, info = env.reset(seed=seed)
-    for step in itertools.count(1):
-        epsilon = max(0.01, 1.0 - step / learning_starts)
-        action = int(env.action_space.sample()) if rng.random() < epsilon else learner.greedy(observation)
-        lives = info["lives"]
-        following, reward, terminated, truncated, info = env.step(action)
-        terminal = terminated or info["lives"] < lives  # a lost life ends the bootstrapping, not the episode
-        replay.step(observation, action, float(np.sign(reward)), terminal, following)
-        observation = following
-        if terminated or truncated:
-            replay.flush(following, False)
-            observation, info = env.reset()
-        if step % TARGET_PERIOD == 0:
-            learner.sync_target()
-        if step == learning_starts:
-            torch.set_num_threads(fastest_threads(lambda: learner.learn(replay.sample(BATCH)), torch.get_num_threads()))
-        owed += samples_per_step / BATCH if step > learning_starts else 0.0
-        if owed < 1.0:
-            continue
-        while owed >= 1.0:
-            learner.learn(replay.sample(BATCH))
-            owed -= 1.0
-            updates += 1
-        now = time.perf_counter()
-        if first is None and updates >= WARM_UPDATES:
-            first = now, step, updates
-        elif first is not None and now - first[0] >= seconds:
-            break
-    assert first is not None
-    env.close()
-    return {
-        "agent_steps_per_s": (step - first[1]) / (now - first[0]),
-        "updates_per_s": (updates - first[2]) / (now - first[0]),
-    }
+
+    def choose_threads() -> None:
+        torch.set_num_threads(fastest_threads(lambda: learner.learn(replay.sample(BATCH)), torch.get_num_threads()))
+
+    rates = (seconds, samples_per_step, learning_starts, TARGET_PERIOD, WARM_UPDATES)
+    return measured(env, learner, replay, rng, seed, *rates, choose_threads)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
