@@ -87,14 +87,15 @@ class Player:
     def act(self, observation: np.ndarray, task: int | None) -> np.ndarray:
         """uint8 [B, S, H, W], the recognised task (None: never met) -> int64 [B]. A task that was found but not begun
         is one never met."""
-        begun = task if task is not None and task < self.learner.num_tasks else None
-        values = self.learner.q_values(torch.from_numpy(observation), begun)
-        return epsilon_greedy(values, self.epsilon, self.rng)
+        return epsilon_greedy(self._values(observation, task), self.epsilon, self.rng)
 
     def value(self, observation: np.ndarray, task: int | None) -> np.ndarray:
         """float32 [B]: what the best actions of `act` are worth, of clipped rewards."""
+        return self._values(observation, task).amax(1).cpu().numpy()
+
+    def _values(self, observation: np.ndarray, task: int | None) -> Tensor:
         begun = task if task is not None and task < self.learner.num_tasks else None
-        return self.learner.q_values(torch.from_numpy(observation), begun).amax(1).cpu().numpy()
+        return self.learner.q_values(torch.from_numpy(observation), begun)
 
 
 class ContinualAgent:

@@ -69,13 +69,6 @@ class FrameBatch:
         """N."""
         return len(self.action)
 
-    def split(self, size: int) -> Iterator[FrameBatch]:
-        """Minibatches of `size` rows, one after the other; views that share the frames."""
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            columns = (getattr(self, name)[part] for name in ("now", "following", "action", "reward", "discount"))
-            yield FrameBatch(self.frames, *columns)
-
     def stacked(self) -> Transition:
         """The same minibatch with its observations."""
         now, following = (torch.from_numpy(self.frames[stacks]) for stacks in (self.now, self.following))

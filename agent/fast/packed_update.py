@@ -90,11 +90,9 @@ class PackedUpdate:
         packed, lane = self._task_to_learn(task, len(prepared.action)), self._lane
         ahead = prepared.ahead or lane.submit(packed.look_ahead, prepared.cut_following)
         next_values = lane.submit(packed.value_next, ahead)
-        coming, self._coming = self._coming, None
-        if coming is not None and coming is not prepared:
-            self._coming = coming
-            if coming.task == task and coming.ahead is None:
-                coming.ahead = lane.submit(packed.look_ahead, coming.cut_following)
+        coming = self._coming = None if self._coming is prepared else self._coming
+        if coming is not None and coming.task == task and coming.ahead is None:
+            coming.ahead = lane.submit(packed.look_ahead, coming.cut_following)
         values = packed.online.forward(prepared.pixels)
         next_online, next_target = next_values.result()
         goal = double_q_target(prepared.reward, prepared.discount, next_online, next_target)
