@@ -83,14 +83,15 @@ class Logs:
 
     def evaluation(self, frames: int, results: Sequence[GameResult]) -> None:
         """The evaluation made at `frames`, whenever its results come: rows of the table, scores, how much of what a
-        game had taught is retained, and the pictures of all that was recorded so far."""
+        game had taught is retained, and the pictures of all that had been recorded by then."""
         for row in table.rows(frames, results):
             self.evaluations.write(row)
         rows, changes = table.evaluations(self.evaluations.text()), task_log.changes(self.task_changes.text())
         kept = remembered.kept(rows, changes, frames)
         self.writers.write(frames, evaluation_scalars(results, kept))
         self.writers.text(frames, "charts/games", table.markdown(results, kept))
-        for name, picture in self.pictures.draw(Records("this run", rows, changes), frames):
+        by_then = [change for change in changes if change["frames"] < frames]
+        for name, picture in self.pictures.draw(Records("this run", rows, by_then), frames):
             self.writers.image(frames, f"charts/{name}", picture)
         self.writers.flush()
 
