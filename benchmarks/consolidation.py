@@ -25,7 +25,7 @@ from agent.fast.process import keep_freed_memory
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
-from configs.build import build_learner
+from configs.build import build_learner, build_network
 from configs.ranges import argument
 from configs.schema import Config, LearnerConfig
 from tracking import command
@@ -63,7 +63,7 @@ def measure(network: str, optimizer: str, threads: int, rounds: int, samples: in
     config = resolve(
         Config(threads=threads, learner=LearnerConfig(network=network, optimizer=optimizer))  # type: ignore[arg-type]
     )
-    learner = build_learner(config)
+    learner = build_learner(config, build_network(config), NoConsolidation())
     learner.add_task()
     batch = minibatch(_BATCH)
     kinds: dict[str, AnchoredConsolidator | NoConsolidation] = {"none": NoConsolidation()}

@@ -22,7 +22,7 @@ import torch
 
 from agent.fast.process import keep_freed_memory
 from benchmarks.stand_ins import leave_anchors, minibatch
-from configs.build import build_consolidator, build_learner, build_stream
+from configs.build import build_consolidator, build_learner, build_network, build_stream
 from configs.checks import check
 from configs.ranges import argument
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -157,9 +157,10 @@ def emulator_milliseconds(config: Config) -> float:
 
 def update_milliseconds(config: Config) -> float:
     """Of one update on a fixed minibatch, with ten anchors if the agent is the continual one."""
-    learner = build_learner(config)
+    network = build_network(config)
+    consolidation = build_consolidator(config, list(network.weights))
+    learner = build_learner(config, network, consolidation)
     learner.add_task()
-    consolidation = build_consolidator(config, learner.weights)
     leave_anchors(consolidation, learner)
     batch = minibatch(config.learner.batch_size).to(config.device)
     return milliseconds(lambda: learner.learn(batch, 0, consolidation), config, rounds=40)
@@ -168,12 +169,12 @@ def update_milliseconds(config: Config) -> float:
 def update_operations(config: Config) -> float:
     """Floating-point operations of an update's multiplications: states and successors through the online network,
     successors through the target network, and backwards; pixels need no gradient."""
-    learner = build_learner(config)
+    network = build_network(config)
     macs, side = [], 84
-    for layer, weight in enumerate(learner.weights):
+    for layer, weight in enumerate(network.weights):
         places = 1
-        if layer < len(learner.network.strides):
-            side = (side - weight.shape[-1]) // learner.network.strides[layer] + 1
+        if layer < len(network.strides):
+            side = (side - weight.shape[-1]) // network.strides[layer] + 1
             places = side * side
         macs.append(places * prod(weight.shape))
     forward, backward = 3 * sum(macs), 2 * sum(macs) - macs[0]
@@ -182,7 +183,7 @@ def update_operations(config: Config) -> float:
 
 def optimizer_bytes(config: Config) -> float:
     """That a step must read and write: weights and two averages both, gradients once; with anchors two arrays more."""
-    weights = sum(w.numel() for w in build_learner(config).weights)
+    weights = sum(w.numel() for w in build_network(config).weights)
     arrays = 7 + (0 if config.consolidation.kind == "none" else 2)
     return 4.0 * arrays * weights
 

@@ -137,9 +137,9 @@ def build_network(config: Config) -> QNetwork:
     return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed).to(config.device)
 
 
-def build_learner(config: Config) -> QLearner:
-    """Networks, optimizer and update."""
-    c, network = config.learner, build_network(config)
+def build_learner(config: Config, network: QNetwork, consolidator: Consolidator) -> QLearner:
+    """`network`'s target, optimizer and update: one that serves `consolidator`."""
+    c = config.learner
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer(
         c.optimizer,
@@ -153,7 +153,7 @@ def build_learner(config: Config) -> QLearner:
         network,
         target,
         optimizer,
-        fastest_update(network, target, optimizer, c.max_gradient_norm, c.cuda_graphs, config.threads),
+        fastest_update(network, target, optimizer, c.max_gradient_norm, consolidator, c.cuda_graphs, config.threads),
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
@@ -212,12 +212,13 @@ def build_consolidator(config: Config, weights: Sequence[Tensor]) -> Consolidato
 def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str]) -> ContinualAgent:
     """The agent around its replay."""
     x, c, left = config.exploration, config.learner, config.consolidation
-    learner = build_learner(config)
+    network = build_network(config)
+    consolidator = build_consolidator(config, list(network.weights))
     return ContinualAgent(
         build_tasks(config, label),
         memory,
-        learner,
-        build_consolidator(config, learner.weights),
+        build_learner(config, network, consolidator),
+        consolidator,
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
         Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
         Departure(left.fisher, left.fisher_batches, left.prune_inactive, left.start_frames, left.min_visit_frames),

@@ -1,4 +1,4 @@
-"""Which update is taken: the fastest that offers itself for a network, an optimizer and a device."""
+"""Which update is taken: the fastest that offers itself for a network, an optimizer, a consolidator and a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.fast.packed import is_patchwise
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
-from agent.roles import Optimizer
+from agent.roles import Consolidator, Optimizer
 
 
 def fastest_update(
@@ -18,17 +18,19 @@ def fastest_update(
     target: QNetwork,
     optimizer: Optimizer,
     max_gradient_norm: float,
+    consolidator: Consolidator,
     cuda_graphs: bool = False,
     threads: int = 1,
 ) -> Update:
     """`PackedUpdate` or `FastUpdate` for the project's own network and optimizers, else the plain one, for any.
 
-    A packed update divides its work between two threads by itself where there are so many; torch's are then one.
+    A packed update computes the penalty by itself, so that its consolidator must be one that it knows; the others ask
+    theirs. It divides its work between two threads by itself where there are so many; torch's are then one.
     """
     if type(network) is not QNetwork or not isinstance(optimizer, CentredRMSProp | Adam):
         return PlainUpdate(network, target, optimizer, max_gradient_norm)
-    on_cpu = network.weights[0].device.type == "cpu"
-    if on_cpu and network.compute_dtype == torch.float32 and isinstance(optimizer, Adam) and is_patchwise(network):
+    on_cpu = network.weights[0].device.type == "cpu" and network.compute_dtype == torch.float32
+    if on_cpu and is_patchwise(network) and isinstance(optimizer, Adam) and PackedUpdate.serves(consolidator):
         torch.set_num_threads(1)
         return PackedUpdate(network, target, optimizer, max_gradient_norm, beside=threads > 1)
     return FastUpdate(network, target, optimizer, max_gradient_norm, cuda_graphs)

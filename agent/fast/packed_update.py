@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.anchors.anchored import AnchoredConsolidator
+from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.augmentation import Offsets
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import double_q_target, measured
@@ -70,8 +71,10 @@ class PackedUpdate:
 
     @staticmethod
     def serves(consolidator: Consolidator) -> bool:
-        """Whether its penalty can be packed."""
-        return isinstance(consolidator, AnchoredConsolidator | NoConsolidation)
+        """Whether `step` of a packed task computes its penalty: exactly these classes, since any other may do more."""
+        if type(consolidator) is AnchoredConsolidator:
+            return type(consolidator.penalty_step) in (ProximalStep, PenaltyGradient)
+        return type(consolidator) is NoConsolidation
 
     def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Prepared:
         """The observations, shifted, as patches; the next ones are looked at in the lane, at once if nothing else waits

@@ -1,11 +1,13 @@
 """Learners and minibatches for tests, with every random number from a seed."""
 
 import copy
+from functools import partial
 
 import torch
 
 from agent.anchors.anchored import AnchoredConsolidator
 from agent.consolidators.ewc import EWC
+from agent.consolidators.none import NoConsolidation
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.learner import QLearner
@@ -35,13 +37,14 @@ def make_learner(
     learning_rate=1e-3,
     epsilon=1e-3,
     max_gradient_norm=1e9,
-    make_update=fastest_update,
+    make_update=None,
     target_frames=10**9,
     shift_pixels=0,
     seed=1,
     tasks=2,
 ):
-    """`make_update`: (network, target, optimizer, bound on the gradients' norm) -> how an update is made."""
+    """`make_update`: (network, target, optimizer, bound on the gradients' norm) -> an update (None: the fastest)."""
+    make_update = make_update or partial(fastest_update, consolidator=NoConsolidation())
     network = network or make_network()
     target = copy.deepcopy(network).requires_grad_(False)
     built = make_optimizer(

@@ -243,6 +243,48 @@ def test_it_is_offered_where_it_serves():
     network, target, adam = learner.network, learner.target, learner.optimizer
     rmsprop = make_optimizer("rmsprop", network.weights.parameters(), learning_rate=1, epsilon=1, decay=0.9)
     overlapping = QNetwork(Architecture(((8, 4, 3),), 10), 5, 3, 21, torch.Generator())
-    assert isinstance(fastest_update(network, target, adam, 1.0), PackedUpdate)
-    assert not isinstance(fastest_update(network, target, rmsprop, 1.0), PackedUpdate)
-    assert not isinstance(fastest_update(overlapping, overlapping, adam, 1.0), PackedUpdate)
+    none = NoConsolidation()
+    assert isinstance(fastest_update(network, target, adam, 1.0, none), PackedUpdate)
+    assert not isinstance(fastest_update(network, target, rmsprop, 1.0, none), PackedUpdate)
+    assert not isinstance(fastest_update(overlapping, overlapping, adam, 1.0, none), PackedUpdate)
+    for step in (ProximalStep(), PenaltyGradient()):
+        assert isinstance(fastest_update(network, target, adam, 1.0, anchored(learner, step)), PackedUpdate)
+
+
+class Decay(NoConsolidation):
+    """Somebody's own: weights decay after every step."""
+
+    def step(self, optimizer):
+        optimizer.step()
+        for p in optimizer.param_groups[0]["params"]:
+            p.data.mul_(0.9)
+
+
+class DecayBesideAnchors(AnchoredConsolidator):
+    step = Decay.step
+
+
+class OwnStep(ProximalStep):
+    """A way of one's own to make a penalty felt."""
+
+    def step(self, optimizer, merged, ewc_lambda):
+        Decay().step(optimizer)
+
+
+@pytest.mark.parametrize("kind", ["alone", "beside anchors", "as a step"])
+def test_a_consolidator_that_cannot_be_packed_is_asked_itself(kind):
+    def learned(choose):
+        learner = make_learner()
+        consolidator = Decay()
+        if kind != "alone":
+            consolidator = anchored(learner, OwnStep() if kind == "as a step" else ProximalStep())
+        if kind == "beside anchors":
+            consolidator.__class__ = DecayBesideAnchors
+        learner.update = choose(learner, consolidator)
+        for seed in range(3):
+            learner.learn(make_batch(seed), 0, consolidator)
+        return torch.cat([w.detach().flatten() for w in learner.weights])
+
+    fast = learned(lambda it, own: fastest_update(it.network, it.target, it.optimizer, 2.0, own))
+    plain = learned(lambda it, own: PlainUpdate(it.network, it.target, it.optimizer, 2.0))
+    torch.testing.assert_close(fast, plain)

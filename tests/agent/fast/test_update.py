@@ -84,7 +84,7 @@ def test_the_fast_update_is_offered_to_the_projects_own_network_and_optimizers_o
         assert type(make_learner(make_network(kind=Transposed), optimizer).update) is PlainUpdate
     network, target = make_network(), make_network()
     other = torch.optim.SGD(network.weights.parameters(), lr=0.1)
-    assert type(fastest_update(network, target, other, 1.0)) is PlainUpdate
+    assert type(fastest_update(network, target, other, 1.0, NoConsolidation())) is PlainUpdate
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
