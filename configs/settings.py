@@ -15,6 +15,9 @@ MAY_CHANGE = ("frames", "log.", "evaluation.", "emulators.rom_dir", "emulators.t
 # May differ as well, at the price of bit-exactness.
 OF_THE_DEVICE = ("device", "learner.cuda_graphs", "replay.device_gib")
 
+ON_CPU = ["--device", "cpu", "--learner.cuda_graphs", "false", "--replay.device_gib", "0"]
+"""Options with which any run's snapshots can be played without its GPU."""
+
 # What is decided by what the machine has, and how a configuration says that it is not decided yet.
 MACHINE_CHOICES: dict[str, Any] = {
     "threads": 0,

@@ -13,14 +13,14 @@ from tracking.files import write_text
 class Kept:
     """Answers by name, JSON as they are, in a file: a line with the question, then a line for each of them.
 
-    path      the file; nothing is written before the first answer
+    path      the file; nothing is written before the first answer, and nothing at all if it is None
     question  all that the answers depend on, as JSON can hold it; the file must be none of another one (see `is_free`)
     """
 
-    def __init__(self, path: Path, question: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path | None, question: Mapping[str, Any]) -> None:
         self.path = path
         self._question = dict(question)
-        lines = _lines(path) if path.is_file() else []
+        lines = _lines(path) if path and path.is_file() else []
         self._answers: dict[str, Any] = {line["name"]: line["answer"] for line in lines[1:]}
 
     def get(self, name: str) -> Any:
@@ -30,6 +30,8 @@ class Kept:
     def put(self, name: str, answer: Any) -> None:
         """Keep an answer; durable on return."""
         self._answers[name] = answer
+        if self.path is None:
+            return
         lines = [self._question, *({"name": name, "answer": one} for name, one in self._answers.items())]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))

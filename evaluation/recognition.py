@@ -10,8 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from agent.continual import ContinualAgent
+from configs.schema import Config
 from envs.timestep import TimeStep
 from taskid.source import FixedTask, TaskRecogniser
+from tracking.snapshots import UNTOLD
 
 
 class Recognition(Protocol):
@@ -25,6 +28,31 @@ class Recognition(Protocol):
 
     def report(self, game: str) -> dict[str, Any]:
         """{column: value} of a game that was played with its recogniser."""
+
+
+def choose_recognition(
+    task_source: str, config: Config, agent: ContinualAgent, snapshot: Mapping[str, Any], own: Mapping[str, int]
+) -> Recognition:
+    """What a choice of --task_source means for the agent of a snapshot whose run played the games in their `own` tasks.
+    ValueError with one sentence for what the run cannot do or does not tell."""
+    source, untold = agent.task_source, snapshot["label"] == UNTOLD
+    if config.task_source != "inferred":
+        if task_source == "inferred":
+            raise ValueError(
+                f"--task_source inferred: this run (task_source: {config.task_source}) has not learned to tell games "
+                "apart"
+            )
+        return AgentTask(source.recogniser)
+    if untold and task_source == "true":
+        raise ValueError("--task_source true: nobody told this agent which game is which; leave it out")
+    if not untold and not own:
+        raise ValueError(
+            f"neither the snapshot nor the run's task_changes.csv tells which task this run gave to each game by "
+            f"{snapshot['frames']:,} frames"
+        )
+    if task_source == "true":
+        return OracleTask(own)
+    return UncheckedTask(source.recogniser) if untold else InferredTask(source.recogniser, own)
 
 
 class CountingRecogniser:
@@ -79,6 +107,23 @@ class OracleTask:
     def report(self, game: str) -> dict[str, Any]:
         """own_task    the game's own task; empty if the run had not met it"""
         return {"own_task": self._own.get(game, "")}
+
+
+class UncheckedTask:
+    """The agent recognises every game from the screen; nobody knows whether rightly."""
+
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, recogniser: Callable[[str], TaskRecogniser]) -> None:
+        self._recogniser = recogniser
+
+    def recogniser(self, game: str) -> TaskRecogniser:
+        """The agent's."""
+        return self._recogniser(game)
+
+    def report(self, game: str) -> dict[str, Any]:
+        """Nothing: in which task it was played stands in the table anyhow."""
+        return {}
 
 
 class InferredTask:

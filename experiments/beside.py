@@ -18,12 +18,12 @@ import train
 from configs.checks import ConfigError
 from configs.layers import AGENTS
 from configs.schema import Config
+from evaluation.playable import load_run
 from tracking import command
 from tracking.files import quoted
 from tracking.run_directory import FINISHED, RunDirectory, RunDirectoryError
 from tracking.tables import terminal_width
 from training.ending import final_report
-from training.launch import load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

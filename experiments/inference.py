@@ -25,15 +25,14 @@ from rich.table import Table
 
 from configs.build import FRAME_SKIP, build_stream, numpy_generator
 from configs.checks import ConfigError, check
-from configs.parse import load
 from configs.ranges import argument, problems
 from configs.schema import Config, EmulatorConfig, StreamConfig
 from envs.game_sets import game_sets
 from envs.games import game
 from envs.timestep import ACTIONS, TimeStep
-from evaluate import choose_snapshots
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
+from evaluation.playable import find
 from evaluation.plots import save
 from evaluation.timeline import draw_timeline
 from taskid.forget_me_not import ForgetMeNot
@@ -107,8 +106,8 @@ def random_policy(seed: int, emulators: int) -> Policy:
 
 def trained_policy(path: Path, epsilon: float, seed: int) -> Policy:
     """The latest weights of a run, or those of a snapshot, with the tasks that the run itself would recognise."""
-    run_dir, snapshots = choose_snapshots(path, "latest")
-    agent, _ = load_agent(load(run_dir / "config.yaml"), snapshots[0])
+    playable = find(path, "latest")
+    agent, _ = load_agent(playable.config, playable.snapshots[0])
     player = agent.player(epsilon, numpy_generator(seed, "trained policy"))
     shown, recogniser = "", agent.task_source.recogniser("")
 

@@ -40,11 +40,11 @@ from configs.layers import AGENTS, as_arguments, as_text, layer
 from configs.parse import load
 from configs.ranges import ranges
 from configs.schema import Config
+from configs.settings import ON_CPU
 from envs.game_sets import game_set, game_sets
 from envs.visits_csv import load_schedule_csv
 from tracking.files import file_name
 from tracking.numbers import Range, shown
-from training.options import ON_CPU
 
 _OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
 _MOST_RUNS = 2_000  # each is a configuration that is checked

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from tracking.files import quoted, set_aside, write_text
@@ -232,6 +232,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def made_by(run: RunDirectory, found: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The version that wrote a checkpoint, as far as its meta or versions.json tell."""
+    entries = read_json(run.versions)
+    last = entries[-1] if isinstance(entries, list) and entries and isinstance(entries[-1], dict) else {}
+    wrote = found.get("program") or last
+    version = f"version {wrote['version']}" if wrote.get("version") else "an earlier version"
+    commit = wrote.get("git_commit")
+    return f"{version} of this program{f' (commit {commit})' if commit else ''}"
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,8 @@
 
     snapshots/000000400000.pt        the number of frames
 
+A file of another place may hold the settings of its run too, and then needs no other file (`write_alone`).
+
 Each is written whole or not at all, packed (see `tracking.trees`), and has a checksum over all of it: what is damaged
 is named and never computed from.
 """
@@ -21,7 +23,10 @@ _CONTENT: dict[str, Any] = {
     "label": str,
     "agent": {"network": dict, "network_tasks": int, "task_source": dict},
     "own_tasks": dict,
+    "config": str,
 }
+UNTOLD = ""
+"""The label of an agent to which nobody tells the game on screen (see `training.online`)."""
 
 
 def snapshot_file(folder: Path, frames: int) -> Path:
@@ -45,12 +50,19 @@ def write_snapshot(
     save_file(snapshot_file(folder, frames), snapshot)
 
 
+def write_alone(file: Path, snapshot: Mapping[str, Any], config: str) -> None:
+    """Write what `read_snapshot` returned with the settings of its run, as YAML text, into a file anywhere."""
+    save_file(file, {**snapshot, "config": config})
+
+
 def read_snapshot(path: Path) -> dict[str, Any]:
-    """{"frames", "label", "agent", "own_tasks"} of one file, the last one empty in files of older runs; CheckpointError
-    with one sentence if it is missing or damaged, lacks a part, or holds weights that are not finite."""
+    """{"frames", "label", "agent", "own_tasks", "config"} of one file; `own_tasks` is empty in files of older runs, and
+    `config` where the file does not stand alone. CheckpointError with one sentence if it is missing or damaged, lacks a
+    part, or holds weights that are not finite."""
     snapshot = load_file(path)
     if isinstance(snapshot, dict):
         snapshot.setdefault("own_tasks", {})
+        snapshot.setdefault("config", "")
     if wrong := _differs(snapshot, _CONTENT):
         raise CheckpointError(f"{path} is not a whole snapshot: {wrong}")
     if name := not_finite(snapshot["agent"]["network"]):

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from jsonargparse import Namespace
 
 from configs.build import build_agent, build_memory, build_schedule
 from configs.checks import ConfigError
 from configs.parse import dump, load
 from configs.schema import Config
-from configs.settings import MAY_CHANGE, used_settings
+from configs.settings import MAY_CHANGE, ON_CPU, used_settings
 from tracking.checkpoints import CheckpointError
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import read_snapshot
 from training.machine import resolve
-from training.options import ON_CPU
-from training.resume import Beginning, check, made_by
+from training.resume import Beginning, check
 
 # Settings that no result depends on, and lists of visits, which are too long to show.
 _NOT_LEARNED_FROM = (
@@ -30,16 +28,6 @@ _NOT_LEARNED_FROM = (
     "replay.device_gib",
     "stream.visits",
 )
-
-
-def load_run(run: RunDirectory) -> Config:
-    """The configuration of a run, to evaluate it: for the CPU where there is no GPU. ConfigError with one sentence."""
-    try:
-        return load(run.config, [] if torch.cuda.is_available() else ON_CPU)
-    except ConfigError as error:
-        if "unknown field" not in str(error):
-            raise
-        raise ConfigError(f"{error}; {made_by(run)} wrote it, and can evaluate the run") from None
 
 
 def hyper_parameters(config: Config) -> dict[str, bool | float | str]:

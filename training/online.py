@@ -30,6 +30,7 @@ from envs.raw_frames import RawFrames
 from tracking.checkpoints import Checkpoints, Stateful
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory
+from tracking.snapshots import UNTOLD, write_snapshot
 from training.failures import check_weights
 from training.machine import resolve
 from training.options import continued
@@ -93,9 +94,10 @@ class OnlineAgent:
         return {"agent": agent, "memory": agent.replay, "consolidation": agent.consolidator, "online": self}
 
     def save(self) -> Path:
-        """Keep a checkpoint of the present moment, between any two frames, durably; returns its folder. Raises
-        `training.failures.Diverged` instead if a weight is not finite."""
+        """Keep a checkpoint of the present moment, between any two frames, durably; returns its folder. Also keep a
+        snapshot, for evaluate.py. Raises `training.failures.Diverged` instead if a weight is not finite."""
         check_weights(self.agent.learner.network)
+        write_snapshot(self.run.snapshots, self.frames, UNTOLD, self.agent.snapshot(), own_tasks={})
         return self.checkpoints.save(self.frames, self.stateful, self.about)
 
     def close(self) -> None:

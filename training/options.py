@@ -18,7 +18,7 @@ from configs.checks import ConfigError
 from configs.overview import overview
 from configs.parse import make_parser, naming, parse, to_config
 from configs.schema import Config
-from configs.settings import MACHINE_CHOICES, MAY_CHANGE, OF_THE_DEVICE, differences, used_settings
+from configs.settings import MACHINE_CHOICES, MAY_CHANGE, OF_THE_DEVICE, ON_CPU, differences, used_settings
 from configs.showing import group_help, run_help
 from tracking.run_directory import BAD_INPUT, FINISHED, RunDirectory
 
@@ -29,9 +29,6 @@ RUN_OPTIONS = {
     "dry_run": "Print timetable, memory, disk and duration, and stop.",
 }
 """What is asked of train.py beside the configuration."""
-
-ON_CPU = ["--device", "cpu", "--learner.cuda_graphs", "false", "--replay.device_gib", "0"]
-"""Options with which any run's snapshots can be played without its GPU."""
 
 
 def answer(given: Sequence[str]) -> int | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from configs.checks import ConfigError
@@ -16,7 +15,7 @@ from configs.schema import Config
 from configs.settings import MAY_CHANGE, OF_THE_DEVICE, flat, used_settings
 from tracking.files import quoted
 from tracking.manifest import CheckpointError, DamageError, available, read_manifest
-from tracking.run_directory import RunDirectory, RunDirectoryError, read_json
+from tracking.run_directory import RunDirectory, RunDirectoryError, made_by
 from tracking.snapshots import kept_snapshots, newest_intact
 from tracking.task_log import tasks_before_lost
 from tracking.tensorboard import event_files, last_step
@@ -122,16 +121,6 @@ def _newest_meta(run: RunDirectory, known: list[int]) -> dict[str, Any] | None:
         except CheckpointError as error:
             raise ConfigError(f"{error}; {made_by(run)} wrote it, so go on with that version") from None
     return None
-
-
-def made_by(run: RunDirectory, found: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """The version that wrote a checkpoint, as far as its meta or versions.json tell."""
-    entries = read_json(run.versions)
-    last = entries[-1] if isinstance(entries, list) and entries and isinstance(entries[-1], dict) else {}
-    wrote = found.get("program") or last
-    version = f"version {wrote['version']}" if wrote.get("version") else "an earlier version"
-    commit = wrote.get("git_commit")
-    return f"{version} of this program{f' (commit {commit})' if commit else ''}"
 
 
 def _lost_tasks(run: RunDirectory) -> Iterator[str]:

@@ -19,8 +19,8 @@ from queue import SimpleQueue
 
 from configs.parse import load
 from configs.schema import Config
+from configs.settings import ON_CPU
 from evaluation.evaluator import evaluate_snapshot
-from training.options import ON_CPU
 
 
 def main(config_file: Path) -> None:

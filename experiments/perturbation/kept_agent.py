@@ -11,13 +11,13 @@ import torch
 from agent.continual import ContinualAgent
 from configs.build import build_agent, build_memory
 from configs.schema import Config
+from evaluation.playable import load_run
 from replay.per_task import PerTaskReplay
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file
 from tracking.manifest import DamageError, verify
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import kept_snapshots, newest_intact, read_snapshot
 from tracking.task_log import frames_by_task, read_changes
-from training.launch import load_run
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ import yaml
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.schema import Config
+from evaluation.playable import load_run
 from tests.integration.runs import TOY, write_config
 from tracking.checkpoints import Checkpoints
 from tracking.manifest import write_manifest
 from tracking.run_directory import RunDirectory
 from training import resume
-from training.launch import load_run, open_run
+from training.launch import open_run
 from training.options import read_options
 from training.resume import Beginning
 

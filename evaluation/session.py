@@ -1,0 +1,82 @@
+"""Plays every game of every moment, and shows what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from evaluation import table
+from evaluation.moments import Asked, Moment
+from evaluation.play import GameResult
+from evaluation.playable import Playable
+from evaluation.results import Results
+from evaluation.video import watch
+from tracking import command
+from tracking.tables import console, terminal_width
+
+Rows = dict[int, list[dict[str, Any]]]
+"""{frames of a moment: the table's rows of its games}."""
+
+
+def play(asked: Asked, playable: Playable, results: Results, video: bool) -> tuple[list[dict[str, Any]], Rows]:
+    """Every game at every moment, each kept as soon as it is played; all as reports and as rows. What is kept already
+    is not played again, unless it is to be filmed and was not."""
+    answers: dict[str, Any] = {}
+    before, total = 0, len(playable.snapshots) * len(asked.games)
+    shown = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
+    for moment, game in track(_pairs(asked, playable), "playing", total, **shown):  # type: ignore[arg-type]
+        name = f"{moment.path.stem}/{game}"
+        answer = results.plays.get(name)
+        if answer is not None and answer["filmed"] >= video:
+            before += 1
+        else:
+            show = results.film(moment.path.stem) if video else None
+            answer = {**moment.play(game, show), "filmed": video}
+            results.plays.put(name, answer)
+        answers[name] = answer
+    if before:
+        print(f"of {total} games {before} had been played before: {results.plays.path}")
+    reports, rows = [], {}
+    for path in playable.snapshots:
+        played = [answers[f"{path.stem}/{game}"] for game in asked.games]
+        frames, scores = played[0]["frames"], [GameResult.of(answer["result"]) for answer in played]
+        recognised = [answer["recognition"] for answer in played]
+        rows[frames] = [{**row, **more} for row, more in zip(table.rows(frames, scores), recognised, strict=True)]
+        reports.append(table.report(frames, rows[frames], scores))
+    return reports, rows
+
+
+def _pairs(asked: Asked, playable: Playable) -> Iterator[tuple[Moment, str]]:
+    """Moment by moment, so that one agent is in memory at a time."""
+    for path in playable.snapshots:
+        moment = Moment(asked, playable, path)
+        for game in asked.games:
+            yield moment, game
+
+
+def watch_games(moment: Moment, games: Sequence[str]) -> int:
+    """Every game in the terminal, one after the other, until Ctrl-C; nothing is written. Returns the exit code."""
+    try:
+        for game in games:
+            result = GameResult.of(moment.play(game, watch(sys.stdout))["result"])
+            print(f"{game}: {result.mean:,.1f} (human-normalised {result.human_normalised:.2f})")
+    except KeyboardInterrupt:
+        return command.INTERRUPTED
+    return 0
+
+
+def print_rows(rows: Rows) -> None:
+    """One table: of the games, or of the games and moments."""
+    width = terminal_width(sys.stdout)
+    one = table.console_table(*next(iter(rows.items())), width) if len(rows) == 1 else None
+    console(width).print(one or table.moments_table(rows, width))
+
+
+def print_written(files: Sequence[Path]) -> None:
+    """Which files were written, in a line."""
+    print(f"written: {', '.join(map(str, files))}" if files else "not written anywhere; --output FOLDER would")
