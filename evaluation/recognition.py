@@ -118,7 +118,7 @@ class UncheckedTask:
         self._recogniser = recogniser
 
     def recogniser(self, game: str) -> TaskRecogniser:
-        """The agent's."""
+        """The agent's own one, as it is."""
         return self._recogniser(game)
 
     def report(self, game: str) -> dict[str, Any]:

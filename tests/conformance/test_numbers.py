@@ -31,6 +31,7 @@ SENSELESS = [
 
 def commands() -> Iterator[str]:
     """The modules that make a parser of ours."""
+    yield "evaluate"  # whose parser is in evaluation/options.py
     for path in sorted(
         [*ROOT.glob("*.py"), *(p for name in ("benchmarks", "experiments") for p in (ROOT / name).glob("*.py"))]
     ):
