@@ -21,7 +21,6 @@ configuration every run decides for itself, by what its machine has.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import itertools
 import math
@@ -43,10 +42,10 @@ from configs.schema import Config
 from configs.settings import ON_CPU
 from envs.game_sets import game_set, game_sets
 from envs.visits_csv import load_schedule_csv
+from sweeps.fields import OWNED, folder_name, listed, mapping, number, one_of, refuse_unknown
 from tracking.files import file_name
-from tracking.numbers import Range, shown
+from tracking.numbers import shown
 
-_OWNED = ("seed", "threads", "emulators.threads", "config", "help", "print_config")
 _MOST_RUNS = 2_000  # each is a configuration that is checked
 
 
@@ -113,38 +112,29 @@ def read_sweep(path: Path) -> Sweep:
 def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
     """A checked sweep from the fields of its file; `where` is named in what is wrong with them."""
     known = [each.name for each in fields(Sweep)]
-    for key in found:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise ConfigError(f"{where}: unknown field {key}" + (f"; did you mean {near[0]}?" if near else ""))
+    refuse_unknown(found, known, where)
     if "config" not in found:
         raise ConfigError(f"{where}: config: name the configuration that the runs begin with")
-    grid = _mapping(found.get("grid", {}), f"{where}: grid")
+    grid = mapping(found.get("grid", {}), f"{where}: grid")
     memory = found.get("memory_gib")
-    called = str(found.get("name", name))
-    if not isinstance(found.get("name", name), str | int) or not called or called != file_name(called):
-        raise ConfigError(
-            f"{where}: name: must do as the name of a folder (letters, digits, _, -, +, =, .), is {called!r}"
-        )
     sweep = Sweep(
-        called,
+        folder_name(found, name, where),
         str(found["config"]),
         _sets(found.get("sets", ()), where),
-        agents=tuple(_listed(found.get("agents", Sweep.agents), f"{where}: agents", str)),
+        agents=tuple(listed(found.get("agents", Sweep.agents), f"{where}: agents", str)),
         seeds=_seeds(found.get("seeds", Sweep.seeds), where),
-        grid={key: tuple(_listed(values, f"{where}: grid.{key}", object)) for key, values in grid.items()},
-        settings=_mapping(found.get("settings", {}), f"{where}: settings"),
-        cpus=_number(found.get("cpus", Sweep.cpus), f"{where}: cpus", int, 1, 1024),
-        gpus=_number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0, 1024),
-        memory_gib=None if memory is None else _number(memory, f"{where}: memory_gib", float, 0.01, 1e6),
-        retries=_number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0, 1000),
-        retry_seconds=_number(
+        grid={key: tuple(listed(values, f"{where}: grid.{key}", object)) for key, values in grid.items()},
+        settings=mapping(found.get("settings", {}), f"{where}: settings"),
+        cpus=number(found.get("cpus", Sweep.cpus), f"{where}: cpus", int, 1, 1024),
+        gpus=number(found.get("gpus", Sweep.gpus), f"{where}: gpus", float, 0, 1024),
+        memory_gib=None if memory is None else number(memory, f"{where}: memory_gib", float, 0.01, 1e6),
+        retries=number(found.get("retries", Sweep.retries), f"{where}: retries", int, 0, 1000),
+        retry_seconds=number(
             found.get("retry_seconds", Sweep.retry_seconds), f"{where}: retry_seconds", float, 0, 86_400
         ),
     )
     for agent in sweep.agents:
-        if agent not in AGENTS:
-            raise ConfigError(f"{where}: agents: there is no {agent!r}; choose from {', '.join(AGENTS)}")
+        one_of(agent, f"{where}: agents", AGENTS)
     if sweep.gpus > 1 and sweep.gpus != int(sweep.gpus):
         raise ConfigError(f"{where}: gpus: above 1 give a whole number, is {sweep.gpus:g}")
     for part, fixed in (("settings", sweep.settings), ("grid", sweep.grid)):
@@ -153,7 +143,7 @@ def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
                 raise ConfigError(
                     f"{where}: {part}.{key}: name it in the configuration, which is copied with its visits"
                 )
-            if key in _OWNED or (key == "stream.games" and sweep.sets):
+            if key in OWNED or (key == "stream.games" and sweep.sets):
                 raise ConfigError(f"{where}: {part}.{key}: the sweep itself decides this (see seeds, cpus, sets)")
     sets = sweep.sets.count if isinstance(sweep.sets, DrawnSets) else len(sweep.sets) or 1
     runs = len(sweep.seeds) * sets * len(sweep.agents) * math.prod(map(len, sweep.grid.values()))
@@ -249,7 +239,7 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
         if "count" not in found:
             raise ConfigError(f"{where}: sets.count: say how many sets are drawn")
         numbers = {
-            key: _number(found.get(key, default), f"{where}: sets.{key}", int, least, most)
+            key: number(found.get(key, default), f"{where}: sets.{key}", int, least, most)
             for key, default, least, most in (
                 ("count", None, 1, _MOST_RUNS),
                 ("games", 10, 1, 57),
@@ -257,39 +247,16 @@ def _sets(found: Any, where: str) -> DrawnSets | tuple[tuple[str, ...], ...]:
             )
         }
         pool = found.get("pool", DrawnSets.pool)
-        if not isinstance(pool, str) or pool not in game_sets():
-            raise ConfigError(f"{where}: sets.pool: there is no {pool!r}; choose from {', '.join(game_sets())}")
+        one_of(pool, f"{where}: sets.pool", game_sets())
         if numbers["games"] > len(game_set(pool)):
             raise ConfigError(f"{where}: sets.games: the set {pool} has {len(game_set(pool))} games")
         return DrawnSets(**numbers, pool=pool)
-    listed = _listed(found, f"{where}: sets", list, empty=True)
-    return tuple(tuple(_listed(games, f"{where}: sets[{k}]", str)) for k, games in enumerate(listed))
+    several = listed(found, f"{where}: sets", list, empty=True)
+    return tuple(tuple(listed(games, f"{where}: sets[{k}]", str)) for k, games in enumerate(several))
 
 
 def _seeds(found: Any, where: str) -> tuple[int, ...]:
     if isinstance(found, int) and not isinstance(found, bool):
-        return tuple(range(_number(found, f"{where}: seeds", int, 1, _MOST_RUNS)))
-    listed = enumerate(_listed(found, f"{where}: seeds", int))
-    return tuple(_number(each, f"{where}: seeds[{i}]", int, 0, ranges()["seed"].most) for i, each in listed)
-
-
-def _listed(found: Any, where: str, kind: type, empty: bool = False) -> list[Any]:
-    if not isinstance(found, (list, tuple)) or not (found or empty) or not all(isinstance(x, kind) for x in found):
-        raise ConfigError(
-            f"{where}: give a list{'' if kind is object else ' of ' + kind.__name__}, is {str(found)[:100]!r}"
-        )
-    return list(found)
-
-
-def _mapping(found: Any, where: str) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise ConfigError(f"{where}: give fields by their dotted names, is {str(found)[:100]!r}")
-    return {str(key): value for key, value in found.items()}
-
-
-def _number(found: Any, where: str, kind: type[int] | type[float], least: float, most: float) -> Any:
-    if isinstance(found, bool) or not isinstance(found, int | kind):
-        raise ConfigError(f"{where}: must be a number from {Range(least, most)}, is {str(found)[:100]!r}")
-    if problem := Range(least, most).problem(found):
-        raise ConfigError(f"{where}: {problem}")
-    return kind(found)
+        return tuple(range(number(found, f"{where}: seeds", int, 1, _MOST_RUNS)))
+    several = enumerate(listed(found, f"{where}: seeds", int))
+    return tuple(number(each, f"{where}: seeds[{i}]", int, 0, ranges()["seed"].most) for i, each in several)
