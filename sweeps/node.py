@@ -27,7 +27,7 @@ from tracking.run_directory import FAILED, FINISHED, STOPPED, RunDirectory
 ROOT = Path(__file__).resolve().parent.parent
 LOCKED = 76  # somebody works in the run's directory, who resumed it by hand
 _LOCK_SECONDS = 600.0  # that a process which was killed, or whose node is gone, may still hold the lock
-_SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
+SAVE_SECONDS = 300.0  # that a run may take to save when it is asked to stop
 _STEP_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 _DEATHS = 5  # so many starts from one checkpoint, besides the retries, are enough, whatever has ended them
@@ -97,10 +97,27 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
         with open(where.log, "a") as log:
             log.write(f"given up: started {most} times at {frames:,} frames without coming to the next checkpoint\n")
         return FAILED
+    process = launch(where, arguments)
+    try:
+        note(where.attempts, {"pid": process.pid, "frames": frames, "node": _ray_node()})
+        return _wait(process)
+    except KeyboardInterrupt:  # ray.cancel
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):  # it is killed then, and its last checkpoint stands
+            process.wait(SAVE_SECONDS)
+        return FINISHED if where.run.finished else STOPPED
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def launch(where: Place, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Begin a run with these arguments, or resume it if it has begun, in a process that dies with this one."""
     begun = where.run.config.is_file()
     own = ["--resume", str(where.run.path)] if begun else ["--run_dir", str(where.run.path), *arguments]
     with open(where.log, "a") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "train.py", *own],
             cwd=ROOT,
             stdout=log,
@@ -108,18 +125,6 @@ def execute(directory: str, name: str, arguments: Sequence[str], known: int = 0,
             start_new_session=True,
             preexec_fn=_dies_with(os.getpid()),
         )
-    try:
-        note(where.attempts, {"pid": process.pid, "frames": frames, "node": _ray_node()})
-        return _wait(process)
-    except KeyboardInterrupt:  # ray.cancel
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):  # it is killed then, and its last checkpoint stands
-            process.wait(_SAVE_SECONDS)
-        return FINISHED if where.run.finished else STOPPED
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def _dies_with(parent: int) -> Callable[[], None]:

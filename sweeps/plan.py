@@ -92,21 +92,27 @@ class Trial:
         """Its configuration, without a GPU where there is none; ConfigError with one sentence if it is none."""
         here = [] if torch.cuda.is_available() else ON_CPU
         _, preset, _, seed, *others = self.arguments
-        return replace(_loaded(preset, *others, *here), seed=int(seed))
+        return replace(loaded(preset, *others, *here), seed=int(seed))
 
 
 @functools.cache
-def _loaded(preset: str, *overrides: str) -> Config:
+def loaded(preset: str, *overrides: str) -> Config:
+    """The checked configuration of a file with overrides; looked at once."""
     return load(preset, list(overrides))
 
 
 def read_sweep(path: Path) -> Sweep:
     """The sweep in a YAML file; ConfigError with one sentence for any mistake in it."""
+    return to_sweep(read_fields(path), path.stem, str(path))
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """What a sweep's file says; a configuration that lies beside it comes before others of its name."""
     found = read_mapping(path, "config: configs/presets/ten_games.yaml")
     beside = path.absolute().parent / str(found.get("config"))
     if beside.is_file():
         found["config"] = str(beside)
-    return to_sweep(found, path.stem, str(path))
+    return found
 
 
 def to_sweep(found: dict[str, Any], name: str, where: str) -> Sweep:
