@@ -43,21 +43,22 @@ class Study:
         self._optuna = optuna = import_optuna()
         self._spans = {name: _distribution(optuna, span) for name, span in search.ranges.items()}
         journal = folder / "study.log"
-        if reading and not journal.is_file():
-            storage: Any = optuna.storages.InMemoryStorage()
-        else:
-            if not reading:
-                _mend(journal)
+        if not reading:
+            _mend(journal)
+        parts = {
+            "study_name": _NAME,
+            "sampler": optuna.samplers.RandomSampler(seed=0),  # never asked
+            "pruner": _pruner(optuna, search),
+        }
+        storage: Any = optuna.storages.InMemoryStorage()
+        if journal.is_file() or not reading:
             backend = optuna.storages.journal.JournalFileBackend(str(journal))
             storage = optuna.storages.JournalStorage(backend)
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=_NAME,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.RandomSampler(seed=0),  # never asked
-            pruner=_pruner(optuna, search),
-        )
+        try:
+            self._study = optuna.load_study(storage=storage, **parts)
+        except KeyError:
+            storage = optuna.storages.InMemoryStorage() if reading else storage
+            self._study = optuna.create_study(storage=storage, direction="maximize", **parts)
 
     @property
     def trials(self) -> Sequence[Any]:

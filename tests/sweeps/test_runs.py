@@ -20,8 +20,8 @@ import pytest
 import yaml
 
 import sweep
-from sweep import _own
 from sweeps import node as sweep_node
+from sweeps.directory import own
 from sweeps.node import execute, gave_up, place, read_attempts
 from sweeps.plan import read_sweep, trials
 from sweeps.runs import (
@@ -34,8 +34,8 @@ from sweeps.runs import (
     runs_at_once,
 )
 from sweeps.status import Begun, Speed, check_storage, describe, plan_sweep, state, status_table
-from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, alive, assert_same_run, launch, write_config
+from tests.sweeps.drivers import PATIENCE, finish, refused, start, wait_for
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
 
 pytest.importorskip("ray", reason="Ray is not installed (make sweep installs it)")
@@ -58,34 +58,6 @@ def bare(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for trial in trials(read_sweep(toys)):
         assert launch(*trial.arguments, "--run_dir", folder / trial.name).code == 0
     return folder
-
-
-PATIENCE = 1200  # seconds, of which a free machine needs thirty
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "sweep.py", *map(str, arguments), "--unmeasured"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=PATIENCE)
-    return process.returncode, out, err
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The line with which sweep.py refuses its arguments; in this process."""
-    assert code_of(sweep.main, arguments) == BAD_INPUT
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    return said
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def frames(directory: Path, name: str) -> int:
@@ -206,8 +178,8 @@ def test_a_configuration_that_has_changed_since_is_refused(
     base = Path(found["config"]).read_text()
     (tmp_path / "base.yaml").write_text(base)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(found | {"config": str(tmp_path / "base.yaml")}))
-    with _own(tmp_path / "sweep", read_sweep(tmp_path / "mine.yaml")) as own:
-        assert Path(own.config).read_text() == base and Path(own.config).parent == tmp_path / "sweep"
+    with own(tmp_path / "sweep", read_sweep(tmp_path / "mine.yaml")) as mine:
+        assert Path(mine.config).read_text() == base and Path(mine.config).parent == tmp_path / "sweep"
     (tmp_path / "base.yaml").write_text(base + "\n# and more")
     arguments = (tmp_path / "mine.yaml", "--dir", tmp_path / "sweep", "--unmeasured")
     assert "has changed since the sweep" in refused(capsys, *arguments)
