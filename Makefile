@@ -29,7 +29,7 @@ train: setup
 	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
 	else $(BIN)/python train.py --config quick --run_dir $(RUN_DIR); fi
 
-# Ray, which sweep.py and its tests run on; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
+# Ray, which sweeps run on, and Optuna, which searches ask, for sweep.py and its tests; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
 sweep: $(VENV)/.sweep
 
 # The pages of docs/ as a site in site/. A broken link, a command that does not exist or a public name without docstring fails it.

@@ -32,7 +32,8 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 _LONGEST = 500  # characters of a complaint that quotes a value
 _MISTAKES = (ArgumentError, TypeError, ValueError, OverflowError, yaml.YAMLError)
 """What jsonargparse raises for a mistake of the user's."""
-_OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings"}  # fields that a sweep's file has and a preset has not
+_OF_SWEEPS = {"sets", "agents", "seeds", "grid", "settings", "ranges"}
+"""Fields that a sweep's file has and a preset has not."""
 
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
