@@ -18,7 +18,7 @@ _TAKES = re.compile(r"(.+?)\. Takes (.+) and (.+ GiB)")
 
 def overview() -> str:
     """How a run is started, a line for every preset, the shortest first, and a line for every agent."""
-    rows = [("preset", "frames", "time", "memory", "what it is")]
+    rows = [("preset", "frames", "about", "memory", "what it is")]
     rows += [_preset(name, path) for name, path in sorted(PRESETS.items(), key=lambda each: _frames(each[1]))]
     wide = max(map(len, PRESETS))
     lines = [f"{name:{wide}}  {frames:>7}  {time:>7}  {memory:>7}  {what}" for name, frames, time, memory, what in rows]
@@ -33,7 +33,8 @@ def overview() -> str:
             "",
             *(f"  {line}" for line in lines),
             "",
-            "Times: one or two CPU cores, days estimated; --dry_run measures them here.",
+            "Times are about those of two cores of an AMD EPYC with AVX2 and no GPU (days:",
+            "extrapolated); with --dry_run, this machine is measured instead.",
             "",
             f"  {'agent':{max(map(len, AGENTS))}}  what differs",
             *(f"  {name:{max(map(len, AGENTS))}}  {_comment(path)}" for name, path in AGENTS.items()),

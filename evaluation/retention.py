@@ -105,7 +105,7 @@ def retained_fraction(final: np.ndarray, random: np.ndarray, single_game: np.nda
     return _over(final - random, single_game - random)
 
 
-def plasticity(learned: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
+def learned_fraction(learned: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
     """(learned - random) / (single_game - random): how much of it was learned, whatever became of it later."""
     return _over(learned - random, single_game - random)
 

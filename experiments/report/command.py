@@ -8,7 +8,7 @@ trailing seed (`ewc-1` → `ewc`). Runs of a single game, wherever they are name
 Runs may be under way; everything comes from the files in their directories, and nothing there is written.
 
 Writes report.html, which needs no other file, and every figure as .svg, .png and .csv, the tables as .csv too. The
-same runs give the same words and numbers, but for the day, the commit and the command at the end.
+same runs give the same words and numbers, but for the day, the commit and the command below the title.
 """
 
 from __future__ import annotations
@@ -70,11 +70,27 @@ def _opening(material: Material, out: Path) -> Markup:
     said = html.verdict(verdict.sentences(rows, len(material.games)))
     notes = [words(material) for words in (_unequal, _mixed_types, _mixed_yardsticks, _unused)]
     rows = numbers.total_rows(material)
-    caption = "Figure 3B. Total clipped human-normalised score: mean over seeds, and its 95 % interval as a band."
+    caption = f"Figure 3B. Total clipped human-normalised score, {_seeds_shown(rows)}."
     if any(row["agent"] in numbers.PAPER for row in rows):
         caption += " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds."
     draw = partial(figures.draw_totals, rows, len(material.games))
     return Markup("\n").join([said, *notes, write_picture(out, "figure_3b", rows, draw, caption)])
+
+
+def _mean_of_seeds(material: Material) -> str:
+    """What a curve with a band is of."""
+    several = any(len(agent.runs) > 1 for agent in material.agents)
+    return "mean over seeds, and their range as a band" if several else "one seed"
+
+
+def _seeds_shown(rows: Sequence[Row]) -> str:
+    """What a curve of these rows is of so many seeds, which has an interval of several only."""
+    counts = {row["agent"]: row["seeds"] for row in rows if row["agent"] not in (numbers.SINGLE, *numbers.PAPER)}
+    alone = [name for name, seeds in counts.items() if seeds == 1]
+    if len(alone) == len(counts):
+        return "of one seed each, which tells no interval" if len(alone) > 1 else "of one seed, which tells no interval"
+    said = "mean over seeds, and its 95 % interval as a band"
+    return f"{said} ({', '.join(alone)}: one seed, no interval)" if alone else said
 
 
 def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterator[tuple[str, Markup]]:
@@ -99,9 +115,9 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
 
     rows = numbers.own_play_rows(material)
     caption = (
-        "Figure 4. Raw score over the frames of the game itself at the first evaluation after so much play: mean over "
-        "seeds and their range as a band, or a line per run where the runs played unequally much; the tail at each "
-        "point leads to the last evaluation before the game was played again or the run ended. "
+        "Figure 4. Raw score over the frames of the game itself at the first evaluation after so much play: "
+        f"{_mean_of_seeds(material)}, or a line per run where the runs played unequally much; the tail at each point "
+        "leads to the last evaluation before the game was played again or the run ended. "
         "Dotted: random play; dashed: a human tester."
     )
     if rows:
@@ -122,7 +138,7 @@ def _opening_of_one(material: Material, out: Path) -> Markup:
     rows = single_game.curve_rows(material)
     draw = partial(single_game.draw_curve, rows, float(material.random[0]), float(material.human[0]))
     said = html.verdict(single_game.sentences(material))
-    picture = write_picture(out, "score", rows, draw, single_game.CAPTION)
+    picture = write_picture(out, "score", rows, draw, single_game.caption(material))
     return Markup("\n").join([said, _unequal(material), _mixed_types(material), picture])
 
 
@@ -137,7 +153,7 @@ def _sections_of_one(material: Material, out: Path, audits: Sequence[_Audit]) ->
     rows = logs.metric_rows(material, list(figures.LEARNING))
     if rows:
         draw = partial(figures.draw_metrics, rows, figures.LEARNING, [agent.name for agent in material.agents])
-        caption = "Learning over frames: mean over seeds, and their range as a band."
+        caption = f"Learning over frames: {_mean_of_seeds(material)}."
         yield "Learning", write_picture(out, "learning", rows, draw, caption)
     if len(material.agents) > 1:
         yield "What differs between the agents", tables.differences_table(material)
@@ -183,13 +199,13 @@ def _perturbations(audit: _Audit, out: Path, times: Counter[str]) -> tuple[str, 
 
 def _logged(material: Material, out: Path) -> Iterator[tuple[str, Markup]]:
     agents = [agent.name for agent in material.agents]
-    over = "over frames: mean over seeds, and their range as a band."
+    over = f"over frames: {_mean_of_seeds(material)}."
     for heading, name, metrics, caption, nothing in (
         (
-            "Stiffness and plasticity",
-            "plasticity",
-            figures.PLASTICITY,
-            f"What consolidation does to learning, {over} Stiffness is strength × precision, at a loss summed over a "
+            "What consolidation does to learning",
+            "consolidation",
+            figures.CONSOLIDATION,
+            f"Consolidation {over} Stiffness is strength × precision, at a loss summed over a "
             "minibatch; where the share that is cancelled nears 1, the game on screen cannot be learned any further.",
             "Nothing is consolidated, or nothing was learned yet.",
         ),

@@ -23,7 +23,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PAPER_STYLES = ((0, (1, 1)), (0, (4, 1, 1, 1)), (0, (5, 3)))
 
 # Metrics that are shown over time: what they are called, and whether the axis is logarithmic.
-PLASTICITY = {
+CONSOLIDATION = {
     "consolidation/ratio": ("|penalty's gradient| / |loss's|", True),
     "consolidation/cancelled": ("share of loss's gradient cancelled", False),
     "consolidation/stiff_share": ("share of weights stiffer than loss", False),

@@ -201,7 +201,7 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
             "forgetting": retention.forgetting(*matrix),
             "backward_transfer": retention.backward_transfer(*matrix),
             "forward_transfer": retention.forward_transfer(*matrix, nothing),
-            "learned": retention.plasticity(learned, nothing, single),
+            "learned": retention.learned_fraction(learned, nothing, single),
             "retained": np.where(np.isnan(learned), NAN, fraction),
         }.items():
             found.setdefault(name, []).append(values)

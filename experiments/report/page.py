@@ -61,6 +61,12 @@ class Made:
     commit: str | None
     command: str
 
+    @property
+    def short_commit(self) -> str:
+        """Enough of it to find it, and whether tracked files differed from it."""
+        name, plus, changes = (self.commit or "").partition("+")
+        return f"{name[:10]}{plus}{changes}"
+
 
 def page(
     title: str, sections: Sequence[tuple[str, Markup]], opening: Markup = _NOTHING, made: Made | None = None

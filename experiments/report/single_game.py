@@ -15,11 +15,16 @@ from experiments.report.numbers import Row, interval, normalised
 from experiments.report.page import number, table, with_interval
 from experiments.report.tables import count
 
-CAPTION = (
+_CAPTION = (
     "Raw score at every evaluation, a line per run. Dotted: random play; dashed: a human tester. The final score is "
-    "the mean of the last three evaluations; human-normalised it is 0 for random and 1 for human play. In brackets is "
-    "the 95 % interval of a bootstrap over runs, which is too narrow for few seeds."
+    "the mean of the last three evaluations; human-normalised it is 0 for random and 1 for human play."
 )
+_INTERVAL = " In brackets is the 95 % interval of a bootstrap over runs, which is too narrow for few seeds."
+
+
+def caption(material: Material) -> str:
+    """Of the figure; of intervals only where there are any."""
+    return _CAPTION + (_INTERVAL if any(len(agent.runs) > 1 for agent in material.agents) else "")
 
 
 def curve_rows(material: Material) -> list[Row]:

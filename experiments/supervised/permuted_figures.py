@@ -115,7 +115,7 @@ def draw_sensitivity(strengths: Sequence[float], ends: Rows, path: Path) -> None
     save(figure, path)
 
 
-def plasticity_and_retention(runs: Mapping[str, Sequence[Rows]]) -> Table:
+def learned_and_forgotten(runs: Mapping[str, Sequence[Rows]]) -> Table:
     """By method, from every seed's accuracies on the tasks so far, a row per task: what a task was learned to, what the
     ten are at in the end with its 95 % interval over the seeds (Student's t), and the difference."""
     shown = Table("mean over tasks", "as learned", "in the end", "±", "forgotten")

@@ -43,7 +43,7 @@ from experiments.supervised.permuted_figures import (
     draw_lines,
     draw_overlaps,
     draw_sensitivity,
-    plasticity_and_retention,
+    learned_and_forgotten,
     table,
 )
 from experiments.supervised.permuted_runs import Record, Runs
@@ -81,7 +81,7 @@ def ten_tasks(
             what = {"figure": "b", "method": method, "settings": asdict(one.settings)} | _data(one)
             tables.setdefault(method, []).append(runs.get(what, partial(_table, one, method))["table"])
     curves = {method: [[float(np.mean(row)) for row in rows] for rows in its] for method, its in tables.items()}
-    tell(plasticity_and_retention(tables))
+    tell(learned_and_forgotten(tables))
     draw_lines(curves, PAPER["b"], "number of tasks", "mean accuracy over the tasks", figure)
     return _means(curves)
 

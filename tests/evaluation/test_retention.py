@@ -13,9 +13,9 @@ from evaluation.retention import (
     human_normalised,
     iqm,
     learned,
+    learned_fraction,
     mean_over_seeds,
     percentile_interval,
-    plasticity,
     ratio_interval,
     resampled,
     retained,
@@ -114,7 +114,7 @@ def test_transfer_is_that_of_the_accuracy_matrix_where_every_game_comes_once():
 def test_shares_of_what_a_single_game_agent_reaches():
     random, single = np.array([1.0, 2.0, 5.0]), np.array([11.0, 6.0, 5.0])
     equal(retained_fraction(np.array([6.0, 2.0, 7.0]), random, single), [0.5, 0.0, NAN])
-    equal(plasticity(np.array([12.0, 1.0, NAN]), random, single), [1.1, -0.25, NAN])
+    equal(learned_fraction(np.array([12.0, 1.0, NAN]), random, single), [1.1, -0.25, NAN])
 
 
 def test_one_evaluation():

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import statistics
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -399,7 +400,7 @@ def test_own_play_is_drawn_as_its_rows_say(material):
     assert sum(line.get_label() == rows[0]["agent"] for line in panel.lines) == 2
 
 
-PARTS = ("figure_3a", "figure_3b", "figure_4", "plasticity", "learning", "fisher_overlap")
+PARTS = ("figure_3a", "figure_3b", "figure_4", "consolidation", "learning", "fisher_overlap")
 
 
 class Checker(HTMLParser):
@@ -443,7 +444,10 @@ def test_the_page(runs, tmp_path, capsys):
     contents = [each.removeprefix("#") for each in checker.references if each.startswith("#")]
     assert contents == re.findall(r'<section id="([^"]*)"', page) and len(contents) == 11
     assert "<b>told</b> retained 0.37 of what agents for one game alone score, 0.28 less than ewc (1 seed)." in page
-    assert f"python -m experiments.report {given[0]}" in page and "prefers-color-scheme: dark" in page
+    assert "its 95 % interval as a band (told: one seed, no interval)." in page
+    (summary,) = re.findall(r"<h1>.*?<summary>([^\n]*)</summary>.*?<ul class=\"verdict\">", page, re.DOTALL)
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in summary and f"python -m experiments.report {given[0]}" in summary
+    assert "prefers-color-scheme: dark" in page
     assert "://" not in page and "viewport" in page and "A &lt;title&gt; &amp; more" in page
     for cell in ("0.70 [0.60, 0.80]", "0.65 [0.60, 0.70]", "1.05 [0.90, 1.20]", "−0.10 [−0.20, 0.00]", "0.9375"):
         assert cell in checker.cells, cell
@@ -472,6 +476,7 @@ def test_a_report_of_little(tmp_path, capsys):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "not stand at the same frame" not in page
     assert page.count("<img") == 3 and "nan" not in words(page)
+    assert "score, of one seed, which tells no interval." in page and "as a band" not in page.partition("3A")[0]
 
 
 @pytest.mark.usefixtures("unrendered")
@@ -480,7 +485,7 @@ def test_runs_of_one_game_are_reported_by_their_scores(runs, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     said = "ended at 10.0 in toy_catch (random play 0.0, a human 10.0), human-normalised 1.00 (1 seed)."
     assert f"<b>alone</b> {said}" in page and "toy_catch: what was learned" in page
-    assert not [word for word in ("forgetting", "Fisher", "transfer", "nan") if word in words(page)]
+    assert not [word for word in ("forgetting", "Fisher", "transfer", "nan", "interval") if word in words(page)]
     with open(tmp_path / "out" / "runs.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["final"], row["best"], row["best_at"]) == ("10.0", "10.0", "100")

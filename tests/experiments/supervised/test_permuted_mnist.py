@@ -26,7 +26,7 @@ from experiments.supervised.classifier import (
     subset,
 )
 from experiments.supervised.mnist import SAMPLE, load, patch_permutation
-from experiments.supervised.permuted_figures import PAPER, plasticity_and_retention
+from experiments.supervised.permuted_figures import PAPER, learned_and_forgotten
 from experiments.supervised.permuted_mnist import main
 from experiments.supervised.permuted_runs import Runs
 from experiments.supervised.permuted_tasks import Experiment, Settings, random_places
@@ -258,7 +258,7 @@ def test_a_run_that_was_stopped_goes_on_from_the_last_finished_task(digits, tmp_
 
 def test_what_was_learned_and_what_is_left_of_it():
     one, other = [[0.9], [0.8, 0.7]], [[0.9], [0.6, 0.7]]
-    shown = plasticity_and_retention({"ewc": [one, other], "joint": [[[0.9, 0.8]]]})
+    shown = learned_and_forgotten({"ewc": [one, other], "joint": [[[0.9, 0.8]]]})
     columns = [list(column.cells) for column in shown.columns[1:]]
     # 12.706 standard errors of the two means .75 and .65
     assert columns == [["0.8000", ""], ["0.7000", "0.8500"], ["0.6353", ""], ["0.1000", ""]]
