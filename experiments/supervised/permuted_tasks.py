@@ -65,15 +65,16 @@ class Settings:
     pixel_mean: float = 0.0  # subtracted from every grey level
 
     def of(self, method: str) -> Settings:
-        """Those of a method of figure b: SGD's dropout is the paper's."""
-        if method != "sgd_dropout":
+        """Those of a method of figure b: SGD's dropout is the paper's, and L2's strength is nobody else's."""
+        if method == "l2":
             return self
-        return replace(self, drop_inputs=0.2, drop_hidden=0.5, shared_drop=False)
+        alone = replace(self, l2=0.0)
+        return replace(alone, drop_inputs=0.2, drop_hidden=0.5, shared_drop=False) if method == "sgd_dropout" else alone
 
 
 DEFAULTS = {
     "a": Settings(2, 400, 20, 64, 1 / 3000, 30_000.0, 10.0, "exact", 2000),
-    "b": Settings(2, 1000, 6, 64, 6e-3, 4_000.0, 10.0, "exact", 10_000, last_width=100, averaged=2),
+    "b": Settings(2, 1000, 6, 64, 6e-3, 4_000.0, 0.1, "exact", 10_000, last_width=100, averaged=2),
     "c": Settings(6, 100, 100, 64, 1 / 3000, 30_000.0, 10.0, "exact", 10_000),
 }
 
