@@ -43,6 +43,9 @@ NAMES = {
 }
 
 
+LEAST = 0.7  # of figure b's axis: what forgets everything must not press the others together
+
+
 def draw_curves(curves: dict[str, Rows], epochs: int, path: Path) -> None:
     """Accuracy on every task from its own start on, a panel each; a cross marks where the paper's curve ends."""
     tasks = len(next(iter(curves.values()))[-1])
@@ -63,7 +66,8 @@ def draw_curves(curves: dict[str, Rows], epochs: int, path: Path) -> None:
 
 
 def draw_lines(curves: Mapping[str, Rows], paper: Result, x: str, y: str, path: Path) -> None:
-    """A line per entry through the means over its rows (one per seed), their range as a band; the paper's dashed."""
+    """A line per entry through the means over its rows (one per seed), their range as a band; the paper's dashed.
+    What falls below LEAST leaves the picture."""
     figure = Figure(figsize=(5.8, 4.0), layout="constrained")
     axes = figure.subplots()
     most = max(len(row) for rows in curves.values() for row in rows)
@@ -73,8 +77,9 @@ def draw_lines(curves: Mapping[str, Rows], paper: Result, x: str, y: str, path: 
         axes.plot(places, np.mean(rows, axis=0), "o-", color=colour, markersize=4, label=NAMES[name])
         if name in paper:
             axes.plot(range(1, len(paper[name]) + 1), paper[name], "x--", color=colour, label=f"{NAMES[name]}, paper")
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], LEAST))
     axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_ylabel(f"{y} (from {LEAST} up)")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     save(figure, path)
 
