@@ -1,4 +1,5 @@
-# `make train` runs the main job, `make test` the quick tests, `make check` all. Each sets up .venv by itself.
+# `make train` runs the main job, `make play` plays a trained agent, `make test` runs the quick tests, `make check` all.
+# Each sets up .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\
 endef
 export LIST
 
-.PHONY: setup train sweep test lint types check docs clean
+.PHONY: setup train play sweep test lint types check docs clean
 
 setup: $(VENV)/.complete
 
@@ -28,6 +29,9 @@ $(VENV)/.complete: pyproject.toml constraints.txt
 train: setup
 	@if [ -f $(RUN_DIR)/config.yaml ]; then $(BIN)/python train.py --resume $(RUN_DIR); \
 	else $(BIN)/python train.py --config quick --run_dir $(RUN_DIR); fi
+
+play: setup
+	$(BIN)/python evaluate.py results/pretrained/three_games.pt
 
 # Ray, which sweeps run on, and Optuna, which searches ask, for sweep.py and its tests; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
 sweep: $(VENV)/.sweep
