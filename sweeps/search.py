@@ -34,8 +34,6 @@ class _Run:
     number: int
     where: Place
     arguments: tuple[str, ...]
-    frames_in_all: int
-    games: int
     stopping: bool = False
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
@@ -81,6 +79,7 @@ class _Driver:
         self.search = search
         self.directory = directory
         self.study = study
+        self.games = len(build_schedule(search.alike).games)
         self.runs: dict[int, _Run] = {}
         self.failures = 0  # trials in a row
 
@@ -99,18 +98,17 @@ class _Driver:
         trial = self.search.trial(number, point)
         where = place(self.directory, trial.name)
         where.log.parent.mkdir(parents=True, exist_ok=True)
-        config = self.search.checked(point)
-        games = len(build_schedule(config).games)
-        self.runs[number] = _Run(number, where, trial.arguments, config.frames, games)
+        self.runs[number] = _Run(number, where, trial.arguments)
 
     def follow(self) -> None:
         """Look at every trial under way once: what it has reached, and whether it has ended."""
+        total = self.search.alike.frames
         for run in list(self.runs.values()):
             going = run.under_way  # first, so that what an ended run has written is all there
             finished = run.where.run.finished
-            found = evaluations(run.where.run.evaluations, self.search.goal, run.games)
-            last = [value for frames, value in found if frames >= run.frames_in_all]
-            if self.study.report(run.number, [value for frames, value in found if frames < run.frames_in_all]):
+            found = evaluations(run.where.run.evaluations, self.search.goal, self.games)
+            last = [value for frames, value in found if frames >= total]
+            if self.study.report(run.number, [value for frames, value in found if frames < total]):
                 if not going:
                     self._end(run, self.study.prune)
                 else:

@@ -29,6 +29,7 @@ between. With more at a time they also depend on which trial ends first.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -92,6 +93,11 @@ class Search:
         """The configuration with these settings; ConfigError with one sentence if it is none."""
         _, config, *arguments = self.trial(0, point).arguments
         return loaded(config, *arguments)
+
+    @functools.cached_property
+    def alike(self) -> Config:
+        """The configuration of the first end of the ranges: its games, frames and evaluations are those of all."""
+        return self.checked(next(iter(corners(self.ranges, _MOST_CORNERS))))
 
     def same_trials(self, other: object) -> bool:
         """Whether another one would propose the same settings; it may have more trials, or more at a time."""

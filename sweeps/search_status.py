@@ -48,9 +48,7 @@ class Row:
 
 def rows(search: Search, study: Study, directory: Path) -> list[Row]:
     """One for every trial that was begun, by number."""
-    if not study.trials:
-        return []
-    games = len(build_schedule(search.checked(settings_of(study.trials[0], search))).games)
+    games = len(build_schedule(search.alike).games)
     found = []
     for trial in study.trials:
         settings = settings_of(trial, search)
