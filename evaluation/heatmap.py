@@ -18,17 +18,20 @@ from evaluation.timeline import coloured_names
 from tracking.task_log import visits
 
 _WRITTEN = 12  # evaluations, whose cells have a number each
+_BELOW = 0.4  # the middle of a cell's height, where its number is
 _UNKNOWN = "0.9"  # the grey of what is not told
 
 
 def draw_heatmap(records: Records) -> Figure:
     """Human-normalised score (above) and kept fraction (below, see `evaluation.remembered`) of every game at every
-    evaluation, over frames; a line through a game's cells is one of its own visits."""
+    evaluation, over frames; a line below a game's numbers is one of its own visits. Of one game, which is never left,
+    only the scores."""
     games = list(dict.fromkeys(row["game"] for row in records.evaluations))
     moments, scores, fractions = matrices(records, games)
     scale, unit = frame_unit(records.frames)
-    figure = Figure(figsize=(8.0, 1.2 + 2 * max(0.6, 0.2 * len(games))), layout="constrained")
-    panels = figure.subplots(2, 1, sharex=True)
+    count = min(2, len(games))
+    figure = Figure(figsize=(8.0, 0.6 + count * (0.3 + max(0.8, 0.2 * len(games)))), layout="constrained")
+    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     told = (
         (scores, "human-normalised score (line: the game is on screen)", "viridis", "0 random, 1 human"),
         (
@@ -38,13 +41,13 @@ def draw_heatmap(records: Records) -> Figure:
             "0 lost, 1 kept",
         ),
     )
-    for panel, (values, title, colours, label) in zip(panels, told, strict=True):
+    for panel, (values, title, colours, label) in zip(panels, told, strict=False):
         picture = _draw(panel, moments / scale, values, colours)
         coloured_names(panel, games, {game: colour for game, (colour, _) in looks(games).items()})
         for game, start, stop in visits(records.changes, records.frames):
             if game in games:
                 for colour, width in (("white", 3.0), ("black", 1.2)):
-                    panel.hlines(games.index(game), start / scale, stop / scale, color=colour, linewidth=width)
+                    panel.hlines(games.index(game) + _BELOW, start / scale, stop / scale, color=colour, linewidth=width)
         panel.set_title(title, loc="left", pad=2)
         bar = figure.colorbar(picture, ax=panel, extend="both", pad=0.01, ticks=(0, 0.5, 1))
         bar.set_label(label)

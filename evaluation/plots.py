@@ -7,7 +7,7 @@ sets matplotlib's style for the process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SIZE = 8.0
 """The size of all letters [points]."""
 LOWEST = -0.5
 """Human-normalised: what is below is drawn here, as a triangle. A game that is played far below random play, such as
-krull at -1.5, would else take most of its panel."""
+krull at -1.5, would else take most of its panel (see `lowest_of`)."""
 BELOW = f"triangle: below \N{MINUS SIGN}{-LOWEST:g}"
 """The words for it, which stand in every such picture."""
 VISIT = "0.55"
@@ -126,25 +126,37 @@ def bars(axes: Axes, boxes: Sequence[Box], look: Look, height: float = 0.8) -> N
     )
 
 
+def lowest_of(scores: Iterable[float]) -> float:
+    """Where a panel of these scores is cut: at `LOWEST`, unless there would be nothing left to see."""
+    return LOWEST if any(score >= LOWEST for score in scores) else -np.inf
+
+
 def draw_scores_of(
-    panel: Axes, x: np.ndarray, scores: np.ndarray, low: np.ndarray, high: np.ndarray, **style: Any
+    panel: Axes,
+    x: np.ndarray,
+    scores: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    lowest: float = LOWEST,
+    **style: Any,
 ) -> Line2D:
-    """A line of human-normalised scores and their band from `low` to `high`, cut at `LOWEST`; returns the line."""
+    """A line of human-normalised scores and their band from `low` to `high`, cut at `lowest`; returns the line."""
     colour = style["color"]
     scores, low, high = (np.where(np.abs(each) < _SENSELESS, each, np.nan) for each in (scores, low, high))
-    below = scores < LOWEST
-    panel.fill_between(x, np.maximum(low, LOWEST), np.maximum(high, LOWEST), alpha=0.2, linewidth=0, color=colour)
-    triangles = panel.plot(x[below], np.full(below.sum(), LOWEST), "v", color=colour, markersize=4, clip_on=False)[0]
-    drawn = panel.plot(x, np.maximum(scores, LOWEST), **{"linewidth": 1.1, "clip_on": False, **style})[0]
+    below = scores < lowest
+    panel.fill_between(x, np.maximum(low, lowest), np.maximum(high, lowest), alpha=0.2, linewidth=0, color=colour)
+    triangles = panel.plot(x[below], np.full(below.sum(), lowest), "v", color=colour, markersize=4, clip_on=False)[0]
+    drawn = panel.plot(x, np.maximum(scores, lowest), **{"linewidth": 1.1, "clip_on": False, **style})[0]
     for each in (triangles, drawn):  # what is not clipped would count for the layout
         each.set_in_layout(False)
     return drawn
 
 
-def frame_scores(panel: Axes) -> None:
+def frame_scores(panel: Axes, lowest: float = LOWEST) -> None:
     """The axis of such a panel, with lines at random play (dotted) and at human play (dashed) where it reaches them."""
     low, high = panel.get_ylim()
-    panel.set_ylim(max(low, LOWEST), max(high, 0.25))
+    panel.set_ylim(max(low, lowest), max(high, 0.25))
     for height, style in ((0, ":"), (1, "--")):
         if height < panel.get_ylim()[1]:
             panel.axhline(height, color="grey", linewidth=0.7, linestyle=style, zorder=1)

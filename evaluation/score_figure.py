@@ -18,6 +18,7 @@ from evaluation.plots import (
     frame_scores,
     frame_unit,
     looks,
+    lowest_of,
     words,
 )
 from evaluation.story import Records
@@ -53,10 +54,13 @@ def draw_scores(told: Sequence[Records]) -> Figure:
     handles: dict[str, Any] = {}
     for panel, (game, its) in zip(panels, spans.items(), strict=True):
         panel.broken_barh(its, (0, 1), transform=panel.get_xaxis_transform(), color=look[game][0], alpha=0.2, lw=0)
+        lowest = lowest_of(
+            row["human_normalised"] for records in told for row in records.evaluations if row["game"] == game
+        )
         for records, colour, marker in zip(told, COLOURS, "os", strict=False):
             style = {"color": look[game][0] if single else colour, "marker": marker}
-            handles.setdefault(words(records.name), _draw_game(panel, records, game, scale, style))
-        frame_scores(panel)
+            handles.setdefault(words(records.name), _draw_game(panel, records, game, scale, lowest, style))
+        frame_scores(panel, lowest)
         colour = look[game][0] if single else "black"
         panel.set_title(words(game), loc="left", color=colour, fontweight="bold", pad=2)
     for place, (game, its) in enumerate(spans.items()):
@@ -96,7 +100,7 @@ def _layout(games: Sequence[str], columns: int) -> tuple[Figure, list[Axes], Axe
     return figure, panels, timeline
 
 
-def _draw_game(panel: Axes, records: Records, game: str, scale: float, style: Style) -> Any:
+def _draw_game(panel: Axes, records: Records, game: str, scale: float, lowest: float, style: Style) -> Any:
     """One run's line; returns its handle."""
     rows = sorted((row for row in records.evaluations if row["game"] == game), key=lambda row: row["frames"])
     x, scores, errors = (
@@ -108,7 +112,7 @@ def _draw_game(panel: Axes, records: Records, game: str, scale: float, style: St
         .T
     )
     marked = {"markersize": 3} if len(rows) <= _MARKED else {"marker": ""}
-    return draw_scores_of(panel, x, scores, scores - errors, scores + errors, **{**style, **marked})
+    return draw_scores_of(panel, x, scores, scores - errors, scores + errors, lowest=lowest, **{**style, **marked})
 
 
 def _reach(row: Mapping[str, Any]) -> float:

@@ -32,9 +32,10 @@ LEFT_OUT = (
     "time/frames_per_second$",
 )
 
+_KEPT = ("charts/kept_fraction$",)
 _OVERVIEW: Charts = {
     "Human-normalised total of all games, each clipped at 1": ("charts/all_games_total$",),
-    "Kept fraction, mean over the games that were left": ("charts/kept_fraction$",),
+    "Kept fraction, mean over the games that were left": _KEPT,
     "Human-normalised return of the game on screen": ("charts/score_on_screen$",),
     "Frames per second": ("charts/speed_frames_per_second$",),
     "Hours left": ("charts/time_left_hours$",),
@@ -75,13 +76,15 @@ _SPEED: Charts = {
 
 
 def pages(games: Iterable[str], anchors: bool = True) -> dict[str, Charts]:
-    """Charts by page. `anchors`: the run leaves anchors, of which there is something to show."""
+    """Charts by page. `anchors`: the run leaves anchors, of which there is something to show. A single game is never
+    left, so that there is nothing to be kept of it."""
     names = list(games)
+    several = len(names) > 1
     kept = {f"{game}: kept fraction": (f"evaluation/kept/{game}$",) for game in names}
     return {
-        "Overview": _OVERVIEW,
+        "Overview": {title: tags for title, tags in _OVERVIEW.items() if several or tags != _KEPT},
         "Games": {game: (f"score/{game}/return$", f"evaluation/{game}/score$") for game in names},
-        "Memory": kept,
+        **({"Memory": kept} if several else {}),
         "Learning": _LEARNING,
         **({"Anchors": _ANCHORS} if anchors else {}),
         "Tasks": _TASKS,

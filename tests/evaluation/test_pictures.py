@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from evaluation.heatmap import matrices
-from evaluation.plots import DPI, pixels, save
+from evaluation.heatmap import draw_heatmap, matrices
+from evaluation.plots import DPI, LOWEST, pixels, save
+from evaluation.score_figure import draw_scores
 from evaluation.story import Records
 from tracking import task_log
 
@@ -29,6 +30,24 @@ def test_the_heatmap_has_scores_and_what_is_kept_of_them() -> None:
     assert moments.tolist() == [0, 100, 150]
     assert scores.tolist() == [[0.0, 0.8, 0.4], [-1.5, 0.0, 0.5]]
     np.testing.assert_array_equal(kept, [[np.nan, np.nan, 0.5], [np.nan, np.nan, np.nan]])
+
+
+def test_the_heatmap_of_one_game_shows_scores_only() -> None:
+    changes = [task_log.row(0, "pong", 0, 1.0)]
+    own = [row for row in rows({0: (0.0, 0.0), 100: (0.8, 0.0)}) if row["game"] == "pong"]
+    assert [axes.get_title("left") for axes in draw_heatmap(Records("run", own, changes)).axes] == [
+        "human-normalised score (line: the game is on screen)",
+        "",  # of the colours
+    ]
+
+
+def test_scores_are_cut_below_unless_nothing_would_be_left_to_see() -> None:
+    told = {"standard_error": 0.0, "human": 1.0, "random": 0.0}
+    own = [{**row, **told} for row in rows({0: (-2.0, -1.5), 100: (-1.0, 0.5)})]
+    _, pong, krull = draw_scores([Records("run", own, [])]).axes
+    assert pong.get_ylim()[0] < -2 and krull.get_ylim()[0] == LOWEST
+    lines = [[list(line.get_ydata()) for line in panel.lines] for panel in (pong, krull)]
+    assert [-2.0, -1.0] in lines[0] and [LOWEST, 0.5] in lines[1]
 
 
 def test_a_picture_is_saved_with_its_drawing_beside_it_the_same_every_time(tmp_path: Path) -> None:

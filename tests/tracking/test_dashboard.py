@@ -84,10 +84,17 @@ def test_charts_come_first_and_games_have_names(ten_games: EventAccumulator) -> 
 
 
 def test_without_anchors_there_is_nothing_to_show_of_them() -> None:
-    without = pages(["krull"], anchors=False)
+    without = pages(["krull", "boxing"], anchors=False)
     patterns = [pattern for charts in without.values() for each in charts.values() for pattern in each]
     assert shown(patterns, ["consolidation/penalty", "consolidation/ratio", "learning/fisher_mean"]) == []
     assert shown(patterns, ["evaluation/kept/krull"]) == ["evaluation/kept/krull"]
+
+
+def test_of_a_single_game_nothing_is_kept_and_no_chart_is_empty_for_it() -> None:
+    alone = pages(["krull"])
+    patterns = [pattern for charts in alone.values() for each in charts.values() for pattern in each]
+    assert shown(patterns, ["charts/kept_fraction", "evaluation/kept/krull"]) == [] and "Memory" not in alone
+    assert shown(patterns, ["charts/all_games_total", "evaluation/krull/score"])
 
 
 def test_patterns_match_from_the_start_of_a_name() -> None:
