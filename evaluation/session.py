@@ -79,4 +79,4 @@ def print_rows(rows: Rows) -> None:
 
 def print_written(files: Sequence[Path]) -> None:
     """Which files were written, in a line."""
-    print(f"written: {', '.join(map(str, files))}" if files else "not written anywhere; --output FOLDER would")
+    print(f"written: {', '.join(map(str, files))}" if files else "no file was written; --output FOLDER keeps them")

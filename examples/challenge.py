@@ -5,7 +5,7 @@ Eight games in sequence, three cycles, all 18 actions, sticky ones. The agent se
 
 import sys
 
-from ale_py import ALEInterface
+from ale_py import ALEInterface, LoggerMode
 
 from configs.parse import load
 from envs.roms import find_rom
@@ -17,6 +17,7 @@ CYCLES = 3
 
 def emulator(game, seed):
     """One emulator at the game's first frame."""
+    ALEInterface.setLoggerMode(LoggerMode.Error)
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", 0.25)
     ale.setInt("random_seed", seed)
