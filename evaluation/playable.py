@@ -92,6 +92,8 @@ def own_tasks(snapshot: Mapping[str, Any], run_dir: Path | None) -> dict[str, in
 
 
 def _chosen(path: Path, at: str) -> list[Path]:
+    if not path.exists():
+        raise ValueError(f"there is no {path}; give a run directory or a snapshot")
     available = kept_snapshots(path / "snapshots")
     if not available:
         raise ValueError(f"{path} holds no snapshots; give a run directory or a file of its snapshots folder")

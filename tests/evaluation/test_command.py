@@ -315,7 +315,8 @@ def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.C
     assert "--at 700" in said and "600, 800, 1000" in said
     assert "600, 800, 1000" in refused(capsys, run, "--at", "yesterday")
     assert "did you mean krull" in refused(capsys, run, "--games", "krul")
-    assert "no snapshots" in refused(capsys, tmp_path / "nowhere")
+    assert "there is no" in refused(capsys, tmp_path / "nowhere")
+    assert "holds no snapshots" in refused(capsys, tmp_path)
     assert "--episodes" in refused(capsys, run, "--episodes", "0")
     assert "--emulators" in refused(capsys, run, "--emulators", "0")
     assert "--epsilon" in refused(capsys, run, "--epsilon", "2")
