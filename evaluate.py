@@ -40,7 +40,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if folder:
         command.check_writable(folder)
     elif options.video:
-        raise ValueError(f"--video: {options.path} has no run to write films into; name a folder with --output")
+        raise ValueError(f"{options.path} has no run to write films into; name a folder with --output")
     results = Results(folder, question)
     try:
         reports, rows = play(asked, playable, results, options.video)

@@ -17,10 +17,10 @@ from tracking import command
 def read_options(description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked, with the number of episodes; where there is no terminal to watch it in, films of it."""
     options = _parser(description).parse_args(arguments)
+    options.episodes = options.episodes or (1 if options.watch else 10)
     if options.watch and not sys.stdout.isatty():
         print("note: there is no terminal to watch it in; films are written instead", file=sys.stderr)
         options.watch, options.video = False, True
-    options.episodes = options.episodes or (1 if options.watch else 10)
     return options
 
 

@@ -44,6 +44,8 @@ def answer(given: Sequence[str]) -> int | None:
         options = parse(train_parser(), list(given))
         if options.resume is None:
             to_config(train_parser(), options)
+            if not options.config:  # the defaults alone are the paper's 50 million frames of one game
+                raise ConfigError("name a configuration to begin with, such as --config quick, or a run to --resume")
     except ConfigError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -26,7 +26,7 @@ _PROCESS_BYTES = int(0.7 * _GIB)  # Python, torch, emulators
 _WORKER_BYTES = int(0.5 * _GIB)  # the same for evaluations in the background
 _EVALUATION_EPISODE_FRAMES = 8_000  # a typical episode, for the estimate of time
 _WARM_UP = 2_000  # agent steps before a measurement, so that minibatches are not drawn from a handful
-_VISITS_SHOWN = 200  # in the timetable
+_VISITS_SHOWN = 40  # in the timetable
 _BLOCK_SLACK = 2 * 256  # rows per task by which the replay may exceed its budget
 
 
