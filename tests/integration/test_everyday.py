@@ -22,6 +22,7 @@ SHORTENED: dict[str, str | None] = {
     "train.py --config ten_games": "--learner.network small --replay.min_history 300",
     "train.py --resume": "--frames 2400",
     "train.py": "",
+    "evaluate.py results/pretrained": "--episodes 1 --max_episode_frames 400 --output runs/pretrained",
     "evaluate.py": "--episodes 1 --max_episode_frames 400",
     "tensorboard": None,
     "-m experiments.inference": "--visits 1 --vector_steps 30 --emulators 2",
@@ -29,6 +30,8 @@ SHORTENED: dict[str, str | None] = {
         "--epochs 1 --width 50 --threads 1 --data experiments/supervised/mnist_sample/digits.npz"
     ),
     "-m experiments.report": "",
+    "-m examples": None,
+    "sweep.py": None,
     "make": None,
 }
 
@@ -36,7 +39,8 @@ SHORTENED: dict[str, str | None] = {
 def everyday() -> list[str]:
     """The commands of the first block below that headline, without remarks."""
     block = (ROOT / "README.md").read_text().split("## Everyday commands")[1].split("```")[1]
-    return [line.split("#")[0].strip().removeprefix("python ") for line in block.strip().splitlines()]
+    commands = [line.split("#")[0].strip() for line in block.splitlines()]
+    return [command.removeprefix("python ") for command in commands if command]
 
 
 @pytest.mark.slow
