@@ -52,7 +52,7 @@ def rows(search: Search, study: Study, directory: Path) -> list[Row]:
     found = []
     for trial in study.trials:
         settings = settings_of(trial, search)
-        name = search.trial(trial.number, settings).name
+        name = trial_name(trial.number)
         where = place(directory, name)
         state = _STATES.get(trial.state.name)
         if state is None:
