@@ -1,14 +1,14 @@
 """How single values of a configuration are read: lists at once, since jsonargparse copies a whole list for each of its
-entries, and whole numbers also where they are written as 1e6."""
+entries, whole numbers also where they are written as 1e6, and what version 0.3.0 wrote as true or false."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from jsonargparse.typing import register_type
 
-from configs.schema import Visit
+from configs.schema import EvaluationConfig, Visit
 from envs.game_sets import game_set
 from tracking.numbers import as_whole
 
@@ -62,8 +62,30 @@ def _whole(found: Any) -> int:
 register_type(Whole, int, _whole, deserializer_exceptions=(), type_check=lambda value, _: type(value) is int)
 
 
-LISTS = {"stream.games": _Games, "stream.visits": _Visits}
-"""The type with which the parser reads the field of this dotted name."""
+class _VisitEnds(str):
+    """The type with which the parser reads evaluation.at_visit_ends."""
 
-for _kind in LISTS.values():
+
+_VISIT_ENDS = get_args(get_type_hints(EvaluationConfig)["at_visit_ends"])
+_BEFORE = {True: "all", False: "none", "true": "all", "false": "none"}
+"""Until version 0.3.0 every game was evaluated at a visit's end, or none."""
+
+
+def _visit_ends(found: Any) -> str:
+    known = _BEFORE.get(found, found) if isinstance(found, bool | str) else found
+    if known not in _VISIT_ENDS:
+        words = ", ".join(map(repr, _VISIT_ENDS))
+        raise ValueError(f"Expected one of {words}. Got value: {'null' if found is None else found}")
+    return str(known)
+
+
+register_type(
+    _VisitEnds, str, _visit_ends, deserializer_exceptions=(), type_check=lambda value, _: value in _VISIT_ENDS
+)
+
+
+for _kind in (_Games, _Visits):
     register_type(_kind, list, deserializer_exceptions=())
+
+KINDS = {"stream.games": _Games, "stream.visits": _Visits, "evaluation.at_visit_ends": _VisitEnds}
+"""The type with which the parser reads the field of this dotted name."""

@@ -19,7 +19,7 @@ from configs.checks import ConfigError, check
 from configs.choices import CHOICES
 from configs.files import check_numbers, check_size, read_mapping
 from configs.layers import layer, nearest
-from configs.lists import LISTS, Whole
+from configs.lists import KINDS, Whole
 from configs.ranges import ranges
 from configs.schema import Config, Visit
 from configs.settings import tree
@@ -43,8 +43,8 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
     parser.add_class_arguments(Config)
     known = ranges()
     for action in parser._actions:
-        if action.dest in LISTS:
-            action._typehint = LISTS[action.dest]  # type: ignore[attr-defined]
+        if action.dest in KINDS:
+            action._typehint = KINDS[action.dest]  # type: ignore[attr-defined]
         if variants := CHOICES.get(action.dest):
             action._typehint = Literal[tuple(variants)]  # type: ignore[attr-defined]
             action.metavar = f"{{{','.join(variants)}}}"

@@ -170,12 +170,13 @@ class ReplayConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Evaluations without learning, of every game of the schedule."""
+    """Evaluations without learning, of every game of the schedule or of the one just left."""
 
     period: int = number(1_000_000, 0, 10**12)
     """Frames between evaluations (PAPER: 1 M); 0: none at intervals."""
-    at_visit_ends: bool = False
-    """Evaluate also whenever a visit ends."""
+    at_visit_ends: Literal["none", "left", "all"] = "none"
+    """What is evaluated whenever a visit ends: left: the game just left, which costs a fraction of a whole evaluation;
+    all: every game."""
     at_start: bool = False
     """Evaluate also at frame 0, so that charts show from the first minute where the agent began."""
     episodes: int = number(5, 1, 10_000)

@@ -67,6 +67,11 @@ class GameStream:
         return self._current.game
 
     @property
+    def left(self) -> str:
+        """The game of the visit before the present one; of the first visit there is none, and this is not asked for."""
+        return self.schedule.visit(self.visit - 1).game
+
+    @property
     def cut(self) -> bool:
         """Whether `now` begins a freshly seeded batch: a new visit, a re-seed, or the start."""
         return self._reseed_start == self.frames

@@ -58,14 +58,19 @@ def evaluate_games(
 
 
 def scheduled_evaluation(
-    config: Config, agent: ContinualAgent, last: bool, stopped: Callable[[], bool] = lambda: False
+    config: Config,
+    agent: ContinualAgent,
+    last: bool,
+    game: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[GameResult]:
-    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule."""
+    """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule, or one
+    `game`, which is then played as it is among all."""
     e = config.evaluation
     return evaluate_games(
         config,
         agent,
-        build_schedule(config).games,
+        [game] if game else build_schedule(config).games,
         episodes=e.final_episodes if last else e.episodes,
         emulators=e.emulators,
         epsilon=e.epsilon,
@@ -76,10 +81,14 @@ def scheduled_evaluation(
 
 
 def evaluate_snapshot(
-    config: Config, path: Path, last: bool, stopped: Callable[[], bool] = lambda: False
+    config: Config,
+    path: Path,
+    last: bool,
+    game: str | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[GameResult]:
     """The same with the agent of a snapshot; sets torch's number of threads."""
-    return scheduled_evaluation(config, load_agent(config, path)[0], last, stopped)
+    return scheduled_evaluation(config, load_agent(config, path)[0], last, game, stopped)
 
 
 def load_agent(config: Config, path: Path) -> tuple[ContinualAgent, dict[str, Any]]:

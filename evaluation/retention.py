@@ -2,15 +2,16 @@
 
 Axes: G games, E evaluations in order, S seeds, R resamples. Numbers are float64 unless said otherwise.
 
-    scores   float [G, E]: mean score of every game at every evaluation, raw or normalised
+    scores   float [G, E]: mean score of every game at every evaluation, raw or normalised; NaN where an evaluation was
+             not of this game, but of the one just left
     frames   int [E]: the moments of the evaluations, rising [environment frames]
     visits   (game, first frame, last frame) of every visit in order; `game` is a row of `scores`. The last frame is
              where the next visit begins, so an evaluation at that frame saw the whole visit and nothing after it
 
-**Missing numbers are NaN, never an error.** What depends on a NaN is NaN: a game that was never visited has learned
-nothing, a visit after which nobody looked has no result, a share of nothing (single == random) is no share, a total
-with a missing game is no total. Two means leave missing entries out and are NaN only if nothing is left:
-`mean_over_seeds` and `iqm` (over seeds and games).
+**Missing numbers are NaN, never an error.** A game's line is read without the evaluations that it had no part in. What
+depends on any other NaN is NaN: a game that was never visited has learned nothing, a visit after which nobody looked has
+no result, a share of nothing (single == random) is no share, a total with a missing game is no total. Two means leave
+missing entries out and are NaN only if nothing is left: `mean_over_seeds` and `iqm` (over seeds and games).
 """
 
 from __future__ import annotations
@@ -43,26 +44,35 @@ def total_clipped(normalised: np.ndarray) -> np.ndarray:
 
 
 def learned(scores: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarray:
-    """[G]: the score at the end of the game's own last visit, which is the first evaluation at or after that end."""
+    """[G]: the score at the end of the game's own last visit: its first evaluation at or after that end."""
     found = np.full(len(scores), np.nan)
     for game, _, end in visits:  # later visits overwrite
-        later = np.flatnonzero(np.asarray(frames) >= end)
-        found[game] = scores[game, later[0]] if later.size else np.nan
+        later = scores[game, np.asarray(frames) >= end]
+        found[game] = _first(later[~np.isnan(later)])
     return found
 
 
 def retained(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
-    """[G]: the mean of the run's last `count` evaluations, but of none from before the game's own last visit began: of
-    a game that was played last, those within that visit. At least the last evaluation counts."""
+    """[G]: the mean of the run's last `count` evaluations of every game, but of none from before the game's own last
+    visit began: of a game that was played last, those within that visit. Without one, the game's last evaluation.
+
+    Those of the game just left do not count beside others: they show what was learned before anything could be lost.
+    """
     begun = np.zeros(len(scores), np.int64)
     for game, start, _ in visits:
         begun[game] = start
-    found = np.full(len(scores), np.nan)
+    whole = ~np.isnan(scores).any(0)
+    found = latest(scores)
     for game, line in enumerate(scores):
-        places = np.flatnonzero(np.asarray(frames) > begun[game])[-count:]
-        if line.size:
-            found[game] = line[places].mean() if places.size else line[-1]
+        since = line[whole & (np.asarray(frames) > begun[game])][-count:]
+        if since.size:
+            found[game] = since.mean()
     return found
+
+
+def latest(scores: np.ndarray) -> np.ndarray:
+    """[G]: every game's last evaluation."""
+    return np.array([_first(line[~np.isnan(line)][::-1]) for line in scores])
 
 
 def forgetting(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
@@ -73,12 +83,12 @@ def forgetting(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: in
 def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarray:
     """[G]: R_T,i - R_i,i (Lopez-Paz and Ranzato 2017): what later visits have done to a game.
 
-    R_T,i is the score at the last evaluation and R_i,i is `learned`. The game of the last visit has no number, since
-    nothing came after it. With one visit per game the mean over games is the paper's number.
+    R_T,i is the score at the game's last evaluation and R_i,i is `learned`. The game of the last visit has no number,
+    since nothing came after it. With one visit per game the mean over games is the paper's number.
     """
-    if not visits or not normalised.shape[1]:
+    if not visits:
         return np.full(len(normalised), np.nan)
-    change = normalised[:, -1] - learned(normalised, frames, visits)
+    change = latest(normalised) - learned(normalised, frames, visits)
     change[visits[-1][0]] = np.nan
     return change
 
@@ -86,14 +96,15 @@ def backward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits
 def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits, baseline: np.ndarray) -> np.ndarray:
     """[G]: R_i-1,i - b_i (Lopez-Paz and Ranzato 2017): what a game gains before its first visit.
 
-    R_i-1,i is the score at the last evaluation at or before the start of the game's first visit, and `baseline` [G]
-    is the random agent's score in the same unit: zeros where scores are normalised. The game of the first visit has no
-    number, since nothing came before it. With one visit per game the mean over games is the paper's number.
+    R_i-1,i is the score at the game's last evaluation at or before the start of its first visit, but not at the run's
+    start, before anything was learned; `baseline` [G] is the random agent's score in the same unit: zeros where scores
+    are normalised. The game of the first visit has no number, since nothing came before it. With one visit per game the
+    mean over games is the paper's number.
     """
     gain = np.full(len(normalised), np.nan)
     for game, start, _ in reversed(visits):  # earlier visits overwrite
-        before = np.flatnonzero(np.asarray(frames) <= start)
-        gain[game] = normalised[game, before[-1]] - baseline[game] if before.size else np.nan
+        before = normalised[game, (np.asarray(frames) > visits[0][1]) & (np.asarray(frames) <= start)]
+        gain[game] = _first(before[~np.isnan(before)][::-1]) - baseline[game]
     if visits:
         gain[visits[0][0]] = np.nan
     return gain
@@ -237,6 +248,11 @@ def student_quantile(probability: float, freedom: float) -> float:
     below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)]) * (angles[1] - angles[0])
     half = math.sqrt(math.pi) / 2 * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
     return math.sqrt(freedom) * math.tan(float(np.interp((probability - 0.5) * 2 * half, below, angles)))
+
+
+def _first(values: np.ndarray) -> float:
+    """NaN if there is none."""
+    return float(values[0]) if values.size else float("nan")
 
 
 def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 from rich.table import Table
 
 from evaluation.remembered import kept as kept_fractions
-from evaluation.table import read_evaluations, score
+from evaluation.table import read_evaluations, score, whole_moments
 from tracking.run_directory import RunDirectory
 from tracking.tables import Column, fitted, table
 from tracking.task_log import read_changes, visits
@@ -29,8 +29,9 @@ _TASKS = 6  # of a game, that the table shows
 
 @dataclass(frozen=True)
 class GameSummary:
-    """One game's scores, raw: at the last evaluation within each visit (None if there was none) and at the end; and the
-    kept fraction (see `evaluation.remembered`), None where it is not told."""
+    """One game's scores, raw: at the last evaluation within each visit (None if there was none) and at the end, which
+    is the last evaluation of every game; and the kept fraction (see `evaluation.remembered`), None where it is not
+    told."""
 
     random: float
     human: float
@@ -51,8 +52,16 @@ class Records:
 
     @property
     def frames(self) -> int:
-        """The moment of the last evaluation."""
+        """The moment of the last evaluation, of however many games."""
         return max(int(row["frames"]) for row in self.evaluations)
+
+    @property
+    def end(self) -> int:
+        """The moment of the last evaluation of every game; ValueError if there was none."""
+        moments = whole_moments(self.evaluations)
+        if not moments:
+            raise ValueError("there is no evaluation of every game")
+        return moments[-1]
 
 
 def read_records(path: Path, name: str) -> Records:
@@ -62,8 +71,8 @@ def read_records(path: Path, name: str) -> Records:
 
 
 def game_summaries(records: Records) -> dict[str, GameSummary]:
-    """{game: what became of it by the last evaluation}, in the order of the evaluations' rows."""
-    end = records.frames
+    """{game: what became of it by the last evaluation of every game}, in the order of its rows."""
+    end = records.end
     played = visits(records.changes, end)
     kept = kept_fractions(records.evaluations, records.changes, end)
     found = {}
@@ -109,7 +118,7 @@ def story_table(run: Records, reference: Records | None, width: int | None = Non
     return table(
         columns,
         width,
-        f"What became of the games in {run.frames:,} frames",
+        f"What became of the games in {run.end:,} frames",
         "kept: the human-normalised score at the end over that after the last visit; "
         "-: the game was played last, or had not been learned; ?: no evaluation within that visit",
     )

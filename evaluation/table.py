@@ -77,6 +77,15 @@ def evaluations(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def whole_moments(rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The frames at which every game that these rows name was evaluated, rising; at others only the game just left."""
+    games: dict[int, set[str]] = {}
+    for row in rows:
+        games.setdefault(row["frames"], set()).add(row["game"])
+    count = len(set().union(*games.values()))
+    return sorted(frames for frames, its in games.items() if len(its) == count)
+
+
 def _number(text: str) -> int | float:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 

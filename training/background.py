@@ -40,13 +40,15 @@ class EvaluationWorker:
         self._process: subprocess.Popen[bytes] | None = None
         self._reply = bytearray()
 
-    def start(self, snapshot: Path, last: bool) -> None:
-        """Begin to play `snapshot`, with the episodes of the run's end if it is the `last`; returns at once."""
+    def start(self, snapshot: Path, last: bool, game: str | None) -> None:
+        """Begin to play `snapshot`, with the episodes of the run's end if it is the `last`; one game, or None: all.
+        Returns at once."""
         process = self._process = self._process or self._launched()
         self._reply.clear()
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended; `ready` says why
-            process.stdin.write(json.dumps({"snapshot": str(snapshot), "last": last}).encode() + b"\n")
+            request = {"snapshot": str(snapshot), "last": last, "game": game}
+            process.stdin.write(json.dumps(request).encode() + b"\n")
 
     def ready(self, wait_ms: int = 0) -> bool:
         """Whether the results are there, after `wait_ms` at most; False if nothing was started. WorkerFailed if the

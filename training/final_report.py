@@ -15,7 +15,7 @@ from evaluation import story
 from evaluation.play import clipped_total
 from evaluation.plots import save
 from evaluation.story import Records
-from evaluation.table import console_table
+from evaluation.table import console_table, whole_moments
 from tracking.run_directory import RunDirectory
 from tracking.tables import text
 from tracking.task_log import known_tasks
@@ -33,11 +33,11 @@ def write_report(run: RunDirectory, config: Config, width: int | None = None) ->
         except Exception as error:
             yield f"nothing to set beside this run: {_reason(error)}"
     parts: dict[str, Callable[[], str | None]] = {}
-    if own.evaluations:
-        final = [row for row in own.evaluations if row["frames"] == own.frames]
+    if whole_moments(own.evaluations):
+        final = [row for row in own.evaluations if row["frames"] == own.end]
         parts["scores.json"] = lambda: _write_scores(run, own, reference, final)
         parts["the scores"] = lambda: _text(
-            console_table(own.frames, _with_own_tasks(run, final, own.frames), width), width
+            console_table(own.end, _with_own_tasks(run, final, own.end), width), width
         )
         parts["the story"] = lambda: _text(story.story_table(own, reference, width), width)
     for name, draw in pictures(own, reference, config.frames).items():
@@ -79,7 +79,7 @@ def _write_scores(run: RunDirectory, own: Records, reference: Records | None, fi
     total = clipped_total([row["human_normalised"] for row in final])
     told = story.as_json(own, reference)
     run.write_json(
-        run.report / "scores.json", {"frames": own.frames, "clipped_total": total, "games": final, "story": told}
+        run.report / "scores.json", {"frames": own.end, "clipped_total": total, "games": final, "story": told}
     )
 
 

@@ -48,6 +48,7 @@ class Logs:
         self.evaluations = CsvWriter(run.evaluations, table.COLUMNS)
         self.task_changes = CsvWriter(run.task_changes, task_log.COLUMNS)
         self.pictures = LivePictures(run.report)
+        self.games = build_schedule(config).games
 
     @property
     def stateful(self) -> dict[str, Stateful]:
@@ -59,7 +60,7 @@ class Logs:
         for each in (self.writers, self.evaluations, self.task_changes):
             each.clear()
         self.writers.text(0, "config", self.run.config.read_text())
-        pages = dashboard.pages(build_schedule(config).games, anchors=config.consolidation.kind != "none")
+        pages = dashboard.pages(self.games, anchors=config.consolidation.kind != "none")
         for summary in (dashboard.layout(pages), *hparams.start(hyper_parameters(config))):
             self.board.summary(0, summary)
 
@@ -83,13 +84,16 @@ class Logs:
 
     def evaluation(self, frames: int, results: Sequence[GameResult]) -> None:
         """The evaluation made at `frames`, whenever its results come: rows of the table, scores, how much of what a
-        game had taught is retained, and the pictures of all that had been recorded by then."""
+        game had taught is retained, and the pictures of all that had been recorded by then. Totals, and the table that
+        TensorBoard shows, are of evaluations of every game only."""
         for row in table.rows(frames, results):
             self.evaluations.write(row)
         rows, changes = table.evaluations(self.evaluations.text()), task_log.changes(self.task_changes.text())
         kept = remembered.kept(rows, changes, frames)
-        self.writers.write(frames, evaluation_scalars(results, kept))
-        self.writers.text(frames, "charts/games", table.markdown(results, kept))
+        whole = len(results) == len(self.games)
+        self.writers.write(frames, evaluation_scalars(results, kept, whole))
+        if whole:
+            self.writers.text(frames, "charts/games", table.markdown(results, kept))
         by_then = [change for change in changes if change["frames"] < frames]
         for name, picture in self.pictures.draw(Records("this run", rows, by_then), frames):
             self.writers.image(frames, f"charts/{name}", picture)

@@ -90,17 +90,20 @@ class Speed:
         }
 
 
-def evaluation_scalars(results: Sequence[GameResult], kept: Mapping[str, float]) -> dict[str, float]:
+def evaluation_scalars(results: Sequence[GameResult], kept: Mapping[str, float], whole: bool) -> dict[str, float]:
     """Of an evaluation's results and the kept fractions of the games that were left. A kept fraction is told within
-    `remembered.SHOWN`, which a chart can show; their mean is of fractions clipped to [0, 1]."""
-    total = clipped_total([r.human_normalised for r in results])
-    scalars = {"charts/all_games_total": total, "evaluation/clipped_total": total}
+    `remembered.SHOWN`, which a chart can show; their mean is of fractions clipped to [0, 1]. Total and mean are those
+    of a `whole` evaluation, of every game."""
+    scalars: dict[str, float] = {}
+    if whole:
+        total = clipped_total([r.human_normalised for r in results])
+        scalars = {"charts/all_games_total": total, "evaluation/clipped_total": total}
     for result in results:
         scalars[f"evaluation/{result.game}/score"] = result.mean
         scalars[f"evaluation/{result.game}/human_normalised"] = result.human_normalised
     low, high = remembered.SHOWN
     scalars |= {f"evaluation/kept/{game}": min(high, max(low, fraction)) for game, fraction in kept.items()}
-    if kept:
+    if whole and kept:
         mean = remembered.mean_kept([*kept.values()])
         scalars |= {"charts/kept_fraction": mean, "evaluation/kept_mean": mean}
     return scalars

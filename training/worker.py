@@ -2,9 +2,9 @@
 
     python -m training.worker CONFIG
 
-Each line of standard input asks for an evaluation, {"snapshot": FILE, "last": whether it is the run's last}; the
-answer is a line with the results of all games. When standard input ends, the process does so at once: that is how
-it learns of the end of the run.
+Each line of standard input asks for an evaluation, {"snapshot": FILE, "last": whether it is the run's last, "game": the
+one that is played, or null for all}; the answer is a line with the results of these games. When standard input ends,
+the process does so at once: that is how it learns of the end of the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(config_file: Path) -> None:
     config = on_own_threads(load(config_file, ON_CPU))
     while True:
         request = json.loads(requests.get())
-        results = evaluate_snapshot(config, Path(request["snapshot"]), request["last"])
+        results = evaluate_snapshot(config, Path(request["snapshot"]), request["last"], request["game"])
         answers.write(json.dumps([asdict(result) for result in results]).encode() + b"\n")
         answers.flush()
 

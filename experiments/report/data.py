@@ -18,7 +18,7 @@ from configs.checks import ConfigError
 from configs.files import read_mapping
 from configs.schema import Config
 from configs.settings import flat
-from evaluation.table import read_evaluations
+from evaluation.table import read_evaluations, whole_moments
 from tracking.run_directory import RunDirectory
 from tracking.task_log import read_changes, visits
 
@@ -44,7 +44,8 @@ class Run:
     settings   its configuration, {dotted name: value}; with the defaults of settings that its time did not have
     games      names of G games in the order of its evaluations
     frames     int64 [E], moments of the evaluations
-    scores     float64 [G, E], mean returns; random and human: float64 [G], reference scores
+    scores     float64 [G, E], mean returns, NaN where an evaluation was not of this game but of the one just left; random
+               and human: float64 [G], reference scores
     visits     (row of the game, first frame, last frame), neighbours of one game as one visit; the last one ends where
                the run stands
     metrics    {name: series} of metrics.jsonl
@@ -63,6 +64,11 @@ class Run:
     metrics: dict[str, Series]
     confusion: dict[str, dict[int, int]]
     status: dict[str, Any]
+
+    @property
+    def whole(self) -> np.ndarray:
+        """bool [E]: the evaluations of every game."""
+        return ~np.isnan(self.scores).any(0)
 
     @property
     def seed(self) -> int:
@@ -104,8 +110,8 @@ def _of(file: Path, read: Callable[[Path], Content]) -> Content:
 def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> Run:
     games = tuple(dict.fromkeys(row["game"] for row in rows))
     score = {(row["game"], row["frames"]): float(row["mean"]) for row in rows}
-    frames = [at for at in sorted({at for _, at in score}) if all((game, at) in score for game in games)]
-    if not frames:
+    frames = sorted({at for _, at in score})
+    if not whole_moments(rows):
         raise ReportError(f"{path} has no moment at which all of {', '.join(games)} were evaluated")
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
@@ -129,7 +135,7 @@ def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> R
         settings=settings,
         games=games,
         frames=np.array(frames, np.int64),
-        scores=np.array([[score[game, at] for at in frames] for game in games], np.float64),
+        scores=np.array([[score.get((game, at), np.nan) for at in frames] for game in games], np.float64),
         random=random,
         human=human,
         visits=tuple((games.index(game), start, stop) for game, start, stop in played),

@@ -38,10 +38,10 @@ def normalised(run: Run) -> np.ndarray:
 
 
 def common_frames(runs: Sequence[Run]) -> np.ndarray:
-    """The moments at which all these runs were evaluated, int64 [E]; ReportError if there is none."""
-    frames = runs[0].frames
+    """The moments at which all these runs were evaluated in every game, int64 [E]; ReportError if there is none."""
+    frames = runs[0].frames[runs[0].whole]
     for run in runs[1:]:
-        frames = np.intersect1d(frames, run.frames)
+        frames = np.intersect1d(frames, run.frames[run.whole])
     if not frames.size:
         listed = ", ".join(str(run.path) for run in runs)
         raise ReportError(f"no two evaluations at the same frame in the seeds of one agent: {listed}")
@@ -49,9 +49,16 @@ def common_frames(runs: Sequence[Run]) -> np.ndarray:
 
 
 def stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """(frames [E], normalised scores [S, G, E]) at the moments that the runs have in common."""
+    """(frames [E], normalised scores [S, G, E]) at the evaluations of every game that the runs have in common."""
     frames = common_frames(runs)
     return frames, np.stack([normalised(run)[:, np.isin(run.frames, frames)] for run in runs])
+
+
+def line_of(runs: Sequence[Run], game: int) -> tuple[np.ndarray, np.ndarray]:
+    """(frames [E], normalised scores [S, E]) at the evaluations of this game that the runs have in common."""
+    lines = [dict(zip(run.frames.tolist(), normalised(run)[game].tolist(), strict=True)) for run in runs]
+    frames = sorted(at for at in lines[0] if not any(np.isnan(line.get(at, NAN)) for line in lines))
+    return np.array(frames, np.int64), np.array([[line[at] for at in frames] for line in lines])
 
 
 def interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[np.ndarray, np.ndarray]:
@@ -91,9 +98,9 @@ def score_rows(material: Material) -> list[Row]:
     """Figure 3A: agent, seeds, game, frames, score (mean over the seeds of `shown_runs`), least, most (of them)."""
     rows = []
     for name, runs in shown_runs(material).items():
-        frames, scores = stacked(runs)
         for g, game in enumerate(material.games):
-            line = (scores[:, g].mean(0), scores[:, g].min(0), scores[:, g].max(0))
+            frames, scores = line_of(runs, g)
+            line = (scores.mean(0), scores.min(0), scores.max(0))
             for at, *numbers in zip(frames.tolist(), *(each.tolist() for each in line), strict=True):
                 named = dict(zip(("score", "least", "most"), numbers, strict=True))
                 rows.append({"agent": name, "seeds": len(runs), "game": game, "frames": at, **named})
@@ -161,10 +168,11 @@ def own_play_rows(material: Material) -> list[Row]:
     runs += [(SINGLE, run) for found in material.single.values() for run in found]
     for name, run in runs:
         for g, game in enumerate(run.games):
-            played = own_frames(run, g)
+            looked = ~np.isnan(run.scores[g])
+            played, scores = own_frames(run, g)[looked], run.scores[g, looked]
             for amount in np.unique(played[played > 0]):
                 at = np.flatnonzero(played == amount)
-                fresh, left = float(run.scores[g, at[0]]), float(run.scores[g, at[-1]])
+                fresh, left = float(scores[at[0]]), float(scores[at[-1]])
                 row = {"agent": name, "seed": run.seed, "game": game, "own_frames": int(amount)}
                 rows.append({**row, "raw_fresh": fresh, "raw_left": left})
     return rows

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from experiments.report.agents import Material, differences
 from experiments.report.figures import by
+from experiments.report.data import Run
 from experiments.report.numbers import BOTH_DRAWN, Row
 from experiments.report.page import note, number, table, with_interval
 
@@ -51,7 +52,7 @@ def runs_table(material: Material) -> Markup:
             str(run.seed),
             run.status.get("state", "unknown"),
             f"{run.end:,} of {run.status.get('total_frames', run.settings.get('frames', run.end)):,}",
-            str(len(run.frames)),
+            _evaluations(run),
             str(run.settings.get("learner.precision", "unknown")),
             run.games[0] if len(run.games) == 1 else f"{len(run.games)} games",
         ]
@@ -119,6 +120,12 @@ def confusion_table(rows: Sequence[Row], most: int = 6) -> Markup:
                     words.append(f"{len(ordered) - most} more: {sum(row['steps'] for row in ordered[most:]):,}")
                 lines.append([agent, str(seed), game, "; ".join(words)])
     return table(("agent", "seed", "game", "task: vector steps"), lines, names=4)
+
+
+def _evaluations(run: Run) -> str:
+    """How many there were of every game and, in words, of one."""
+    whole = int(run.whole.sum())
+    return f"{whole}, and {len(run.frames) - whole} of one game" if whole < len(run.frames) else str(whole)
 
 
 def _short(value: Any) -> str:

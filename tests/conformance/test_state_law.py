@@ -60,7 +60,7 @@ from tests.envs.helpers import random_actions
 from tests.replay.streams import Stream
 from tracking.metrics import MetricWindow
 from training.interact import interact
-from training.milestones import Milestones
+from training.milestones import Milestones, Request
 
 B = 2
 
@@ -360,10 +360,15 @@ def _measure(part: MetricWindow, t: int) -> Any:
 
 def _pass(part: Milestones, t: int) -> Any:
     if t % 3 == 0:
-        part.evaluated, part.pending = t, (t, t == 6)
+        part.evaluated, part.pending = t, Request(t, t == 6)
     elif t % 3 == 2:
         part.pending = None
     return part.evaluated, part.pending
+
+
+def _leave(part: Milestones, t: int) -> Any:
+    part.pending = Request(t, False, "krull" if t % 2 else None)
+    return part.pending
 
 
 CASES = {
@@ -428,6 +433,7 @@ CASES = {
     "agent, inferred": Case(World, lambda seed: World(seed, "adam", "inferred"), _live, (3, 62, 70), 60),
     "metrics": Case(MetricWindow, lambda seed: MetricWindow(), _measure, (0, 6, 10), 20),
     "milestones": Case(Milestones, lambda seed: Milestones(), _pass, (0, 1, 5), 10),
+    "milestones of one game": Case(Milestones, lambda seed: Milestones(), _leave, (1, 2, 6), 3),
 }
 TWINS = [(name, before) for name, case in CASES.items() for before in case.before]
 

@@ -83,9 +83,48 @@ def test_retained_is_the_mean_of_the_last_evaluations():
     equal(retained(SCORES, FRAMES, VISITS), [0.55, 0.4, (1.4 + 1.1 + 1.2) / 3])  # game 0: of its last visit, two
     equal(retained(SCORES, FRAMES, VISITS, count=1), SCORES[:, -1])
     equal(retained(SCORES, FRAMES, VISITS[:1], count=100), SCORES.mean(1))
-    line = np.array([[1.0, NAN, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
-    equal(retained(line, np.array([1, 2, 3, 4]), [(0, 0, 4)]), [NAN, 3.0])
+    line = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
     equal(retained(line, np.array([1, 2, 3, 4]), [(1, 0, 4), (0, 4, 9)]), [4.0, 3.0])  # its visit has just begun
+
+
+# Two rounds of two games, each visit of 10 frames; every game at the rounds' ends, the game just left between them.
+ROUNDS = [(0, 0, 10), (1, 10, 20), (0, 20, 30), (1, 30, 40)]
+AT = np.array([10, 20, 30, 40])
+ROUND_SCORES = np.array([[0.8, 0.5, 0.9, 0.3], [NAN, 0.7, NAN, 0.6]])
+
+
+def test_an_evaluation_of_the_game_just_left_tells_of_it_and_of_no_other():
+    equal(learned(ROUND_SCORES, AT, ROUNDS), [0.9, 0.6])
+    equal(retained(ROUND_SCORES, AT, ROUNDS), [0.3, 0.6])  # not (0.9 + 0.3) / 2: at 30 nothing could be lost yet
+    equal(forgetting(ROUND_SCORES, AT, ROUNDS), [0.6, 0.0])
+    equal(backward_transfer(ROUND_SCORES, AT, ROUNDS), [-0.6, NAN])
+    equal(forward_transfer(ROUND_SCORES, AT, ROUNDS, np.zeros(2)), [NAN, NAN])  # nobody looked at game 1 before 10
+
+
+def test_evaluations_of_one_game_between_those_of_all_change_none_of_what_is_counted_from_these():
+    """Seven more columns, none of which is the first of its game after its last visit."""
+    some = np.array([5, 12, 15, 28, 33, 36, 39])
+    more = np.full((3, len(some)), NAN)
+    more[np.arange(len(some)) % 3, np.arange(len(some))] = -9.0
+    order = np.argsort(np.concatenate([FRAMES, some]))
+    frames, scores = np.concatenate([FRAMES, some])[order], np.concatenate([SCORES, more], 1)[:, order]
+    equal(retained(scores, frames, VISITS), retained(SCORES, FRAMES, VISITS))
+    equal(learned(scores, frames, VISITS), learned(SCORES, FRAMES, VISITS))
+
+
+def test_a_run_under_way_is_told_as_far_as_each_game_was_looked_at():
+    """Stopped at 35: game 0 was left since the last evaluation of all."""
+    scores, frames, visits = ROUND_SCORES[:, :3], AT[:3], [*ROUNDS[:3], (1, 30, 35)]
+    equal(learned(scores, frames, visits), [0.9, NAN])
+    equal(retained(scores, frames, visits), [0.9, 0.7])
+    equal(backward_transfer(scores, frames, visits), [0.0, NAN])
+
+
+def test_what_an_untrained_agent_scores_is_no_transfer():
+    scores, frames = np.array([[0.1, 0.8, 0.5], [0.4, NAN, 0.7]]), np.array([0, 10, 20])
+    equal(forward_transfer(scores, frames, ROUNDS[:2], np.zeros(2)), [NAN, NAN])
+    scores[1, 1] = 0.6
+    equal(forward_transfer(scores, frames, ROUNDS[:2], np.zeros(2)), [NAN, 0.6])
 
 
 def test_forgetting_is_what_is_lost():

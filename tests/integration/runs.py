@@ -348,9 +348,9 @@ def kill_in_endless_evaluation(pid_file: Path) -> None:
         begin(self, *given)
         self.wait()
 
-    def starting(self: Any, snapshot: Path, last: bool) -> None:
+    def starting(self: Any, snapshot: Path, last: bool, game: str | None) -> None:
         second = self._process is not None
-        start(self, snapshot, second)
+        start(self, snapshot, second, game)
         while not second and not self.ready(1000):
             pass
 

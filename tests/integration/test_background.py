@@ -43,7 +43,7 @@ from tests.integration.runs import (
 # Evaluations at intervals, at the ends of visits, and at the run's end.
 MOMENTS = [320, 480, 640, 960, 1200]
 STREAM = {"games": ["toy_catch", "toy_avoid"], "visit_frames": 480, "reseed_frames": 300}
-EVALUATION = {**TOY["evaluation"], "period": 320, "at_visit_ends": True, "background": True, "report_after": 200}
+EVALUATION = {**TOY["evaluation"], "period": 320, "at_visit_ends": "all", "background": True, "report_after": 200}
 LOG = {"period": 80, "image_period": 0, "checkpoint_period": 200}
 
 

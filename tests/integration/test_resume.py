@@ -119,7 +119,7 @@ def test_an_evaluation_is_abandoned_at_once_and_done_again(
 @pytest.mark.slow
 def test_evaluations_at_visit_ends_are_made_once_each(tmp_path: Path) -> None:
     config = write_config(
-        tmp_path / "ends.yaml", TOY, evaluation={**TOY["evaluation"], "period": 0, "at_visit_ends": True}
+        tmp_path / "ends.yaml", TOY, evaluation={**TOY["evaluation"], "period": 0, "at_visit_ends": "all"}
     )
     run, log = tmp_path / "run", tmp_path / "steps"
     outcome = launch("--config", config, "--run_dir", run, hook=partial(signal_in_evaluation, 30, log))

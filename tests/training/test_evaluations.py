@@ -14,7 +14,7 @@ from evaluation.play import Abandoned, GameResult
 from training import evaluations as module
 from training.evaluations import Evaluations
 from training.failures import Diverged
-from training.milestones import Milestones, due, first_milestones
+from training.milestones import Milestones, Request, due, first_milestones
 
 END = 100  # frames
 RESULTS = [GameResult("toy_catch", (1.0,), (4,), 0, 1.0)]
@@ -29,11 +29,15 @@ class World:
         self.stopped = self.ready = False
         self.folder = folder
         self.config = Config(frames=END, evaluation=EvaluationConfig(**evaluation))
-        self.stream = SimpleNamespace(frames=0, visit_start=0, label="toy_catch")
+        self.stream = SimpleNamespace(frames=0, visit_start=0, label="toy_catch", left="toy_avoid")
         self.network = torch.nn.Linear(1, 1)
         self.milestones = first_milestones(self.config)
-        monkeypatch.setattr(module, "scheduled_evaluation", lambda config, agent, last, _: self.results("play", last))
-        monkeypatch.setattr(module, "evaluate_snapshot", lambda config, path, last, _: self.results("play", path.name))
+        monkeypatch.setattr(
+            module, "scheduled_evaluation", lambda config, agent, last, game, _: self.played(game, "play", last)
+        )
+        monkeypatch.setattr(
+            module, "evaluate_snapshot", lambda config, path, last, game, _: self.played(game, "play", path.name)
+        )
         self.made = self.resumed()
 
     def resumed(self) -> Evaluations:
@@ -41,7 +45,7 @@ class World:
         agent: Any = SimpleNamespace(learner=SimpleNamespace(network=self.network))
         parts: Any = SimpleNamespace(stream=self.stream, agent=agent)
         worker: Any = SimpleNamespace(
-            start=lambda snapshot, last: self.tape.append(("start", snapshot.name, last)),
+            start=lambda snapshot, last, game: self.tape.append(("start", snapshot.name, last, *only(game))),
             ready=lambda: self.ready,
             results=lambda stopped=None: self.results("wait") if not self.ready else RESULTS,
         )
@@ -60,6 +64,9 @@ class World:
         path.touch()
         self.tape.append(("save", self.stream.frames))
         return path
+
+    def played(self, game: str | None, *did: Any) -> list[GameResult]:
+        return self.results(*did, *only(game))
 
     def results(self, *did: Any) -> list[GameResult]:
         if self.stopped:
@@ -86,8 +93,13 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(tmp_path, monkeypatch, period=40, background=True, report_after=10)
 
 
-def told(frames: int) -> str:
-    return f"{frames}: evaluation: toy_catch 1.0 ({RESULTS[0].human_normalised:.2f})"
+def only(game: str | None) -> tuple[str, ...]:
+    """What the tape shows of an evaluation of one game, and of one of all."""
+    return () if game is None else (game,)
+
+
+def told(frames: int, words: str = "") -> str:
+    return f"{frames}: evaluation{words}: toy_catch 1.0 ({RESULTS[0].human_normalised:.2f})"
 
 
 def test_due_is_a_question_of_multiples() -> None:
@@ -105,13 +117,62 @@ def test_the_run_evaluates_at_its_period_and_at_its_end(world: World) -> None:
 
 
 def test_the_end_of_a_visit_counts_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path, monkeypatch, period=0, at_visit_ends=True)
+    world = World(tmp_path, monkeypatch, period=0, at_visit_ends="all")
     assert world.at(0) == [] and world.at(30) == []
     world.stream.visit_start = 40
     assert ("record", 40) in world.at(40) and world.at(40) == [] and world.at(50) == []
-    world.made.config = Config(frames=END, evaluation=EvaluationConfig(period=0, at_visit_ends=False))
+    world.made.config = Config(frames=END, evaluation=EvaluationConfig(period=0, at_visit_ends="none"))
     world.stream.visit_start = 60
     assert world.at(60) == []
+
+
+def test_the_game_just_left_alone_is_played_where_nothing_else_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the period, at the start and at the end every game is, whether a visit ends there or not."""
+    world = World(tmp_path, monkeypatch, period=40, at_visit_ends="left", at_start=True)
+    assert world.at(0)[0] == ("play", False)
+    for frames, played in ((20, ("play", False, "toy_avoid")), (41, ("play", False)), (60, ("play", False, "toy_avoid"))):
+        world.stream.visit_start = frames
+        assert world.at(frames)[0] == played
+        assert world.at(frames) == [] and world.at(frames + 4) == [], "once"
+    assert world.at(80)[0] == ("play", False), "what was played at 60 puts nothing off"
+    world.stream.visit_start = END
+    assert world.at(END)[0] == ("play", True)
+
+
+def test_in_the_background_the_game_just_left_is_asked_for_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a process that takes up the run, in which another game may have been left since."""
+    world = World(tmp_path, monkeypatch, period=0, at_visit_ends="left", background=True, report_after=10)
+    world.stream.visit_start = 40
+    assert world.at(40) == [("save", 40), ("start", "40", False, "toy_avoid")]
+    state = world.milestones.state_dict()
+    assert state == {"evaluated": 40, "pending": (40, False, "toy_avoid")}
+    world.milestones = Milestones()
+    world.milestones.load_state_dict(state)
+    world.stream.left, world.made = "toy_rise", world.resumed()
+    world.tape.clear()
+    world.made.resume()
+    assert world.tape == [("start", "40", False, "toy_avoid")]
+    world.ready = True
+    assert world.at(50) == [("record", 40), told(40, " on leaving")]
+    assert world.milestones.state_dict() == {"evaluated": 40}
+    world.ready, world.stream.visit_start = False, 60
+    world.at(60)
+    world.config = Config(frames=END, evaluation=EvaluationConfig(period=0, report_after=10))
+    world.made = world.resumed()
+    assert world.at(70)[0] == ("play", "60", "toy_rise"), "without a background it is played by the run itself"
+
+
+def test_checkpoints_that_know_of_evaluations_of_every_game_only_are_taken_up() -> None:
+    milestones = Milestones()
+    milestones.load_state_dict({"evaluated": 40, "pending": (40, True)})
+    assert milestones == Milestones(40, Request(40, True, None))
+    assert milestones.state_dict() == {"evaluated": 40, "pending": (40, True)}
+    milestones.load_state_dict({"evaluated": 60})
+    assert milestones == Milestones(60, None)
 
 
 @pytest.mark.parametrize("period", [0, 20])
@@ -145,7 +206,7 @@ def test_nothing_is_played_or_kept_with_weights_that_are_not_finite(world: World
 
 def test_in_the_background_results_are_recorded_by_frames_and_told_at_once(beside: World) -> None:
     assert beside.at(40) == [("save", 40), ("start", "40", False)]
-    assert beside.milestones == Milestones(evaluated=40, pending=(40, False))
+    assert beside.milestones == Milestones(evaluated=40, pending=Request(40, False))
     beside.made.announce()
     assert beside.at(44) == []
     beside.ready = True
@@ -174,7 +235,7 @@ def test_a_wait_is_given_up_and_begun_anew(beside: World) -> None:
     beside.at(40)
     beside.stopped = True
     assert beside.at(50)[-1] == "evaluation abandoned; it will be done again on resume"
-    assert beside.milestones.pending == (40, False)
+    assert beside.milestones.pending == Request(40, False)
     beside.stopped, beside.made = False, beside.resumed()
     beside.tape.clear()
     beside.made.resume()

@@ -76,20 +76,30 @@ def test_the_console_sees_the_last_twenty_episodes_of_the_visit(parts: Parts) ->
 
 def test_an_evaluation_is_told_by_game_and_in_all() -> None:
     results = [GameResult(name, (2.0, 5.0), (4, 4), 0, 1.0) for name in ("toy_catch", "toy_avoid")]
-    found = evaluation_scalars(results, {"toy_catch": 1.5, "toy_avoid": -0.2})
+    found = evaluation_scalars(results, {"toy_catch": 1.5, "toy_avoid": -0.2}, whole=True)
     each = [result.human_normalised for result in results]
     assert found["evaluation/toy_avoid/score"] == 3.5 and found["evaluation/toy_avoid/human_normalised"] == each[1]
     total = sum(min(1.0, score) for score in each)
     assert found["charts/all_games_total"] == found["evaluation/clipped_total"] == pytest.approx(total)
     assert found["evaluation/kept/toy_catch"] == 1.5
     assert found["charts/kept_fraction"] == found["evaluation/kept_mean"] == 0.5
-    assert not [name for name in evaluation_scalars(results, {}) if "kept" in name]
+    assert not [name for name in evaluation_scalars(results, {}, whole=True) if "kept" in name]
+
+
+def test_an_evaluation_of_one_game_has_its_scores_and_neither_total_nor_mean() -> None:
+    results = [GameResult("toy_catch", (2.0, 5.0), (4, 4), 0, 1.0)]
+    assert evaluation_scalars(results, {}, whole=False) == {
+        "evaluation/toy_catch/score": 3.5,
+        "evaluation/toy_catch/human_normalised": results[0].human_normalised,
+    }
+    told = evaluation_scalars(results, {"toy_catch": 0.5}, whole=False)
+    assert not [name for name in told if name.startswith("charts/") or name.endswith(("_mean", "_total"))]
 
 
 def test_logged_fractions_stay_where_a_chart_can_show_them() -> None:
     results = [GameResult("toy_catch", (2.0,), (4,), 0, 1.0)]
     for fraction, shown in ((-40.0, -1.0), (40.0, 2.0)):
-        assert evaluation_scalars(results, {"toy_catch": fraction})["evaluation/kept/toy_catch"] == shown
+        assert evaluation_scalars(results, {"toy_catch": fraction}, whole=True)["evaluation/kept/toy_catch"] == shown
 
 
 def test_the_time_left_is_that_of_the_processes_mean_speed(monkeypatch: pytest.MonkeyPatch) -> None:

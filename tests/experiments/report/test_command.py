@@ -116,7 +116,8 @@ def test_a_run_under_way_is_read_as_far_as_it_is_whole(runs):
         file.write("250,toy_catch,0,1.0,3,9.0,0.1,0.0,10.0,0.9,100.0\n")
     RunDirectory(path).write_status("running", 240, 400)
     run = read_run(path)
-    assert run.frames.tolist() == [50, 100, 150, 200] and run.visits[-1] == (1, 100, 240)
+    assert run.frames.tolist() == [50, 100, 150, 200, 250] and run.visits[-1] == (1, 100, 250)
+    assert run.whole.tolist() == [True] * 4 + [False] and run.scores[0, 4] == 9 and np.isnan(run.scores[1, 4])
     assert run.metrics["learning/loss"][0].tolist() == [180]
 
 
