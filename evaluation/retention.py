@@ -9,9 +9,9 @@ Axes: G games, E evaluations in order, S seeds, R resamples. Numbers are float64
              where the next visit begins, so an evaluation at that frame saw the whole visit and nothing after it
 
 **Missing numbers are NaN, never an error.** A game's line is read without the evaluations that it had no part in. What
-depends on any other NaN is NaN: a game that was never visited has learned nothing, a visit after which nobody looked has
-no result, a share of nothing (single == random) is no share, a total with a missing game is no total. Two means leave
-missing entries out and are NaN only if nothing is left: `mean_over_seeds` and `iqm` (over seeds and games).
+depends on any other NaN is NaN: a game that was never visited has learned nothing, a visit after which nobody looked
+has no result, a share of nothing (single == random) is no share, a total with a missing game is no total. Two means
+leave missing entries out and are NaN only if nothing is left: `mean_over_seeds` and `iqm` (over seeds and games).
 """
 
 from __future__ import annotations

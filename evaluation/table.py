@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,14 @@ def evaluations(text: str) -> list[dict[str, Any]]:
     ]
 
 
-def whole_moments(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The frames at which every game that these rows name was evaluated, rising; at others only the game just left."""
-    games: dict[int, set[str]] = {}
+def whole_moments(rows: Sequence[Mapping[str, Any]], games: Iterable[str] = ()) -> list[int]:
+    """The frames at which every game that these rows or `games` name was evaluated, rising; at others only the game
+    just left."""
+    found: dict[int, set[str]] = {}
     for row in rows:
-        games.setdefault(row["frames"], set()).add(row["game"])
-    count = len(set().union(*games.values()))
-    return sorted(frames for frames, its in games.items() if len(its) == count)
+        found.setdefault(row["frames"], set()).add(row["game"])
+    every = set(games).union(*found.values())
+    return sorted(frames for frames, its in found.items() if its == every)
 
 
 def _number(text: str) -> int | float:

@@ -14,11 +14,13 @@ from pathlib import Path
 from rich.table import Table
 
 from evaluation.play import clipped_total
+from evaluation.table import evaluations, whole_moments
 from sweeps.node import Place, gave_up, place, read_attempts
 from sweeps.plan import Sweep, Trial
 from sweeps.runs import WORKER_BYTES, Needs, SweepError
 from tracking.durations import spoken
 from tracking.tables import Column, table
+from tracking.task_log import changes
 from training.resources import Plan, free_disk, plan
 
 _GIB = 2**30
@@ -187,19 +189,25 @@ def state(where: Place, known: str | None = None) -> str:
 
 
 def progress(where: Place) -> tuple[str, str]:
-    """Share of the frames, and the clipped total of the last evaluation; empty if there is none."""
+    """Share of the frames, and the clipped total of the last evaluation of every game; empty if there is none."""
     status = where.run.read_status()
     return f"{status['frames'] / status['total_frames']:.1%}" if status else "", _score(where)
 
 
 def _score(where: Place) -> str:
-    """The clipped total of the last evaluation, "?" if its file is damaged; a resume mends that."""
+    """That total; "?" if its file is damaged, which a resume mends. The games are those evaluated or met so far."""
     try:
-        with open(where.run.evaluations, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["human_normalised"]]
-        last = [float(row["human_normalised"]) for row in rows if row["frames"] == rows[-1]["frames"]]
+        rows = evaluations(_lines(where.run.evaluations))
+        met = changes(_lines(where.run.task_changes)) if where.run.task_changes.is_file() else []
+        moments = whole_moments(rows, (change["game"] for change in met))
+        last = [float(row["human_normalised"]) for row in rows if row["frames"] in moments[-1:]]
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
         return "?"
     return f"{clipped_total(last):.2f}" if last else ""
+
+
+def _lines(path: Path) -> str:
+    """The file's text without a line that is still being written."""
+    return path.read_text().rpartition("\n")[0]

@@ -18,8 +18,8 @@ from training.snapshots import Snapshots
 
 
 class Evaluations:
-    """Plays every game every `evaluation.period` frames, at the run's end and, if asked to, at its start; at the ends of
-    visits every game, the game just left, or none. Where both fall on one moment, every game is played.
+    """Plays every game every `evaluation.period` frames, at the run's end and, if asked to, at its start; at the ends
+    of visits every game, the game just left, or none. Where both fall on one moment, every game is played.
 
     An evaluation is made by the run itself, which waits for it, or in the background. Then its results are *pending*:
     they are recorded `evaluation.report_after` frames later, or before the next evaluation, or at the run's end. That
@@ -140,9 +140,7 @@ class Evaluations:
     def _pending_results(self, pending: Request) -> list[GameResult]:
         if not self.config.evaluation.background:  # any more: a resume changed it
             snapshot = self.snapshots.file(pending.frames)
-            return evaluate_snapshot(
-                self.config, snapshot, pending.last, pending.game, lambda: self.stop.requested
-            )
+            return evaluate_snapshot(self.config, snapshot, pending.last, pending.game, lambda: self.stop.requested)
         if not self.worker.ready():
             self.progress.event(f"waiting for the evaluation at {pending.frames:,} frames")
         return self.worker.results(lambda: self.stop.requested)

@@ -36,9 +36,7 @@ def write_report(run: RunDirectory, config: Config, width: int | None = None) ->
     if whole_moments(own.evaluations):
         final = [row for row in own.evaluations if row["frames"] == own.end]
         parts["scores.json"] = lambda: _write_scores(run, own, reference, final)
-        parts["the scores"] = lambda: _text(
-            console_table(own.end, _with_own_tasks(run, final, own.end), width), width
-        )
+        parts["the scores"] = lambda: _text(console_table(own.end, _with_own_tasks(run, final, own.end), width), width)
         parts["the story"] = lambda: _text(story.story_table(own, reference, width), width)
     for name, draw in pictures(own, reference, config.frames).items():
         parts[f"{name}.png"] = partial(_save, draw, run.report / f"{name}.png")

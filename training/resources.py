@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configs.build import Parts, build, build_network, build_schedule, planned_visits
+from configs.build import Parts, build, build_network, build_schedule, frames_per_step, planned_visits
 from configs.checks import ConfigError
 from configs.schema import Config, StreamConfig
 from envs.timestep import SIZE
@@ -115,10 +115,18 @@ def _duration(config: Config, games: int, rates: Rates) -> float:
     e = config.evaluation
     step_seconds = (rates.ms_per_phase["act"] + rates.emulator_ms) / 1000
     step_seconds *= min(e.emulators, e.episodes) / config.emulators.num_envs
-    waited_for = config.frames // e.period if e.period and not e.background else 0
-    rounds = waited_for * e.episodes + e.final_episodes
-    evaluating = games * rounds / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds
+    waited_for = 0 if e.background else _plays(config, games)
+    episodes = waited_for * e.episodes + games * e.final_episodes
+    evaluating = episodes / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds
     return learning + evaluating
+
+
+def _plays(config: Config, games: int) -> int:
+    """How often a game is evaluated on the way: all at the period; all, one or none where a visit ends between."""
+    period, at_end = config.evaluation.period, {"none": 0, "left": 1, "all": games}[config.evaluation.at_visit_ends]
+    ends = [start + visit.frames for _, start, visit in planned_visits(config)[:-1]]
+    between = sum(not period or end % period >= frames_per_step(config) for end in ends)
+    return games * (config.frames // period if period else 0) + at_end * between
 
 
 def describe(config: Config, estimate: Plan) -> str:

@@ -44,8 +44,8 @@ class Run:
     settings   its configuration, {dotted name: value}; with the defaults of settings that its time did not have
     games      names of G games in the order of its evaluations
     frames     int64 [E], moments of the evaluations
-    scores     float64 [G, E], mean returns, NaN where an evaluation was not of this game but of the one just left; random
-               and human: float64 [G], reference scores
+    scores     float64 [G, E], mean returns, NaN where an evaluation was of the game just left and not of this one;
+               random and human: float64 [G], reference scores
     visits     (row of the game, first frame, last frame), neighbours of one game as one visit; the last one ends where
                the run stands
     metrics    {name: series} of metrics.jsonl

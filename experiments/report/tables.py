@@ -9,8 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from experiments.report.agents import Material, differences
-from experiments.report.figures import by
 from experiments.report.data import Run
+from experiments.report.figures import by
 from experiments.report.numbers import BOTH_DRAWN, Row
 from experiments.report.page import note, number, table, with_interval
 

@@ -128,6 +128,8 @@ WRONG_TYPE = [
     ("inferred.model", "guess", "'default', 'paper'"),
     ("inferred.max_contexts", 1.5, "int"),
     ("inferred.defer_storage", 3, "bool"),
+    ("evaluation.at_visit_ends", "some", "'none', 'left', 'all'"),
+    ("evaluation.at_visit_ends", 1, "'none', 'left', 'all'"),
 ]
 
 
@@ -397,6 +399,23 @@ def test_every_preset_of_ten_games_passes_over_errors_of_the_inference() -> None
     with open(paper.with_suffix(".csv"), newline="") as file:
         shortest = min(int(row["frames"]) for row in csv.DictReader(file))
     assert shortest > load(paper).consolidation.min_visit_frames
+
+
+@pytest.mark.parametrize(("written", "meant"), [("true", "all"), ("false", "none"), ("left", "left"), ("all", "all")])
+def test_what_is_evaluated_at_the_ends_of_visits_may_be_told_as_version_0_3_did(
+    written: str, meant: str, tmp_path: Path
+) -> None:
+    """In a file that an earlier version kept of a run, and on the command line; kept again in today's words."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"evaluation:\n  at_visit_ends: {written}\n")
+    for config in (load(file), load("configs/presets/three_games.yaml", ["--evaluation.at_visit_ends", written])):
+        assert config.evaluation.at_visit_ends == meant and f"at_visit_ends: {meant}\n" in dump(config)
+
+
+def test_kept_runs_of_earlier_versions_load() -> None:
+    kept = Path("results/quick/ewc/config.yaml"), Path("results/compare/three_games/ewc_inferred-0/config.yaml")
+    assert [read_mapping(file, "")["evaluation"]["at_visit_ends"] for file in kept] == [True, False]
+    assert [load(file).evaluation.at_visit_ends for file in kept] == ["all", "none"]
 
 
 def test_games_are_kept_by_one_name_however_they_were_typed(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -30,6 +31,25 @@ def test_the_heatmap_has_scores_and_what_is_kept_of_them() -> None:
     assert moments.tolist() == [0, 100, 150]
     assert scores.tolist() == [[0.0, 0.8, 0.4], [-1.5, 0.0, 0.5]]
     np.testing.assert_array_equal(kept, [[np.nan, np.nan, 0.5], [np.nan, np.nan, np.nan]])
+
+
+def test_an_evaluation_of_one_game_has_a_cell_in_its_own_row_and_no_column() -> None:
+    """pong was evaluated alone at 100 and 300; krull's cells reach from one of its own evaluations to the next."""
+    changes = [task_log.row(0, "pong", 0, 1.0), task_log.row(100, "krull", 1, 1.0), task_log.row(200, "pong", 0, 1.0)]
+    left = [row for row in rows({100: (0.8, 9.0), 300: (0.6, 9.0)}) if row["game"] == "pong"]
+    own = sorted(rows({200: (0.4, 0.5), 400: (0.7, 0.3)}) + left, key=lambda row: row["frames"])
+    records = Records("run", own, changes)  # type: ignore[arg-type]
+    moments, scores, kept = matrices(records, ["pong", "krull"])
+    assert moments.tolist() == [100, 200, 300, 400]
+    np.testing.assert_array_equal(scores, [[0.8, 0.4, 0.6, 0.7], [np.nan, 0.5, np.nan, 0.3]])
+    np.testing.assert_array_equal(kept, [[np.nan, 0.5, np.nan, np.nan], [np.nan, np.nan, np.nan, 0.6]])
+    above, below = draw_heatmap(records).axes[:2]
+    cells = [mesh.get_coordinates()[0, :, 0] * 1e3 for mesh in above.collections if isinstance(mesh, QuadMesh)]
+    assert [each.round(6).tolist() for each in cells] == [[0, 150, 250, 350, 400], [0, 300, 400]]
+    shown = [mesh.get_array() for mesh in above.collections if isinstance(mesh, QuadMesh)]
+    assert not any(np.ma.getmaskarray(each).any() for each in shown), "no grey between them"
+    written = [(text.get_text(), round(text.get_position()[0] * 1e3)) for text in below.texts]
+    assert written == [("0.50", 200), ("0.60", 350)]
 
 
 def test_the_heatmap_of_one_game_shows_scores_only() -> None:

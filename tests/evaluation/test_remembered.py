@@ -79,6 +79,17 @@ def test_a_visit_without_an_evaluation_is_no_measure() -> None:
     assert kept(rows({100: {"krull": 0.5}, 350: {"krull": 0.5}}), CHANGES, 350) == {}
 
 
+def test_the_evaluation_of_the_game_just_left_is_its_measure_and_tells_of_no_other() -> None:
+    """Every game at 250 and 350, krull alone when it is left at 100, pong alone at 200."""
+    own = rows({100: {"krull": 0.5}, 200: {"pong": 0.4}, 250: SCORES[250], 350: SCORES[350]})
+    assert kept_over_time(own, CHANGES) == {
+        100: {},
+        200: {},
+        250: {"pong": pytest.approx(0.1 / 0.4)},
+        350: {"krull": pytest.approx(1.2 / 0.8), "pong": pytest.approx(0.6 / 0.4)},
+    }
+
+
 def test_the_mean_clips_every_game() -> None:
     assert mean_kept([1.5, -0.2, 0.5]) == pytest.approx((1 + 0 + 0.5) / 3)
     with pytest.raises(ValueError, match="no game"):

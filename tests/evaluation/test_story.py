@@ -64,6 +64,27 @@ def test_a_visit_in_which_nobody_looked_has_no_score(tmp_path):
     assert "?, 12.1" in text(story.story_table(write_records(tmp_path / "run", scores), None))
 
 
+def test_evaluations_of_the_game_just_left_are_the_scores_after_its_visits(tmp_path):
+    every = write_records(tmp_path / "run", {**SCORES, 450: (3.0, 3.0)})
+    alone = {100: "pong", 300: "pong", 450: "boxing"}
+    rows = [row for row in every.evaluations if row["game"] == alone.get(row["frames"], row["game"])]
+    records = story.Records("run", rows, every.changes)
+    assert (records.frames, records.end) == (450, 400)
+    found = story.game_summaries(records)
+    assert found["pong"].after_visits == (10.0, 16.0) and found["boxing"].after_visits == (6.1, 12.1)
+    assert (found["pong"].final, found["boxing"].final) == (8.0, 12.1), "at the last evaluation of both"
+    random = game("pong").random
+    assert found["pong"].kept == pytest.approx((8.0 - random) / (16.0 - random))
+
+
+def test_without_an_evaluation_of_every_game_there_is_no_end(tmp_path):
+    (tmp_path / "task_changes.csv").write_text("frames,game,task,posterior\n")
+    head, row = "frames,game,mean,standard_error,random,human,human_normalised\n", "1.0,0,0,2,0.5\n"
+    (tmp_path / "evaluations.csv").write_text(f"{head}100,pong,{row}200,boxing,{row}")
+    with pytest.raises(ValueError, match="no evaluation of every game"):
+        story.game_summaries(story.read_records(tmp_path, "run"))
+
+
 def test_the_table_shows_the_reference_beside_the_run(tmp_path):
     run = write_records(tmp_path / "run")
     reference = write_records(tmp_path / "plain_dqn", {400: (-21.0, 1.5)})

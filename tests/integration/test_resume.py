@@ -4,6 +4,7 @@ one does, bit for bit."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.alike import assert_alike
+from tests.integration.conftest import EWC
 from tests.integration.runs import (
     ROOT,
     SWITCH,
@@ -37,6 +39,8 @@ from tests.integration.runs import (
     status,
     write_config,
 )
+from tracking import task_log
+from tracking.manifest import read_manifest, write_manifest
 
 
 def interrupted(config: Path, run: Path, stops: list[int], number: int = signal.SIGTERM) -> None:
@@ -126,6 +130,116 @@ def test_evaluations_at_visit_ends_are_made_once_each(tmp_path: Path) -> None:
     assert outcome.code == 75 and status(run)["frames"] == SWITCH
     assert launch("--resume", run).code == 0
     assert [int(row["frames"]) for row in evaluations(run)] == [800, 800, 1600, 1600, 2400, 2400]
+
+
+def visits_of(run: Path) -> list[tuple[str, int, int]]:
+    """(game, first frame, end) of every visit."""
+    return task_log.visits(task_log.read_changes(run / "task_changes.csv"), status(run)["frames"])
+
+
+# Visits of 800 frames, every game at 1,200 and 2,400: at 800 and 1,600 the game just left alone.
+LEFT = {**TOY["evaluation"], "period": 1200, "at_visit_ends": "left"}
+ALONE = [800, 1600]
+
+
+@pytest.fixture(scope="module")
+def leaving(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A configuration that evaluates the game just left, and its run, which nobody disturbed; only to be read."""
+    folder = tmp_path_factory.mktemp("leaving")
+    config = write_config(folder / "left.yaml", TOY, task_source="inferred", consolidation=EWC, evaluation=LEFT)
+    outcome = launch("--config", config, "--run_dir", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return config, folder / "run"
+
+
+def test_a_run_that_evaluates_the_game_just_left_leaves_what_it_should(leaving: tuple[Path, Path]) -> None:
+    """Its row alone; its scores and no total; a snapshot; its name on the console; one whole table at the end."""
+    _, run = leaving
+    visits = [game for game, _, _ in visits_of(run)]
+    assert len(visits) == 3 and visits[0] == visits[2] != visits[1]
+    found = [(int(row["frames"]), row["game"]) for row in evaluations(run)]
+    both = ["toy_catch", "toy_avoid"]
+    assert found == [
+        (800, visits[0]),
+        *((1200, game) for game in both),
+        (1600, visits[1]),
+        *((2400, game) for game in both),
+    ]
+    lines = [line for line in metrics(run) if any(name.startswith("evaluation/") for name in line)]
+    told = {line["frame"]: {name.split("/")[1] for name in line if name.startswith("evaluation/")} for line in lines}
+    assert told[800] == {visits[0]} and told[1600] == {visits[1]}
+    assert told[1200] >= {*both, "clipped_total"} and told[2400] >= {*both, "clipped_total"}
+    assert [line["frame"] for line in lines if "charts/all_games_total" in line] == [1200, 2400]
+    assert [step for step, tag in sorted(points(run)) if tag.startswith("charts/games")] == [1200, 2400]
+    assert {path.stem for path in (run / "snapshots").iterdir()} >= {f"{frames:012d}" for frames in ALONE}
+    final = json.loads((run / "report" / "scores.json").read_text())
+    assert final["frames"] == 2400 and [row["game"] for row in final["games"]] == both
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "stops",
+    [
+        pytest.param([800], id="at it"),
+        pytest.param([792, 808, 1600], id="around it", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_stopped_about_the_evaluation_of_one_game_equals_the_uninterrupted(
+    leaving: tuple[Path, Path], tmp_path: Path, stops: list[int], number: int
+) -> None:
+    config, uninterrupted = leaving
+    interrupted(config, tmp_path / "run", stops, number)
+    assert_same_run(tmp_path / "run", uninterrupted)
+
+
+def test_the_evaluation_of_one_game_that_a_stop_cuts_short_is_of_that_game_again(
+    leaving: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config, uninterrupted = leaving
+    run, log = tmp_path / "run", tmp_path / "steps"
+    outcome = launch("--config", config, "--run_dir", run, hook=partial(signal_in_evaluation, 5, log))
+    assert outcome.code == 75 and "evaluation abandoned" in outcome.err and status(run)["frames"] == 800
+    outcome = launch("--resume", run)
+    assert outcome.code == 0 and f"800: evaluation on leaving: {evaluations(run)[0]['game']} " in outcome.err
+    assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.slow
+def test_in_the_background_it_is_the_same(leaving: tuple[Path, Path], tmp_path: Path) -> None:
+    """Stopped while it waits to be recorded, and again; the same numbers as in the run's own process."""
+    config, uninterrupted = leaving
+    arguments = ("--config", config, "--evaluation.background", "true", "--evaluation.report_after", "400")
+    run = tmp_path / "run"
+    assert launch(*arguments, "--run_dir", run, hook=partial(signal_at, 960)).code == 75
+    assert checkpoint(run)[1]["milestones"]["pending"] == (800, False, evaluations(uninterrupted)[0]["game"])
+    assert not (run / "evaluations.csv").exists()
+    assert launch("--resume", run, hook=partial(signal_at, 1608, signal.SIGKILL)).code == -signal.SIGKILL
+    outcome = launch("--resume", run)
+    assert outcome.code == 0, outcome.err
+    assert_alike(evaluations(run), evaluations(uninterrupted))
+    assert_alike(checkpoint(run), checkpoint(uninterrupted))
+
+
+@pytest.mark.slow
+def test_a_run_of_version_0_3_goes_on_and_its_words_are_todays_from_then_on(
+    leaving: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Its config.yaml and the settings in its checkpoints say true; that is all, as it was."""
+    config, _ = leaving
+    every = ("--evaluation.at_visit_ends", "all")
+    assert launch("--config", config, *every, "--run_dir", tmp_path / "a").code == 0
+    run = tmp_path / "b"
+    assert launch("--config", config, *every, "--run_dir", run, hook=partial(signal_at, 808)).code == 75
+    kept = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(kept.replace("at_visit_ends: all", "at_visit_ends: true"))
+    for directory in (run / "checkpoints").iterdir():
+        found = read_manifest(directory)
+        found["meta"]["settings"]["evaluation.at_visit_ends"] = True
+        write_manifest(directory, found["frames"], found["meta"], found["files"])
+    outcome = launch("--resume", run)
+    assert outcome.code == 0 and "is not what it was" not in outcome.err, outcome.err
+    assert "at_visit_ends: all\n" in (run / "config.yaml").read_text()
+    assert_same_run(run, tmp_path / "a")
 
 
 @pytest.mark.slow

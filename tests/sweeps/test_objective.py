@@ -38,5 +38,11 @@ def test_what_is_still_being_written_is_left_out(table: Path, end: str) -> None:
     assert evaluations(table, "human_normalised", 2)[-1] == (3000, 3.75)
 
 
+def test_an_evaluation_of_the_game_just_left_has_no_value(table: Path) -> None:
+    table.write_text(TABLE + "3000,krull,0,0.5\n3500,pong,0,9.0\n4000,pong,0,1.0\n4000,krull,0,0.5\n")
+    found = evaluations(table, "human_normalised", 2)
+    assert found == [(1000, 0.125), (2000, 1.75), (3000, 3.75), (4000, 0.75)]
+
+
 def test_a_run_without_a_table_has_no_values(tmp_path: Path) -> None:
     assert evaluations(tmp_path / "evaluations.csv", "human_normalised", 1) == []

@@ -132,7 +132,11 @@ def test_the_game_just_left_alone_is_played_where_nothing_else_is_due(
     """At the period, at the start and at the end every game is, whether a visit ends there or not."""
     world = World(tmp_path, monkeypatch, period=40, at_visit_ends="left", at_start=True)
     assert world.at(0)[0] == ("play", False)
-    for frames, played in ((20, ("play", False, "toy_avoid")), (41, ("play", False)), (60, ("play", False, "toy_avoid"))):
+    for frames, played in (
+        (20, ("play", False, "toy_avoid")),
+        (41, ("play", False)),
+        (60, ("play", False, "toy_avoid")),
+    ):
         world.stream.visit_start = frames
         assert world.at(frames)[0] == played
         assert world.at(frames) == [] and world.at(frames + 4) == [], "once"

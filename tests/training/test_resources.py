@@ -96,6 +96,17 @@ def test_evaluations_in_the_background_cost_memory_instead_of_time(toy: Path) ->
     assert background.memory_bytes - own.memory_bytes == GIB // 2
 
 
+@pytest.mark.usefixtures("quick_rates")
+def test_evaluations_at_the_ends_of_visits_cost_time_as_games_are_played(toy: Path) -> None:
+    """By hand: of the ends at 800, 1,600 and 2,400 frames one is no multiple of 1,600 and not the run's."""
+    seconds = {
+        when: plan(load(toy, ["--evaluation.period", "1600", "--evaluation.at_visit_ends", when]), measure=True).seconds
+        for when in ("none", "left", "all")
+    }
+    none, left, every = (seconds[when] or 0.0 for when in ("none", "left", "all"))
+    assert (left - none, every - none) == (pytest.approx(2000 * 0.002), pytest.approx(2 * 2000 * 0.002))
+
+
 def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:
     fits = Plan(memory_bytes=1, replay_bytes=1, disk_bytes=1, seconds=None, rates=None)
     refuse_if_too_large(fits, tmp_path / "not" / "there" / "yet")

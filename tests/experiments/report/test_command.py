@@ -272,6 +272,59 @@ def test_the_total_over_time(material):
     assert {row["agent"] for row in rows} == {"ewc", "told"}  # one game has no single-game run
 
 
+def leave_out(path, *left_out):
+    """Take these (frames, game) from a run's evaluations."""
+    head, *lines = (path / "evaluations.csv").read_text().splitlines()
+    kept = [line for line in lines if (int(line.split(",")[0]), line.split(",")[1]) not in left_out]
+    (path / "evaluations.csv").write_text("\n".join([head, *kept, ""]))
+
+
+def test_evaluations_of_the_game_just_left_count_in_its_own_line_and_in_no_total(runs, tmp_path):
+    """At 100 toy_catch alone, in both seeds; at 150 in the second seed toy_avoid alone."""
+    leave_out(runs["ewc-1"], (100, "toy_avoid"))
+    leave_out(runs["ewc-2"], (100, "toy_avoid"), (150, "toy_catch"))
+    found = read_material([runs["ewc-1"], runs["ewc-2"]], [runs["alone-1"]])
+    assert [run.whole.tolist() for run in found.agents[0].runs] == [
+        [True, False, True, True],
+        [True, False, False, True],
+    ]
+    totals = numbers.total_rows(found)
+    assert [(row["frames"], row["total"]) for row in totals] == [(50, pytest.approx(0.3)), (200, pytest.approx(1.55))]
+    lines = {game: [row["frames"] for row in numbers.score_rows(found) if row["game"] == game] for game in GAMES}
+    assert lines == {"toy_catch": [50, 100, 200], "toy_avoid": [50, 150, 200]}
+    assert chosen(numbers.score_rows(found), game="toy_catch", frames=100)["score"] == pytest.approx(0.7)
+    own = [row for row in numbers.own_play_rows(found) if (row["agent"], row["seed"]) == ("ewc", 1)]
+    assert [(row["game"], row["own_frames"], row["raw_fresh"], row["raw_left"]) for row in own] == [
+        ("toy_catch", 50, 2, 2),
+        ("toy_catch", 100, 8, 6),
+        ("toy_avoid", 50, 3, 3),
+        ("toy_avoid", 100, 9, 9),
+    ]
+    rows = numbers.game_rows(found)
+    of = {"agent": "ewc", "game": "toy_catch"}
+    assert numbers_in(chosen(rows, measure="learned", **of)) == (0.7, 0.6, 0.8)  # the evaluations at 100
+    assert numbers_in(chosen(rows, measure="retained", **of)) == ((0.5 + 0.5) / 2, 0.5, 0.5)  # 2, 7, 6; and 4, 6
+    assert chosen(rows, agent="ewc", game="toy_avoid", measure="score_after_visit")["mean"] == pytest.approx(1.05)
+    assert np.isnan(chosen(numbers.agent_rows(found), agent="ewc", measure="forward_transfer")["mean"]) is np.False_
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_page_of_such_runs_counts_their_evaluations_by_kind(runs, tmp_path):
+    leave_out(runs["ewc-1"], (100, "toy_avoid"), (150, "toy_catch"))
+    assert main([str(runs["ewc-1"]), "--out", str(tmp_path / "page")]) == 0
+    assert "2, and 2 of one game" in (tmp_path / "page" / "report.html").read_text()
+
+
+def test_runs_without_an_evaluation_of_every_game_in_common_are_refused(runs):
+    leave_out(runs["ewc-1"], (50, "toy_avoid"), (100, "toy_avoid"), (150, "toy_avoid"))
+    leave_out(runs["ewc-2"], (200, "toy_avoid"))
+    with pytest.raises(ReportError, match="no two evaluations at the same frame"):
+        numbers.total_rows(read_material([runs["ewc-1"], runs["ewc-2"]], []))
+    leave_out(runs["ewc-1"], (200, "toy_catch"))
+    with pytest.raises(ReportError, match="no moment at which all of toy_catch, toy_avoid were evaluated"):
+        read_run(runs["ewc-1"])
+
+
 def test_the_total_of_single_game_runs_needs_all_of_them(material, runs, tmp_path):
     avoid = make_run(tmp_path / "avoid-1", 1, [[0, 4, 4, 4]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
     complete = read_material([runs["ewc-1"]], [runs["alone-1"], avoid])
