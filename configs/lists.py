@@ -1,5 +1,5 @@
 """How single values of a configuration are read: lists at once, since jsonargparse copies a whole list for each of its
-entries, whole numbers also where they are written as 1e6, and what version 0.3.0 wrote as true or false."""
+entries, whole numbers also where they are written as 1e6, and what earlier versions wrote as true or false."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _VisitEnds(str):
 
 _VISIT_ENDS = get_args(get_type_hints(EvaluationConfig)["at_visit_ends"])
 _BEFORE = {True: "all", False: "none", "true": "all", "false": "none"}
-"""Until version 0.3.0 every game was evaluated at a visit's end, or none."""
+"""Earlier versions evaluated every game at a visit's end, or none."""
 
 
 def _visit_ends(found: Any) -> str:

@@ -125,7 +125,7 @@ def confusion_table(rows: Sequence[Row], most: int = 6) -> Markup:
 def _evaluations(run: Run) -> str:
     """How many there were of every game and, in words, of one."""
     whole = int(run.whole.sum())
-    return f"{whole}, and {len(run.frames) - whole} of one game" if whole < len(run.frames) else str(whole)
+    return f"{whole} (+ {len(run.frames) - whole} of one game)" if whole < len(run.frames) else str(whole)
 
 
 def _short(value: Any) -> str:

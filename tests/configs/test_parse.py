@@ -402,7 +402,7 @@ def test_every_preset_of_ten_games_passes_over_errors_of_the_inference() -> None
 
 
 @pytest.mark.parametrize(("written", "meant"), [("true", "all"), ("false", "none"), ("left", "left"), ("all", "all")])
-def test_what_is_evaluated_at_the_ends_of_visits_may_be_told_as_version_0_3_did(
+def test_what_is_evaluated_at_the_ends_of_visits_may_be_told_as_earlier_versions_did(
     written: str, meant: str, tmp_path: Path
 ) -> None:
     """In a file that an earlier version kept of a run, and on the command line; kept again in today's words."""

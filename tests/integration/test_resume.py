@@ -221,7 +221,7 @@ def test_in_the_background_it_is_the_same(leaving: tuple[Path, Path], tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_run_of_version_0_3_goes_on_and_its_words_are_todays_from_then_on(
+def test_a_run_of_an_earlier_version_goes_on_and_its_words_are_todays_from_then_on(
     leaving: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Its config.yaml and the settings in its checkpoints say true; that is all, as it was."""

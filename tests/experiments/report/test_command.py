@@ -312,7 +312,7 @@ def test_evaluations_of_the_game_just_left_count_in_its_own_line_and_in_no_total
 def test_the_page_of_such_runs_counts_their_evaluations_by_kind(runs, tmp_path):
     leave_out(runs["ewc-1"], (100, "toy_avoid"), (150, "toy_catch"))
     assert main([str(runs["ewc-1"]), "--out", str(tmp_path / "page")]) == 0
-    assert "2, and 2 of one game" in (tmp_path / "page" / "report.html").read_text()
+    assert "2 (+ 2 of one game)" in (tmp_path / "page" / "report.html").read_text()
 
 
 def test_runs_without_an_evaluation_of_every_game_in_common_are_refused(runs):
