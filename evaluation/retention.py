@@ -61,7 +61,7 @@ def retained(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int 
     begun = np.zeros(len(scores), np.int64)
     for game, start, _ in visits:
         begun[game] = start
-    whole = ~np.isnan(scores).any(0)
+    whole = ~np.isnan(scores[~np.isnan(scores).all(1)]).any(0)
     found = latest(scores)
     for game, line in enumerate(scores):
         since = line[whole & (np.asarray(frames) > begun[game])][-count:]

@@ -44,6 +44,7 @@ class Run:
     settings   its configuration, {dotted name: value}; with the defaults of settings that its time did not have
     games      names of G games in the order of its evaluations
     frames     int64 [E], moments of the evaluations
+    whole      bool [E], which of them were of every game
     scores     float64 [G, E], mean returns, NaN where an evaluation was of the game just left and not of this one;
                random and human: float64 [G], reference scores
     visits     (row of the game, first frame, last frame), neighbours of one game as one visit; the last one ends where
@@ -57,6 +58,7 @@ class Run:
     settings: dict[str, Any]
     games: tuple[str, ...]
     frames: np.ndarray
+    whole: np.ndarray
     scores: np.ndarray
     random: np.ndarray
     human: np.ndarray
@@ -64,11 +66,6 @@ class Run:
     metrics: dict[str, Series]
     confusion: dict[str, dict[int, int]]
     status: dict[str, Any]
-
-    @property
-    def whole(self) -> np.ndarray:
-        """bool [E]: the evaluations of every game."""
-        return ~np.isnan(self.scores).any(0)
 
     @property
     def seed(self) -> int:
@@ -110,8 +107,8 @@ def _of(file: Path, read: Callable[[Path], Content]) -> Content:
 def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> Run:
     games = tuple(dict.fromkeys(row["game"] for row in rows))
     score = {(row["game"], row["frames"]): float(row["mean"]) for row in rows}
-    frames = sorted({at for _, at in score})
-    if not whole_moments(rows):
+    frames, whole = sorted({at for _, at in score}), whole_moments(rows)
+    if not whole:
         raise ReportError(f"{path} has no moment at which all of {', '.join(games)} were evaluated")
     reference = {row["game"]: (row["random"], row["human"]) for row in rows}
     status = run.read_status() or {}
@@ -135,6 +132,7 @@ def _read(path: Path, run: RunDirectory, rows: Sequence[Mapping[str, Any]]) -> R
         settings=settings,
         games=games,
         frames=np.array(frames, np.int64),
+        whole=np.isin(frames, whole),
         scores=np.array([[score.get((game, at), np.nan) for at in frames] for game in games], np.float64),
         random=random,
         human=human,

@@ -56,9 +56,15 @@ def stacked(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
 def line_of(runs: Sequence[Run], game: int) -> tuple[np.ndarray, np.ndarray]:
     """(frames [E], normalised scores [S, E]) at the evaluations of this game that the runs have in common."""
-    lines = [dict(zip(run.frames.tolist(), normalised(run)[game].tolist(), strict=True)) for run in runs]
-    frames = sorted(at for at in lines[0] if not any(np.isnan(line.get(at, NAN)) for line in lines))
-    return np.array(frames, np.int64), np.array([[line[at] for at in frames] for line in lines])
+    frames = runs[0].frames[looked_at(runs[0], game)]
+    for run in runs[1:]:
+        frames = np.intersect1d(frames, run.frames[looked_at(run, game)])
+    return frames, np.stack([normalised(run)[game, np.isin(run.frames, frames)] for run in runs])
+
+
+def looked_at(run: Run, game: int) -> np.ndarray:
+    """bool [E]: which evaluations were of this game, among others or alone."""
+    return run.whole | ~np.isnan(run.scores[game])
 
 
 def interval(values: np.ndarray, statistic: retention.Statistic) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +174,7 @@ def own_play_rows(material: Material) -> list[Row]:
     runs += [(SINGLE, run) for found in material.single.values() for run in found]
     for name, run in runs:
         for g, game in enumerate(run.games):
-            looked = ~np.isnan(run.scores[g])
+            looked = looked_at(run, g)
             played, scores = own_frames(run, g)[looked], run.scores[g, looked]
             for amount in np.unique(played[played > 0]):
                 at = np.flatnonzero(played == amount)
