@@ -37,7 +37,7 @@ def draw_heatmap(records: Records) -> Figure:
         (scores, "human-normalised score (line: the game is on screen)", "viridis", "0 random, 1 human"),
         (
             fractions,
-            f"kept fraction (grey: on screen, not yet left, or left below {LEARNED:g})",
+            f"kept fraction (grey: on screen, just left, not yet left, or left below {LEARNED:g})",
             "RdYlBu",
             "0 lost, 1 kept",
         ),

@@ -33,7 +33,7 @@ from sweeps.runs import (
     read_nodes,
     runs_at_once,
 )
-from sweeps.status import Begun, Speed, check_storage, describe, plan_sweep, state, status_table
+from sweeps.status import Begun, Speed, check_storage, describe, plan_sweep, progress, state, status_table
 from tests.integration.runs import ROOT, TOY, alive, assert_same_run, launch, write_config
 from tests.sweeps.drivers import PATIENCE, finish, refused, start, wait_for
 from tracking.run_directory import BAD_INPUT, FAILED, FINISHED, STOPPED
@@ -244,6 +244,26 @@ def test_a_long_sweep_shows_what_is_under_way(toys: Path, tmp_path: Path) -> Non
     names, states, shares = (list(column.cells) for column in table.columns[:3])
     assert names == [found[7].name, found[5].name, found[0].name, "and 17 more"]
     assert states == ["failed", "stopped", "waiting", "16 waiting, 1 finished"] and shares[0] == "25.0%"
+
+
+def test_the_last_total_is_of_the_last_evaluation_of_every_game(tmp_path: Path) -> None:
+    """Of one game there is none, nor of a line that is still being written."""
+    run = place(tmp_path, "one").run
+    run.path.mkdir(parents=True)
+    run.task_changes.write_text("frames,game,task,posterior\n0,pong,0,1.0\n100,krull,1,1.0\n")
+    table = "frames,game,mean,human_normalised\n"
+    for line, total in (
+        ("100,pong,1,0.5\n", ""),
+        ("200,pong,1,0.25\n200,krull,1,1.5\n", "1.25"),
+        ("300,pong,1,0.75\n", "1.25"),
+        ("400,pong,1,0.0\n400,krull,1,0.5\n", "0.50"),
+        ("500,pong,1,0.75\n500,kru", "0.50"),
+    ):
+        table += line
+        run.evaluations.write_text(table)
+        assert progress(place(tmp_path, "one")) == ("", total)
+    run.evaluations.write_text("\0" * 40 + "\n")
+    assert progress(place(tmp_path, "one")) == ("", "?")
 
 
 @pytest.mark.slow
