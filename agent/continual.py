@@ -20,6 +20,7 @@ from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from agent.minibatches import Plan, minibatches
+from agent.recall import Recall
 from agent.roles import Consolidator
 from agent.task_change import Stopped, TaskChange, never
 from envs.timestep import TimeStep
@@ -108,6 +109,7 @@ class ContinualAgent:
     meanwhile, and what was owed is caught up afterwards. So when the task changes, the weights that are consolidated
     are those at the first sign of the change.
 
+    recall           holds what the network said of tasks that were left
     epsilon          exploration by the frames of the task itself
     frames_per_step  environment frames that one step of all B emulators takes
     """
@@ -118,6 +120,7 @@ class ContinualAgent:
         replay: Replay,
         learner: QLearner,
         consolidator: Consolidator,
+        recall: Recall,
         epsilon: LinearEpsilon,
         updates: Updates,
         departure: Departure,
@@ -128,6 +131,7 @@ class ContinualAgent:
         self.replay = replay
         self.learner = learner
         self.consolidator = consolidator
+        self.recall = recall
         self.epsilon = epsilon
         self.when = updates
         self.departure = departure
@@ -191,7 +195,8 @@ class ContinualAgent:
         return reports
 
     def _minibatches(self, plan: Plan) -> Iterator[tuple[int, Any]]:
-        return minibatches(self.replay, self.learner, plan, self.when.batch_size, self.generators.replay)
+        rng, batch_size = self.generators.replay, self.when.batch_size
+        return minibatches(self.replay, self.learner, plan, batch_size, rng, self.recall)
 
     def _plan(self) -> Plan:
         """The tasks of the updates that are due and how many of each, some at once."""
@@ -238,9 +243,9 @@ class ContinualAgent:
         task, learner, departure = self.task, self.learner, self.departure
         network = learner.network
 
-        def batches(use: int) -> Iterator[Transition]:
+        def batches(use: int, count: int = departure.fisher_batches) -> Iterator[Transition]:
             sample = partial(self.replay.sample, task, self.when.batch_size)
-            return change.batches(use, departure.fisher_batches, sample, stopped)
+            return change.batches(use, count, sample, stopped)
 
         def fisher() -> list[Tensor]:
             generator = torch.Generator().manual_seed(seed)
@@ -250,7 +255,11 @@ class ContinualAgent:
         if departure.prune_inactive and not change.pruned:
             pruning.prune(learner, task, pruning.inactive_units(network, batches(0), task))
             change.pruned = True
+        states = [batch.observation for batch in batches(2, -(-self.recall.states // self.when.batch_size))]
         report = self.consolidator.leave(task, learner.weights, fisher, partial(network.active_units, task))
+        agreements = self.recall.agreements(learner.q_values)
+        self.recall.leave(task, states, learner.q_values)
+        report |= {f"agreement_task{other}": value for other, value in agreements.items() if other != task}
         return {**report, "active_fraction": pruning.active_fraction(network, task)}
 
     def diagnostics(self) -> dict[str, float]:

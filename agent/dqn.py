@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import Offsets, augmented
-from agent.networks import QNetwork
+from agent.networks import QNetwork, joined_weights
+from agent.recall import Recalled, recall_loss
 from agent.roles import Consolidator, Optimizer
 from replay.transition import FrameBatch, Transition
 
@@ -73,8 +74,11 @@ class Update(Protocol):
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
 
-    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Any:
-        """What can be computed of a minibatch before the online weights are known; the one that is learned next."""
+    def prepare(
+        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
+    ) -> Any:
+        """What can be computed of a minibatch before the online weights are known; the one that is learned next.
+        `recalled`: states whose values its update pulls to what they were."""
 
     def __call__(self, prepared: Any, task: int, consolidator: Consolidator) -> Tensor:
         """Learn from one minibatch; float32 [5] in the order of METRICS."""
@@ -97,20 +101,35 @@ class PlainUpdate:
         """uint8 [N, S, H, W], task -> float32 [N, A]."""
         return self.network(observation, task)
 
-    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Transition:
+    def prepare(
+        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
+    ) -> tuple[Transition, Recalled | None]:
         """The minibatch with shifted observations, where the network is."""
-        return augmented(batch, offsets, self.network.weights[0].device)
+        return augmented(batch, offsets, self.network.weights[0].device), recalled
 
-    def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
-        """Minimise the Huber loss, summed over the minibatch, and what `consolidator` adds."""
+    def __call__(self, prepared: tuple[Transition, Recalled | None], task: int, consolidator: Consolidator) -> Tensor:
+        """Minimise the Huber loss, summed over the minibatch, and what recalling and `consolidator` add."""
+        batch, recalled = prepared
         self.optimizer.zero_grad()
-        error, values = td_error(self.network, self.target, prepared, task)
+        error, values = td_error(self.network, self.target, batch, task)
         huber(error).sum().backward()
+        if recalled is not None:
+            self._recall(recalled, task)
         consolidator.before_step(list(self.network.weights))
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = clip_norm(gradients, self.max_gradient_norm)
         consolidator.step(self.optimizer)
-        return measured(error.detach(), values.detach(), values.detach().gather(1, prepared.action[:, None]), norm)
+        return measured(error.detach(), values.detach(), values.detach().gather(1, batch.action[:, None]), norm)
+
+    def _recall(self, recalled: Recalled, task: int) -> None:
+        """Add the gradients of what is recalled, of those shared weights only that `task` uses."""
+        weights, device = list(self.network.weights), self.network.weights[0].device
+        used = joined_weights([w.shape for w in weights], self.network.active_units(task))
+        values = self.network(recalled.observation.to(device), recalled.task)
+        loss = recall_loss(values, recalled.values.to(device), recalled.strength)
+        for weight, gradient, mask in zip(weights, torch.autograd.grad(loss, weights), used, strict=True):
+            assert weight.grad is not None
+            weight.grad += gradient * mask
 
     def flush(self) -> None:
         """Nothing is kept elsewhere."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agent.dqn import bootstrapped, huber
-from agent.networks import QNetwork
+from agent.networks import QNetwork, joined_weights
 from agent.taps import Tap, squared_gradients
 from replay.transition import Transition
 
@@ -136,25 +136,11 @@ def mean_information(fisher: Sequence[Tensor]) -> float:
     return sum(float(f.double().sum()) for f in fisher) / sum(f.numel() for f in fisher)
 
 
-def joined_weights(shapes: Sequence[torch.Size], active_units: Sequence[Tensor]) -> list[Tensor]:
-    """Which weights join active units: bool, in the weights' shapes, from bool [U] for every layer. Inputs come unit by
-    unit, some of each; the first layer's are pixels, which are always active."""
-    found = []
-    for layer, shape in enumerate(shapes):
-        mask = active_units[layer].reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
-        if layer > 0:
-            before = active_units[layer - 1]
-            inputs = before.repeat_interleave(shape[1] // len(before))
-            mask = mask & inputs.reshape(1, -1, *[1] * (len(shape) - 2))
-        found.append(mask)
-    return found
-
-
 def damped(fisher: Sequence[Tensor], active_units: Sequence[Tensor], damping: float) -> tuple[Tensor, ...]:
     """`fisher`, with a share of each layer's mean over the weights between active units added to those weights.
 
     Where a unit is inactive in a task its weights have no information, and other tasks could wake it up for nothing.
-    `active_units`: as in `joined_weights`; none given: all are.
+    `active_units`: as in `agent.networks.joined_weights`; none given: all are.
     """
     if damping == 0.0:
         return tuple(fisher)

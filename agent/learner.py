@@ -15,6 +15,7 @@ from torch import Tensor
 from agent.augmentation import random_offsets
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
+from agent.recall import Recalled
 from agent.roles import Consolidator, Optimizer
 from replay.transition import FrameBatch, Transition
 
@@ -100,10 +101,12 @@ class QLearner:
         """One update of the shared weights and of the task's biases and gains; METRICS as 0-d tensors."""
         return self.learn_prepared(self.prepare(batch, task), task, consolidator)
 
-    def prepare(self, batch: Transition | FrameBatch, task: int) -> Any:
+    def prepare(self, batch: Transition | FrameBatch, task: int, recalled: Recalled | None = None) -> Any:
         """The part of `learn` that draws from the generator and needs no online weights. The next minibatch may be
-        prepared before one is learned; between the two nothing but `learn_prepared` may change the networks."""
-        return self.update.prepare(batch, random_offsets(len(batch), self.shift_pixels, self.generator), task)
+        prepared before one is learned; between the two nothing but `learn_prepared` may change the networks.
+        `recalled`: states of another task whose values the update also holds."""
+        offsets = random_offsets(len(batch), self.shift_pixels, self.generator)
+        return self.update.prepare(batch, offsets, task, recalled)
 
     def learn_prepared(self, prepared: Any, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
         """The rest of `learn`."""

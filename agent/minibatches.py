@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agent.learner import QLearner
+from agent.recall import Recall
 from replay.roles import Replay
 
 Plan = list[tuple[int, int]]
@@ -15,13 +16,13 @@ Plan = list[tuple[int, int]]
 
 
 def minibatches(
-    replay: Replay, learner: QLearner, plan: Plan, batch_size: int, rng: np.random.Generator
+    replay: Replay, learner: QLearner, plan: Plan, batch_size: int, rng: np.random.Generator, recall: Recall
 ) -> Iterator[tuple[int, Any]]:
-    """(task, prepared minibatch) of the whole plan. Each is prepared before the one before it is learned, so that the
-    learner may compute beforehand what it needs of it."""
+    """(task, prepared minibatch) of the whole plan, with what `recall` draws beside it. Each is prepared before the one
+    before it is learned, so that the learner may compute beforehand what it needs of it."""
     coming = None
     for task, batch in _drawn(replay, learner, plan, batch_size, rng):
-        after = task, learner.prepare(batch, task)
+        after = task, learner.prepare(batch, task, recall.draw(task))
         if coming is not None:
             yield coming
         coming = after

@@ -20,26 +20,33 @@ PIXEL_MAX = 255.0
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Convolutions as (feature maps, kernel side, stride), then one hidden layer of `hidden` units."""
+    """Convolutions as (feature maps, kernel side, stride), then one hidden layer of `hidden` units.
+
+    share: of all hidden units, the part that a task is meant to use; its weights are at first as large as those of a
+    network of its own, of so many units.
+    """
 
     convolutions: tuple[tuple[int, int, int], ...]
     hidden: int
+    share: float = 1.0
 
 
 class TaskParameters(nn.Module):
     """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1.
 
     `gated`, `closed`: the share and the numbers of the units of each hidden layer whose gains start at 0. They stay
-    there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start at 1 / sqrt(1 - gated),
-    which makes up for the inputs that are missing.
+    there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start at
+    sqrt(share / (1 - gated)), which makes up for inputs that are missing beyond those that `Architecture.share` expects.
     """
 
-    def __init__(self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = (), share: float = 1.0
+    ) -> None:
         super().__init__()
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
         for gain in list(self.gains)[1:]:
-            gain.data /= math.sqrt(1 - gated)
+            gain.data /= math.sqrt((1 - gated) / share)
         for gain, numbers in zip(self.gains, closed, strict=False):
             gain.data[numbers] = 0.0
 
@@ -48,7 +55,7 @@ class QNetwork(nn.Module):
     """Action values of every task: y_i = (sum_j W_ij x_j + b_i) g_i, ReLU between the layers.
 
     Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
-    U(-1/sqrt(fan_in), 1/sqrt(fan_in)). Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in that a task is meant to use. Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
     type that layers are computed in, except the last, whose values are float32.
 
     `gated`: a task does without this share of every hidden layer's units (Masse et al. 2018, context-dependent gating):
@@ -70,6 +77,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.gated = gated
         self.gate_seed = gate_seed
+        self.share = architecture.share
         self.compute_dtype = compute_dtype
         self.strides = [stride for _, _, stride in architecture.convolutions]
         self.sides: list[int] = []  # of the maps that they make
@@ -81,7 +89,9 @@ class QNetwork(nn.Module):
             self.sides.append(pixels)
         shapes.append((architecture.hidden, channels * pixels * pixels))
         shapes.append((actions, architecture.hidden))
-        self.weights = nn.ParameterList([nn.Parameter(_uniform(shape, generator)) for shape in shapes])
+        shares = [1.0] + [architecture.share] * (len(shapes) - 1)  # pixels are never left out
+        drawn = [_uniform(shape, share, generator) for shape, share in zip(shapes, shares, strict=True)]
+        self.weights = nn.ParameterList([nn.Parameter(weight) for weight in drawn])
         self.task_parameters = nn.ModuleList()
 
     @property
@@ -91,9 +101,8 @@ class QNetwork(nn.Module):
 
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
-        created = TaskParameters(self.units, self.gated, self._closed(len(self.task_parameters))).to(
-            self.weights[0].device
-        )
+        closed = self._closed(len(self.task_parameters))
+        created = TaskParameters(self.units, self.gated, closed, self.share).to(self.weights[0].device)
         self.task_parameters.append(created)
         return created
 
@@ -169,11 +178,25 @@ class QNetwork(nn.Module):
         return x, taps
 
 
-def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+def _uniform(shape: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:
+    bound = 1.0 / math.sqrt(math.prod(shape[1:]) * share)
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
 def hidden_activations(network: QNetwork, taps: Sequence[Tap]) -> list[Tensor]:
     """The hidden layers' activations [N, U, L] at L positions, from what `with_taps` returned."""
     return [tap.input.detach().flatten(1).unflatten(1, (network.units[i], -1)) for i, tap in enumerate(taps[1:])]
+
+
+def joined_weights(shapes: Sequence[torch.Size], active_units: Sequence[Tensor]) -> list[Tensor]:
+    """Which weights join active units: bool, in the weights' shapes, from bool [U] for every layer. Inputs come unit by
+    unit, some of each; the first layer's are pixels, which are always active."""
+    found = []
+    for layer, shape in enumerate(shapes):
+        mask = active_units[layer].reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
+        if layer > 0:
+            before = active_units[layer - 1]
+            inputs = before.repeat_interleave(shape[1] // len(before))
+            mask = mask & inputs.reshape(1, -1, *[1] * (len(shape) - 2))
+        found.append(mask)
+    return found

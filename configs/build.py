@@ -20,6 +20,7 @@ from agent.fast.optimizers import make_optimizer
 from agent.fast.process import keep_freed_memory, use_cuda
 from agent.learner import QLearner
 from agent.networks import QNetwork
+from agent.recall import Recall
 from agent.roles import Consolidator
 from configs.choices import CONSOLIDATORS, NETWORKS, TASK_SOURCES, own_settings
 from configs.schema import Config
@@ -139,7 +140,7 @@ def build_network(config: Config) -> QNetwork:
 
 def build_learner(config: Config, network: QNetwork, consolidator: Consolidator) -> QLearner:
     """`network`'s target, optimizer and update: one that serves `consolidator`."""
-    c = config.learner
+    c, recalls = config.learner, config.consolidation.recall_states > 0
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer(
         c.optimizer,
@@ -153,7 +154,9 @@ def build_learner(config: Config, network: QNetwork, consolidator: Consolidator)
         network,
         target,
         optimizer,
-        fastest_update(network, target, optimizer, c.max_gradient_norm, consolidator, c.cuda_graphs, config.threads),
+        fastest_update(
+            network, target, optimizer, c.max_gradient_norm, consolidator, c.cuda_graphs, config.threads, recalls
+        ),
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
@@ -219,6 +222,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         memory,
         build_learner(config, network, consolidator),
         consolidator,
+        Recall(left.recall_states, left.recall_samples, left.recall_strength),
         LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
         Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
         Departure(left.fisher, left.fisher_batches, left.prune_inactive, left.start_frames, left.min_visit_frames),

@@ -129,6 +129,14 @@ class ConsolidationConfig:
     prune_inactive: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
     that, and others may use the units freely; whatever the kind (PAPER: no)."""
+    recall_states: int = number(0, 0, 10**6)
+    """Replayed states of every task that was left whose values are kept, whatever the kind: anchors in function space
+    (PAPER: 0)."""
+    recall_strength: float = number(1.0, 0.0, 1e6)
+    """How much the values of a recalled state are held: at 1 as much as the value of one replayed action is learned; 0:
+    it is only measured what becomes of them."""
+    recall_samples: int = number(8, 1, 4096)
+    """Of these states are recalled in every update, of one other task at a time, in turn."""
     start_frames: int = number(20_000_000, 0, 10**12)
     """A task leaves an anchor, and closes units, only after so many frames in it (PAPER: 20 M)."""
     min_visit_frames: int = number(10_000, 0, 10**12)

@@ -91,7 +91,8 @@ class OnlineAgent:
     def stateful(self) -> dict[str, Stateful]:
         """{its name in a checkpoint: each part that decides how it goes on}."""
         agent = self.agent
-        return {"agent": agent, "memory": agent.replay, "consolidation": agent.consolidator, "online": self}
+        recall = {"recall": agent.recall} if agent.recall.states else {}
+        return {"agent": agent, "memory": agent.replay, "consolidation": agent.consolidator, "online": self, **recall}
 
     def save(self) -> Path:
         """Keep a checkpoint of the present moment, between any two frames, durably; returns its folder. Also keep a

@@ -52,6 +52,7 @@ class RunState:
             "agent": self.parts.agent,
             "memory": self.parts.memory,
             "consolidation": self.parts.agent.consolidator,
+            **({"recall": self.parts.agent.recall} if self.config.consolidation.recall_states else {}),
             "episodes": self.scalars.episodes,
             "window": self.scalars.window,
             "milestones": self.milestones,

@@ -21,11 +21,13 @@ def fastest_update(
     consolidator: Consolidator,
     cuda_graphs: bool = False,
     threads: int = 1,
+    recalls: bool = False,
 ) -> Update:
     """`PackedUpdate` or `FastUpdate` for the project's own network and optimizers, else the plain one, for any.
 
     A packed update computes the penalty by itself, so that its consolidator must be one that it knows; the others ask
-    theirs. It divides its work between two threads by itself where there are so many; torch's are then one.
+    theirs. It divides its work between two threads by itself where there are so many; torch's are then one. `recalls`:
+    other tasks' values are held as well (see `agent.recall`), which `FastUpdate` cannot.
     """
     if type(network) is not QNetwork or not isinstance(optimizer, CentredRMSProp | Adam):
         return PlainUpdate(network, target, optimizer, max_gradient_norm)
@@ -33,4 +35,6 @@ def fastest_update(
     if on_cpu and is_patchwise(network) and isinstance(optimizer, Adam) and PackedUpdate.serves(consolidator):
         torch.set_num_threads(1)
         return PackedUpdate(network, target, optimizer, max_gradient_norm, beside=threads > 1)
+    if recalls:
+        return PlainUpdate(network, target, optimizer, max_gradient_norm)
     return FastUpdate(network, target, optimizer, max_gradient_norm, cuda_graphs)

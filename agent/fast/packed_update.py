@@ -29,7 +29,9 @@ from agent.fast.lane import Lane
 from agent.fast.optimizers import Adam
 from agent.fast.packed import Pack
 from agent.fast.patchwise import Layers, Passes
+from agent.fast.recalled_task import RecalledTask
 from agent.networks import QNetwork
+from agent.recall import Recalled
 from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
@@ -45,6 +47,7 @@ class Prepared:
     reward: Tensor
     discount: Tensor
     ahead: Future[tuple[Tensor, Tensor]] | None = None  # pixels of the next observations, the target network's values
+    recalled: Recalled | None = None
 
 
 class PackedUpdate:
@@ -76,11 +79,13 @@ class PackedUpdate:
             return type(consolidator.penalty_step) in (ProximalStep, PenaltyGradient)
         return type(consolidator) is NoConsolidation
 
-    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Prepared:
+    def prepare(
+        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
+    ) -> Prepared:
         """The observations, shifted, as patches; the next ones are looked at in the lane, at once if nothing else waits
         to be learned."""
         now, following = (partial(self._patches, *end, o.numpy()) for end, o in zip(_ends(batch), offsets, strict=True))
-        prepared = Prepared(task, now(), following, batch.action, batch.reward, batch.discount)
+        prepared = Prepared(task, now(), following, batch.action, batch.reward, batch.discount, recalled=recalled)
         if self._coming is None:
             packed = self._task_to_learn(task, len(batch))
             prepared.ahead = self._lane.submit(packed.look_ahead, following)
@@ -96,6 +101,7 @@ class PackedUpdate:
         coming = self._coming = None if self._coming is prepared else self._coming
         if coming is not None and coming.task == task and coming.ahead is None:
             coming.ahead = lane.submit(packed.look_ahead, coming.cut_following)
+        recalling = lane.submit(self._recall, packed, prepared.recalled) if prepared.recalled else None
         values = packed.online.forward(prepared.pixels)
         next_online, next_target = next_values.result()
         goal = double_q_target(prepared.reward, prepared.discount, next_online, next_target)
@@ -104,6 +110,8 @@ class PackedUpdate:
         error = chosen - goal
         q_gradient = torch.zeros_like(values).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
         packed.online.backward(q_gradient, packed.gradient, packed.pack)
+        if recalling is not None:
+            packed.gradient.index_add_(0, *recalling.result())
         norm = packed.step(consolidator, self.optimizer.param_groups[0], self.max_gradient_norm)
         self._free += [prepared.pixels, ahead.result()[0]]
         return measured(error, values, chosen, norm)
@@ -117,7 +125,7 @@ class PackedUpdate:
             packed = self._acted
             if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
                 packed = self._acted = PackedTask(self.network, self.target, None, task, len(observation))
-        pixels = self._patches(*_frames(observation), np.zeros((len(observation), 2), np.int64))
+        pixels = self._patches(*_unshifted(observation))
         values = packed.online.forward(pixels).clone()
         self._free.append(pixels)
         return values
@@ -126,6 +134,14 @@ class PackedUpdate:
         """Write what was learned back into the network and the optimizer."""
         if self._learned is not None:
             self._learned.write_back()
+
+    def _recall(self, packed: PackedTask, recalled: Recalled) -> tuple[Tensor, Tensor]:
+        """Places in the packed gradient, and what recalling adds there."""
+        other = packed.recalled(recalled.task, len(recalled.values))
+        pixels = self._patches(*_unshifted(recalled.observation))
+        gradient = other.gradient(packed.pack.flat, pixels, recalled.values, recalled.strength)
+        self._free.append(pixels)
+        return other.places, gradient
 
     def _task_to_learn(self, task: int, count: int) -> PackedTask:
         packed = self._learned
@@ -180,6 +196,7 @@ class PackedTask:
         self._steps = [0.0, 0.0]  # of the shared weights and of the task's own parameters
         self._read_averages(optimizer)
         self._anchor_read: tuple[int, int] | None = None
+        self._recalled: dict[int, RecalledTask] = {}
         self._centre, self._precision = (torch.zeros(self.pack.shared) for _ in range(2))
 
     @property
@@ -210,6 +227,13 @@ class PackedTask:
         """The values [N, A] of the next observations by the online network, and by the target network."""
         pixels, next_target = ahead.result()
         return self._following.forward(pixels), next_target
+
+    def recalled(self, task: int, count: int) -> RecalledTask:
+        """The network of another task, beside this one."""
+        found = self._recalled.get(task)
+        if found is None or found.count < count:
+            found = self._recalled[task] = RecalledTask(self.network, self.pack, task, count)
+        return found
 
     @torch.no_grad()
     def step(self, consolidator: Consolidator, group: dict[str, Any], max_gradient_norm: float) -> Tensor:
@@ -291,6 +315,11 @@ def _frames(observation: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """uint8 [N, S, H, W] as frames uint8 [F, H, W] and stacks int64 [N, S]."""
     n, depth = observation.shape[:2]
     return observation.flatten(0, 1).numpy(), np.arange(n * depth).reshape(n, depth)
+
+
+def _unshifted(observation: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """The same with offsets of 0."""
+    return *_frames(observation), np.zeros((len(observation), 2), np.int64)
 
 
 def _ends(batch: Transition | FrameBatch) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:

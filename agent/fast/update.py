@@ -16,6 +16,7 @@ from agent.fast.cuda_graphs import CudaGraphs
 from agent.fast.network import FastNetwork, Gradients
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.networks import QNetwork
+from agent.recall import Recalled
 from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
@@ -47,8 +48,11 @@ class FastUpdate:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
         return self._online.forward(observation, task)[0]
 
-    def prepare(self, batch: Transition | FrameBatch, offsets: Offsets, task: int) -> Transition:
-        """The minibatch with shifted observations, where the network is."""
+    def prepare(
+        self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
+    ) -> Transition:
+        """The minibatch with shifted observations, where the network is; it recalls nothing."""
+        assert recalled is None
         return augmented(batch, offsets, self.network.weights[0].device)
 
     def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:

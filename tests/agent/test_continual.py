@@ -12,7 +12,9 @@ import torch
 from agent.consolidators.none import NoConsolidation
 from agent.continual import ContinualAgent, Departure, Generators, Updates, generator_state
 from agent.exploration import LinearEpsilon
-from agent.fisher import ESTIMATORS, fisher_information, joined_weights
+from agent.fisher import ESTIMATORS, fisher_information
+from agent.networks import joined_weights
+from agent.recall import Recall
 from agent.learner import QLearner
 from agent.task_change import TaskChange, never
 from configs.build import build_agent, build_memory, build_stream
@@ -101,7 +103,7 @@ class Learner:
     count_frames = QLearner.count_frames
 
     def __init__(self, target_frames):
-        self.num_tasks, self.learned, self.syncs = 0, [], 0
+        self.num_tasks, self.learned, self.recalled, self.syncs = 0, [], [], 0
         self.generator = torch.Generator()
         self.target_frames, self.learned_frames = target_frames, 0
         self.network, self.target = Network(), Network()
@@ -116,7 +118,8 @@ class Learner:
     def q_values(self, observation, task):
         return torch.zeros(len(observation), 18)
 
-    def prepare(self, batch, task):
+    def prepare(self, batch, task, recalled):
+        self.recalled.append(recalled)
         return batch
 
     def learn_prepared(self, prepared, task, consolidator):
@@ -171,7 +174,7 @@ def scripted_fishers(monkeypatch):
         monkeypatch.setitem(ESTIMATORS, name, scripted(name))
 
 
-def make_agent(task_source, emulators=1, consolidator=None, target_frames=1000, reward_clip=1.0, **changes):
+def make_agent(task_source, emulators=1, consolidator=None, target_frames=1000, reward_clip=1.0, recall=None, **changes):
     """`changes` are of `Updates` and `Departure`."""
     settings = {"batch_size": 32, "samples_per_step": 8.0, "min_history_frames": 4, **changes}
     updates, departure = (
@@ -184,6 +187,7 @@ def make_agent(task_source, emulators=1, consolidator=None, target_frames=1000, 
         Memory(reward_clip),
         Learner(target_frames),
         consolidator or NoConsolidation(),
+        recall or Recall(0, 1, 1.0),
         LinearEpsilon(1.0, 0.0, 0, 400),
         updates,
         departure,

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from agent import fisher as f
 from agent.fisher import ESTIMATORS, fisher_information
-from agent.networks import Architecture
+from agent.networks import Architecture, joined_weights
 from agent.taps import LinearTap, squared_gradients
 from configs.choices import NETWORKS
 from replay.transition import Transition
@@ -356,7 +356,7 @@ def units_of(*active):
 def test_damping_lies_under_the_weights_between_active_units_and_under_no_other():
     """F + d mean(F over these weights), layer by layer; as well where such a weight has no information."""
     shapes, units = ((5, 3), (4, 10)), units_of([1, 0, 1, 1, 0], [1, 1, 0, 1])  # two inputs from each unit
-    joined = f.joined_weights([torch.Size(shape) for shape in shapes], units)
+    joined = joined_weights([torch.Size(shape) for shape in shapes], units)
     g = seeded(5)
     fisher = [torch.randn(shape, generator=g).exp() * 1e-6 * uses for shape, uses in zip(shapes, joined, strict=True)]
     fisher[0][0] = 0  # joined, but without information
@@ -383,7 +383,7 @@ def test_without_word_of_units_all_weights_of_any_shape_are_damped():
 
 
 def joined_in(network, task):
-    return f.joined_weights([w.shape for w in network.weights], network.active_units(task))
+    return joined_weights([w.shape for w in network.weights], network.active_units(task))
 
 
 def test_joined_weights_are_those_that_values_depend_on():

@@ -11,7 +11,8 @@ from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import PlainUpdate, double_q_target, huber
 from agent.fast.update import FastUpdate
-from agent.fisher import fisher_information, joined_weights
+from agent.fisher import fisher_information
+from agent.networks import joined_weights
 from tests.agent.learners import OPTIMIZERS, consolidate, make_batch, make_learner
 from tests.conformance.alike import assert_alike
 

@@ -4,7 +4,11 @@ import numpy as np
 import torch
 
 from agent.minibatches import minibatches
+from agent.recall import Recall
 from replay.transition import FrameBatch
+
+
+NOTHING = Recall(0, 1, 1.0)
 
 
 class Replay:
@@ -27,17 +31,18 @@ class Learner:
     device = torch.device("cpu")
 
     def __init__(self):
-        self.prepared = []
+        self.prepared, self.recalled = [], []
 
-    def prepare(self, batch, task):
+    def prepare(self, batch, task, recalled):
         self.prepared.append((task, batch.action.tolist()))
+        self.recalled.append(recalled)
         return len(self.prepared) - 1
 
 
 def test_each_is_prepared_before_the_one_before_it_is_learned():
     replay, learner = Replay(), Learner()
     seen = 0
-    for task, number in minibatches(replay, learner, [(0, 2), (3, 1), (0, 1)], 4, np.random.default_rng(2)):
+    for task, number in minibatches(replay, learner, [(0, 2), (3, 1), (0, 1)], 4, np.random.default_rng(2), NOTHING):
         assert (task, number) == (learner.prepared[number][0], seen)
         assert len(learner.prepared) == min(seen + 2, 4)
         seen += 1
@@ -51,4 +56,12 @@ def test_each_is_prepared_before_the_one_before_it_is_learned():
 
 def test_an_empty_plan_draws_nothing():
     replay = Replay()
-    assert not list(minibatches(replay, Learner(), [], 4, np.random.default_rng(2))) and not replay.draws
+    assert not list(minibatches(replay, Learner(), [], 4, np.random.default_rng(2), NOTHING)) and not replay.draws
+
+
+def test_every_minibatch_of_a_task_comes_with_what_is_recalled_of_the_others():
+    replay, learner, recall = Replay(), Learner(), Recall(8, 2, 1.0)
+    for task in (0, 3, 5):
+        recall.leave(task, [torch.zeros(8, 1, 2, 2, dtype=torch.uint8)], lambda seen, task: torch.zeros(len(seen), 2))
+    list(minibatches(replay, learner, [(0, 2), (3, 3)], 4, np.random.default_rng(2), recall))
+    assert [each.task for each in learner.recalled] == [3, 5, 0, 5, 0]

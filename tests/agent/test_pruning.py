@@ -5,7 +5,7 @@ import torch
 
 from agent.consolidators.none import NoConsolidation
 from agent.fast.update import FastUpdate
-from agent.fisher import joined_weights
+from agent.networks import joined_weights
 from agent.pruning import active_fraction, inactive_units, prune
 from tests.agent.learners import OPTIMIZERS, make_batch, make_learner
 

@@ -29,6 +29,7 @@ from agent.consolidators.none import NoConsolidation
 from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
+from agent.recall import Recall
 from configs.build import build_agent, build_memory, build_stream
 from configs.choices import CONSOLIDATORS, TASK_SOURCES
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -263,6 +264,19 @@ def _consolidator(store: Callable[[], Any], step: Any) -> Callable[[int], Anchor
     return lambda seed: make(store(), step, ewc_lambda=3.0)
 
 
+def _leave_and_recall(part: Recall, t: int) -> Any:
+    """One of three tasks is left at every third step, and something of the others drawn at each."""
+    states = torch.randint(256, (20, 2, 3, 3), generator=torch.Generator().manual_seed(t), dtype=torch.uint8)
+
+    def values(observation: torch.Tensor, task: int) -> torch.Tensor:
+        return observation.flatten(1)[:, :4].float() + task
+
+    if t % 3 == 0:
+        part.leave(t // 3 % 3, [states], values)
+    drawn = part.draw(t // 3 % 3 + 1)
+    return part.agreements(values), drawn and (drawn.task, drawn.observation, drawn.values)
+
+
 def _consolidate(part: Any, t: int) -> Any:
     """A change of task, some updates, and something of the present state."""
     if t:
@@ -419,6 +433,7 @@ CASES = {
         f"consolidator {kind}": Case(type(of_kind(kind)), _of_kind(kind), _consolidate, (0, 5, 9), 9)
         for kind in CONSOLIDATORS
     },
+    "recall": Case(Recall, lambda seed: Recall(16, 3, 1.0), _leave_and_recall, (0, 1, 7), 9),
     "plasticity watch": Case(PlasticityMonitor, lambda seed: PlasticityMonitor(patience=4), _watch, (0, 5, 11), 40),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimizer="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
@@ -443,6 +458,7 @@ ELSEWHERE = {
     "ContinualAgent": "here, within World",
     "OnlineAgent": "tests/training/test_online.py, with all of its parts",
     "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
+    "_Kept": "here, within Recall",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
     "NullWriter": "has no state",
     "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",

@@ -4,8 +4,15 @@ import pytest
 
 from tests.integration.runs import TOY, launch, write_config
 
-# Anchors from the first departure on.
-EWC = {"start_frames": 100, "min_visit_frames": 0, "ewc_lambda": 10.0, "fisher_batches": 5}
+# Anchors from the first departure on, of weights and of values.
+EWC = {
+    "start_frames": 100,
+    "min_visit_frames": 0,
+    "ewc_lambda": 10.0,
+    "fisher_batches": 5,
+    "recall_states": 24,
+    "recall_samples": 3,
+}
 
 
 @pytest.fixture(scope="session")

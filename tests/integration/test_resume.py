@@ -84,6 +84,7 @@ def test_the_uninterrupted_run_is_worth_comparing_with(uninterrupted: Path) -> N
     assert parts["agent"]["updates"] > 100 and len(parts["agent"]["task_frames"]) == 2
     assert parts["agent"]["learner"]["optimizer"]["state"]
     assert parts["consolidation"]["memory"]["departures"] == {0: 1, 1: 1}
+    assert checkpoint(uninterrupted, ("recall",))[1]["recall"]["drawn"] > 50
     assert parts["consolidation"]["segments"].keys() == {"task000-000001", "task001-000001"}
     assert [row["frames"] for row in evaluations(uninterrupted)][::2] == ["600", "1200", "1800", "2400"]
     tags = {tag for _, tag in points(uninterrupted)}

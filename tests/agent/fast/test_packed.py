@@ -15,9 +15,9 @@ from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.fast.packed import Pack
 from agent.fast.packed_update import PackedUpdate
-from agent.fisher import joined_weights
 from agent.learner import QLearner
-from agent.networks import Architecture, QNetwork
+from agent.networks import Architecture, QNetwork, joined_weights
+from agent.recall import Recalled
 from replay.transition import FrameBatch, Transition
 from tests.conformance.alike import assert_alike, through_a_file
 
@@ -227,6 +227,49 @@ def test_a_second_thread_changes_no_bit(kind):
     assert_alike(learned(True), learned(False))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gated", [0.0, 0.5])
+@pytest.mark.parametrize("beside", [True, False])
+def test_recalling_another_task_is_what_autograd_recalls(kind, gated, beside):
+    plain, packed = make_learner(PlainUpdate, gated), make_learner(partial(PackedUpdate, beside=beside), gated)
+    kinds = [KINDS[kind](learner) for learner in (plain, packed)]
+    before = [w.detach().clone() for w in plain.weights]
+    for seed in range(8):
+        other = (0, 2)[seed % 2]
+        kept = make_batch(seed + 50)
+        values = plain.q_values(kept.observation, other) + torch.randn(6, ACTIONS, generator=plain.generator)
+        packed.generator.set_state(plain.generator.get_state())
+        recalled = Recalled(other, kept.observation, values.detach(), 3.0)
+        found = []
+        for learner, consolidator in zip((plain, packed), kinds, strict=True):
+            prepared = learner.prepare(make_batch(seed), 1, recalled)
+            found.append(learner.learn_prepared(prepared, 1, consolidator)["gradient_norm"].item())
+        assert found[1] == pytest.approx(found[0], rel=2e-3)
+        if seed == 3:  # another task's turn, and the first one's again
+            packed.learn(make_batch(90), 0, kinds[1])
+        if 3 <= seed < 7:  # old averages would move the plain one's weights that the task does not use
+            plain.load_state_dict(packed.state_dict())
+    used = [one | other for one, other in zip(used_by(plain.network, 1), used_by(plain.network, 0), strict=True)]
+    for b, first, uses in zip(packed.weights, before, used, strict=True):
+        assert torch.equal(b[~uses], first[~uses])
+    for a, b, uses in zip(plain.weights, packed.weights, used_by(plain.network, 1), strict=True):
+        torch.testing.assert_close(b[uses], a[uses], rtol=1e-3, atol=1e-4)
+    for a, b in zip(
+        plain.network.task_parameters.parameters(), packed.network.task_parameters.parameters(), strict=True
+    ):
+        torch.testing.assert_close(b, a, rtol=1e-3, atol=1e-4)
+
+
+def test_recalling_brings_values_back():
+    learner = make_learner(gated=0.0)
+    states, kept = make_batch(1).observation, torch.randn(6, ACTIONS, generator=torch.Generator().manual_seed(2))
+    away = [(learner.q_values(states, 0) - kept).square().mean().item()]
+    for seed in range(60):
+        learner.learn_prepared(learner.prepare(make_batch(seed), 1, Recalled(0, states, kept, 50.0)), 1, none(learner))
+        away.append((learner.q_values(states, 0) - kept).square().mean().item())
+    assert away[-1] < 0.7 * away[0]
+
+
 @pytest.mark.parametrize("beside", [True, False])
 def test_what_goes_wrong_in_the_lane_is_raised(beside):
     learner = make_learner(partial(PackedUpdate, beside=beside))
@@ -244,6 +287,8 @@ def test_it_is_offered_where_it_serves():
     rmsprop = make_optimizer("rmsprop", network.weights.parameters(), learning_rate=1, epsilon=1, decay=0.9)
     overlapping = QNetwork(Architecture(((8, 4, 3),), 10), 5, 3, 21, torch.Generator())
     none = NoConsolidation()
+    assert isinstance(fastest_update(network, target, rmsprop, 1.0, none, recalls=True), PlainUpdate)
+    assert isinstance(fastest_update(network, target, adam, 1.0, none, recalls=True), PackedUpdate)
     assert isinstance(fastest_update(network, target, adam, 1.0, none), PackedUpdate)
     assert not isinstance(fastest_update(network, target, rmsprop, 1.0, none), PackedUpdate)
     assert not isinstance(fastest_update(overlapping, overlapping, adam, 1.0, none), PackedUpdate)

@@ -1,0 +1,154 @@
+"""Anchors in function space: what the network said of some states of every task that was left, and says again.
+
+An anchor on the weights holds every weight that a task used. This holds what the network does instead: on leaving a
+task its values of some replayed states are kept, and later every update also pulls the network's values of a few of
+them towards these. Whatever else the weights do is free (after Benjamin et al. 2019, "Measuring and Regularizing
+Networks in Function Space"; Wołczyk et al. 2021, behavioural cloning in "Continual World").
+
+Axes: M states, S stacked frames, H x W pixels, A actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from replay.frames import FrameBlock
+
+_HELD_OUT = 8  # of a task's states, one in so many is never recalled: what it still says of these is measured
+
+Values = Callable[[Tensor, int], Tensor]
+"""uint8 [M, S, H, W] and a task -> float32 [M, A]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """Some states of a task that was left: observation uint8 [M, S, H, W] and values float32 [M, A] as they were.
+
+    strength  1: all values of a recalled state together count as much as the TD error of one replayed action
+    """
+
+    task: int
+    observation: Tensor
+    values: Tensor
+    strength: float
+
+
+def recall_loss(values: Tensor, kept: Tensor, strength: float) -> Tensor:
+    """The sum over states of strength / 2 times the mean squared difference of their values, both float32 [M, A]."""
+    return 0.5 * strength * (values - kept).square().mean(1).sum()
+
+
+class Recall:
+    """Keeps states and values of every task that was left, and draws from those of the others, task by task in turn.
+
+    states    that a task keeps [0 or more]
+    at_once   states recalled in an update
+    strength  see `Recalled`; 0: nothing is recalled, only measured
+    """
+
+    def __init__(self, states: int, at_once: int, strength: float) -> None:
+        self.states = states
+        self.at_once = at_once
+        self.strength = strength
+        self.drawn = 0
+        self._kept: dict[int, _Kept] = {}
+        self._departures: dict[int, int] = {}
+
+    def leave(self, task: int, observations: Iterable[Tensor], values: Values) -> None:
+        """Keep the first of `observations` (uint8 [N, S, H, W] each) with their present values, instead of what was
+        kept of `task` before."""
+        if not self.states:
+            return
+        kept = _Kept.of(task, observations, values, self.states)
+        self._kept[task], self._departures[task] = kept, self._departures.get(task, 0) + 1
+
+    def draw(self, active: int) -> Recalled | None:
+        """States of one of the other tasks; None if there is none."""
+        others = [task for task in sorted(self._kept) if task != active]
+        if not others or not self.strength:
+            return None
+        task = others[self.drawn % len(others)]
+        kept = self._kept[task]
+        places = np.random.default_rng([self.drawn, task]).integers(kept.held_out, len(kept), self.at_once)
+        self.drawn += 1
+        return Recalled(task, kept.observations(places), kept.values[places], self.strength)
+
+    def agreements(self, values: Values) -> dict[int, float]:
+        """{task: the share of states that were never recalled in which the greedy action is what it was}."""
+        return {task: kept.agreement(values) for task, kept in sorted(self._kept.items())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was kept as `segments`, whose names promise their content: the task and how often it was left."""
+        segments = {self._name(task): kept.state_dict() for task, kept in self._kept.items()}
+        return {"segments": segments, "departures": dict(self._departures), "drawn": self.drawn}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.drawn, self._departures = state["drawn"], dict(state["departures"])
+        self._kept = {task: _Kept.from_state(task, state["segments"][self._name(task)]) for task in self._departures}
+
+    def _name(self, task: int) -> str:
+        return f"task{task:04d}_departure{self._departures[task]:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Of one task: observations, each one block of bytes, compressed; their shape [S, H, W]; values float32 [M, A]."""
+
+    task: int
+    block: FrameBlock
+    shape: tuple[int, ...]
+    values: Tensor
+
+    @classmethod
+    def of(cls, task: int, observations: Iterable[Tensor], values: Values, count: int) -> _Kept:
+        found: list[Tensor] = []
+        block, shape = None, ()
+        for observation in observations:
+            observation = observation[: count - sum(map(len, found))]
+            found.append(values(observation, task).float().cpu())
+            shape = tuple(observation.shape[1:])
+            block = block or FrameBlock(observation[0].numel(), compress=True)
+            for each in observation.cpu().numpy():
+                block.append(each)
+            if sum(map(len, found)) == count:
+                break
+        assert block is not None, "nothing to keep"
+        block.seal()
+        return cls(task, block, shape, torch.cat(found))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def held_out(self) -> int:
+        """So many states at the beginning are never recalled."""
+        return len(self) // _HELD_OUT
+
+    def observations(self, places: np.ndarray) -> Tensor:
+        """uint8 [M, S, H, W]."""
+        found = np.empty((len(places), *self.shape), np.uint8)
+        for row, place in zip(found, places, strict=True):
+            row[:] = np.frombuffer(self.block.read(int(place)), np.uint8).reshape(self.shape)
+        return torch.from_numpy(found)
+
+    def agreement(self, values: Values) -> float:
+        places = np.arange(max(1, self.held_out))
+        now = values(self.observations(places), self.task).cpu()
+        return float((now.argmax(1) == self.values[places].argmax(1)).float().mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"observations": self.block.state_dict(), "shape": list(self.shape), "values": self.values}
+
+    @classmethod
+    def from_state(cls, task: int, state: Mapping[str, Any]) -> _Kept:
+        shape = tuple(state["shape"])
+        block = FrameBlock(int(np.prod(shape)), compress=True)
+        block.load_state_dict(state["observations"])
+        return cls(task, block, shape, state["values"])
