@@ -40,6 +40,11 @@ def frame_bytes(config: Config) -> float:
     return SIZE * SIZE / (LZ4_RATIO if config.replay.compress else 1.0)
 
 
+def kept_bytes(config: Config) -> int:
+    """Of the states that a task keeps to be recalled, in memory and in a checkpoint: at most."""
+    return int(config.consolidation.recall_states * STACK * frame_bytes(config))
+
+
 def model_bytes(config: Config) -> int:
     """Of the model of one task, in memory and in a checkpoint."""
     model = _forget_me_not(config)
@@ -75,7 +80,7 @@ def disk_bytes(config: Config) -> int:
         snapshots += moments * (shared + tasks * (own + _packed_model(config)))
         c = config.consolidation
         left = end < config.frames and met.frames[visit.game] >= c.start_frames and visit.frames >= c.min_visit_frames
-        if c.kind != "none" and left:
+        if (c.kind != "none" or c.recall_states) and left:
             met.anchors.add(visit.game)
         before = end
     tasks = contexts(config, len(met.frames), config.frames)
@@ -116,7 +121,8 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     replay = min(sealed * transition, config.replay.budget_gib * 2**30)
     evicted = min(_LINES * period / 4, sealed) if sealed < sum(seen) / 4 - growing else 0.0
     growing = growing * transition + len(seen) * batch * STACK * SIZE * SIZE
-    anchor = 2 * shared  # mean and precision
+    gaussian = 0 if config.consolidation.kind == "none" else 2 * shared  # mean and precision
+    anchor = gaussian + kept_bytes(config)
     anchors = min(1, len(met.anchors)) if config.consolidation.kind == "online_ewc" else len(met.anchors)
     shortest = min(visit.frames for _, _, visit in planned_visits(config))
     replaced = min(anchors, -(-_LINES * period // shortest))

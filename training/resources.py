@@ -16,7 +16,7 @@ from envs.timestep import SIZE
 from tracking.durations import spoken
 from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
-from training.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, model_bytes
+from training.disk import ROW_BYTES, contexts, disk_bytes, frame_bytes, kept_bytes, model_bytes
 from training.interact import interact
 from training.machine import resolve
 from training.memory import available_memory
@@ -67,6 +67,7 @@ def plan(config: Config, measure: bool) -> Plan:
     replay_bytes += tasks * config.replay.capacity * ROW_BYTES  # whatever the budget
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
     anchors = 0 if config.consolidation.kind == "none" else tasks * 2 * weights  # mean and precision
+    anchors += tasks * kept_bytes(config)
     # Task models are there once more while a checkpoint of them is written.
     models = 2 * contexts(config, tasks, config.frames) * model_bytes(config)
     disk = disk_bytes(config)

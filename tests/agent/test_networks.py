@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agent.networks import QNetwork
+from agent.networks import QNetwork, joined_weights
 from configs.choices import NETWORKS
 
 
@@ -157,6 +157,21 @@ def test_a_task_that_was_never_learned_takes_no_units_from_others():
     network.add_task()
     first, _, third = ([set(g.nonzero().flatten().tolist()) for g in own.gains[:-1]] for own in network.task_parameters)
     assert all(not a & b for a, b in zip(first, third, strict=True))
+
+
+@pytest.mark.parametrize(("size", "share"), [("wide4", 0.25), ("wide8", 0.125)])
+def test_a_share_of_a_wider_network_begins_as_a_small_one(size, share):
+    small, network = make("small"), make(size, gated=1 - share)
+    network.add_task()
+    units = network.active_units(0)
+    joined = joined_weights([w.shape for w in network.weights], units)
+    for weight, used, alone, gain, is_open in zip(
+        network.weights, joined, small.weights, network.task_parameters[0].gains, units, strict=True
+    ):
+        assert int(used.sum()) == alone.numel()
+        bound = alone[0].numel() ** -0.5
+        assert 0.98 * bound < weight.detach()[used].abs().max() <= bound
+        assert (gain.detach()[is_open] - 1).abs().max() < 1e-6
 
 
 def test_without_gates_every_gain_begins_at_one():

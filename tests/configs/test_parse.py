@@ -115,7 +115,7 @@ WRONG_TYPE = [
     ("learner.learning_rate", "fast", "float"),
     ("replay.compress", "maybe", "bool"),
     ("stream.games", "krull", "there is no set of games 'krull'; there are all, "),
-    ("learner.network", "huge", "'nature', 'paper', 'small', 'wide'"),
+    ("learner.network", "huge", "'nature', 'paper', 'small', 'wide', 'wide4', 'wide8'"),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
     ("consolidation.kind", "elastic", ", ".join(repr(name) for name in CONSOLIDATORS)),
@@ -392,7 +392,7 @@ def test_a_preset_loads_and_holds_only_what_differs(path: Path, tmp_path: Path) 
 def test_every_preset_of_ten_games_passes_over_errors_of_the_inference() -> None:
     """A task that was taken by mistake is left at the next seeding, which a visit that counts must outlast."""
     found = [config for path in PRESETS if len(build_schedule(config := load(path)).games) == 10]
-    assert len(found) == 2
+    assert len(found) == 3
     for config in found:
         assert config.stream.reseed_frames < config.consolidation.min_visit_frames
     paper = PRESETS[0].parent / "paper_schedule.yaml"
