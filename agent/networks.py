@@ -36,12 +36,10 @@ class TaskParameters(nn.Module):
 
     `gated`, `closed`: the share and the numbers of the units of each hidden layer whose gains start at 0. They stay
     there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start at
-    sqrt(share / (1 - gated)), which makes up for inputs that are missing beyond those that `Architecture.share` expects.
+    sqrt(share / (1 - gated)), which makes up for the inputs that are missing where weights do not (`Architecture`).
     """
 
-    def __init__(
-        self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = (), share: float = 1.0
-    ) -> None:
+    def __init__(self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = (), share: float = 1.0) -> None:
         super().__init__()
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
@@ -55,8 +53,9 @@ class QNetwork(nn.Module):
     """Action values of every task: y_i = (sum_j W_ij x_j + b_i) g_i, ReLU between the layers.
 
     Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
-    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in that a task is meant to use. Parameters are float32; `compute_dtype` (float32 or bfloat16) is the
-    type that layers are computed in, except the last, whose values are float32.
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in that a task is meant to use. Parameters are float32;
+    `compute_dtype` (float32 or bfloat16) is the type that layers are computed in, except the last, whose values are
+    float32.
 
     `gated`: a task does without this share of every hidden layer's units (Masse et al. 2018, context-dependent gating):
     what one task learns in a unit, a second changes only if both use it. It does without those that most earlier tasks

@@ -134,8 +134,8 @@ class _Kept:
     def observations(self, places: np.ndarray) -> Tensor:
         """uint8 [M, S, H, W]."""
         found = np.empty((len(places), *self.shape), np.uint8)
-        for row, place in zip(found, places, strict=True):
-            row[:] = np.frombuffer(self.block.read(int(place)), np.uint8).reshape(self.shape)
+        for i, place in enumerate(places):
+            found[i] = np.frombuffer(self.block.read(int(place)), np.uint8).reshape(self.shape)
         return torch.from_numpy(found)
 
     def agreement(self, values: Values) -> float:

@@ -26,7 +26,7 @@ LEFT_OUT = (
     "task/number$",  # as the picture charts/tasks
     r"(exploration|replay|consolidation|learning)/\w+_task\d+",  # a line for every task, or pair of tasks
     r"consolidation/ratio_layer([4-9]|\d\d)",
-    "score/[^/]+/(human_normalised|episode_frames)$",
+    "score/[^/]+/(human_normalised|episode_frames|reward_per_step)$",
     "evaluation/[^/]+/human_normalised$",  # as the picture charts/scores
     "evaluation/(clipped_total|kept_mean)$",  # as charts/ of the same
     "time/frames_per_second$",

@@ -15,6 +15,8 @@ from evaluation.play import GameResult, clipped_total
 from tracking.metrics import MetricWindow
 from training.interact import Step
 
+REWARD = "reward_per_step"
+"""The mean raw reward of an agent's step in a game; its sum tells all that was earned (`experiments.rewards`)."""
 _RECENT = 20  # episodes
 
 
@@ -37,6 +39,7 @@ class Scalars:
         """Count what one step brought."""
         for update in step.updates:
             self.window.add({f"learning/{name}": value for name, value in update.items()})
+        self.window.add({f"score/{step.label}/{REWARD}": float(step.following.reward.mean())})
         for score, length in self.episodes.update(step.following, step.cut):
             self.recent = [*self.recent[1 - _RECENT :], score]
             self.window.add(episode_scalars(step.label, score, length))

@@ -13,9 +13,9 @@ from agent.consolidators.none import NoConsolidation
 from agent.continual import ContinualAgent, Departure, Generators, Updates, generator_state
 from agent.exploration import LinearEpsilon
 from agent.fisher import ESTIMATORS, fisher_information
+from agent.learner import QLearner
 from agent.networks import joined_weights
 from agent.recall import Recall
-from agent.learner import QLearner
 from agent.task_change import TaskChange, never
 from configs.build import build_agent, build_memory, build_stream
 from configs.schema import (
@@ -77,7 +77,7 @@ class Memory(PerTaskReplay):
     def sample(self, task, size, rng):
         self.sampled.append((task, size, rng))
         column = torch.from_numpy(rng.integers(1000, size=size))
-        return Transition(column, column, column, column, column)
+        return Transition(column.to(torch.uint8), column, column, column, column)
 
     def minibatches(self, task, size, count, rng):
         yield from self.sample(task, size * count, rng).split(size)
@@ -174,7 +174,9 @@ def scripted_fishers(monkeypatch):
         monkeypatch.setitem(ESTIMATORS, name, scripted(name))
 
 
-def make_agent(task_source, emulators=1, consolidator=None, target_frames=1000, reward_clip=1.0, recall=None, **changes):
+def make_agent(
+    task_source, emulators=1, consolidator=None, target_frames=1000, reward_clip=1.0, recall=None, **changes
+):
     """`changes` are of `Updates` and `Departure`."""
     settings = {"batch_size": 32, "samples_per_step": 8.0, "min_history_frames": 4, **changes}
     updates, departure = (
@@ -714,3 +716,24 @@ def test_a_share_of_the_updates_rehearses_the_others_in_turn(share):
 def test_only_tasks_that_were_learned_are_rehearsed():
     agent = run([0] * 40 + [1] * 5 + [2] * 100, rehearsal=0.5, min_history_frames=40)
     assert set(agent.learner.learned) == {0, 2}
+
+
+# -- recall ------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_left_is_recalled_in_every_update_of_another_task():
+    agent = run([0] * 40 + [1] * 40 + [0] * 40, recall=Recall(40, 2, 1.0), consolidator=Consolidator())
+    tasks = [each and each.task for each in agent.learner.recalled]
+    assert len(tasks) == len(agent.learner.learned) == 3 * 40 * 8 / 32
+    assert tasks == [None] * 10 + [0] * 10 + [1] * 10
+
+
+def test_a_departure_tells_how_many_greedy_actions_are_still_the_same():
+    agent = make_agent(Script([0] * 9 + [1] * 9 + [2] * 9), recall=Recall(40, 2, 0.0), consolidator=Consolidator())
+    agent.learner.q_values = lambda observation, task: torch.eye(18)[[task + len(agent.learner.learned) // 4]].expand(
+        len(observation), -1
+    )
+    reports = [each for t in range(27) for each in advance(agent, numbered_step(t, 1), numbered_step(t + 1, 1))]
+    told = [{n: v.item() for n, v in each.items() if "agreement" in n} for each in reports if "active_fraction" in each]
+    assert told == [{}, {"agreement_task0": 0.0}]
+    assert all(each is None for each in agent.learner.recalled)

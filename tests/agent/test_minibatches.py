@@ -7,7 +7,6 @@ from agent.minibatches import minibatches
 from agent.recall import Recall
 from replay.transition import FrameBatch
 
-
 NOTHING = Recall(0, 1, 1.0)
 
 

@@ -1,0 +1,113 @@
+"""What runs have earned while they learned: the sum of rewards of every visit, beside a random agent's.
+
+    python -m experiments.rewards runs/upper_bound-seed0 [runs/plain_dqn-seed0 ...] [--random]
+
+The number of a stream that is never evaluated apart from learning, as in John Carmack's challenge (2025): games come in
+cycles, and what counts is earned in the last one. Sums are of raw rewards, of all emulators, from metrics.jsonl, where
+every log event holds the mean of a step: one must fall on the beginning of every visit. With `--random` a random agent
+plays every game for as many frames as its longest visit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.build import FRAME_SKIP, emulator_maker, numpy_generator, planned_visits
+from configs.checks import ConfigError
+from configs.schema import Config
+from envs.timestep import ACTIONS
+from evaluation.playable import load_run
+from tracking import command
+from tracking.run_directory import RunDirectory, RunDirectoryError
+from tracking.tables import Column, table, terminal_width, text
+from training.machine import resolve
+from training.scalars import REWARD
+
+Sums = dict[str, list[float]]
+"""By game, of its visits in order; a visit under way counts as far as it has come."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = command.Parser(prog="python -m experiments.rewards", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs")
+    parser.add_argument("--random", action="store_true", help="play with a random agent as well")
+    options = parser.parse_args(arguments)
+    try:
+        for path in options.runs:
+            run = RunDirectory(path)
+            config = load_run(run)
+            found = rewards(run, config)
+            chance = {game: random_rewards(config, game) for game in found} if options.random else {}
+            width = terminal_width(sys.stdout)
+            print(text(table(_columns(found, chance), width, f"{path}: rewards by visit", total=True), width))
+    except (ConfigError, RunDirectoryError, ValueError) as error:
+        parser.error(str(error))
+    return 0
+
+
+def rewards(run: RunDirectory, config: Config) -> Sums:
+    """Those of a run, as far as it has come; ValueError with a sentence if its log events do not tell."""
+    sums: dict[str, list[float]] = defaultdict(list)
+    events = list(_events(run))
+    if not any(means for _, _, means in events):
+        raise ValueError(f"{run.path} has logged no rewards; runs of version 0.3.0 and before did not")
+    for _, first, visit in planned_visits(config):
+        within = [each for each in events if first < each[1] <= first + visit.frames]
+        if within and within[0][0] != first:
+            period = config.log.period
+            raise ValueError(f"{run.path}: no log event where a visit begins, at {first:,} frames (every {period:,})")
+        if within:
+            earned = sum((at - before) / FRAME_SKIP * means[visit.game] for before, at, means in within)
+            sums[visit.game].append(earned)
+    return dict(sums)
+
+
+def _events(run: RunDirectory) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """(frames of the log event before, its own frames, mean rewards of a step by game) of every log event."""
+    before = 0
+    with open(run.metrics) as file:
+        for text in file:
+            line: dict[str, Any] = json.loads(text) if text.endswith("\n") else {}
+            names = [name for name in line if name.startswith("score/") and name.endswith(f"/{REWARD}")]
+            if "learning/updates" in line:
+                yield before, line["frame"], {name.split("/")[1]: line[name] for name in names}
+                before = line["frame"]
+
+
+def random_rewards(config: Config, game: str) -> float:
+    """What uniformly random actions earn in as many frames as the game's longest visit."""
+    frames = max(visit.frames for _, _, visit in planned_visits(config) if visit.game == game)
+    batch = config.emulators.num_envs
+    settings = resolve(replace(config, emulators=replace(config.emulators, threads=config.emulators.threads or 1)))
+    emulators = emulator_maker(settings)(game, config.seed)
+    rng, earned = numpy_generator(config.seed, f"random agent in {game}"), 0.0
+    emulators.reset()
+    for _ in range(frames // (FRAME_SKIP * batch)):
+        earned += float(emulators.step(rng.integers(ACTIONS, size=batch)).reward.sum())
+    emulators.close()
+    return earned
+
+
+def _columns(sums: Sums, chance: Mapping[str, float]) -> list[Column]:
+    """A row for every game, and one for all that all visits have."""
+    whole = min(map(len, sums.values()))
+    most = max(map(len, sums.values()))
+    lines = [[f"{each[i]:,.0f}" if i < len(each) else "-" for each in sums.values()] for i in range(most)]
+    totals = [f"{sum(each[i] for each in sums.values()):,.0f}" if i < whole else "-" for i in range(most)]
+    columns = [Column("game", [*sums, "all"], left=True)]
+    columns += [Column(f"visit {i + 1}", [*lines[i], totals[i]], leaves=most - i) for i in range(most)]
+    if chance:
+        cells = [f"{chance[game]:,.0f}" for game in sums]
+        columns.append(Column("random", [*cells, f"{sum(chance.values()):,.0f}"]))
+    return columns
+
+
+if __name__ == "__main__":
+    command.run(main)

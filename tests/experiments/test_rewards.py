@@ -1,0 +1,87 @@
+"""What a run has earned is what its emulators gave, visit by visit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.build import build
+from configs.parse import load
+from evaluation.playable import load_run
+from experiments import rewards
+from tests.integration.runs import TOY, launch, write_config
+from tracking.run_directory import RunDirectory
+from training.interact import interact
+
+CHANGES = {"stream": {"games": ["toy_catch", "toy_avoid"], "visit_frames": 800, "reseed_frames": 400}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy run of three visits, two of one game."""
+    folder = tmp_path_factory.mktemp("run")
+    config = write_config(folder / "toy.yaml", {**TOY, **CHANGES})
+    outcome = launch("--config", config, "--run_dir", folder / "run")
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+def test_the_sums_are_those_of_the_emulators(run: Path) -> None:
+    config = load_run(RunDirectory(run))
+    found = rewards.rewards(RunDirectory(run), config)
+    parts = build(config)
+    parts.stream.start()
+    earned: dict[int, float] = {}
+    labels: dict[int, str] = {}
+    for step in interact(parts.stream, parts.agent, stopped=lambda: parts.stream.frames >= config.frames):
+        visit = step.before // 800
+        earned[visit] = earned.get(visit, 0.0) + float(step.following.reward.sum())
+        labels[visit] = step.label
+    expected: dict[str, list[float]] = {}
+    for visit, label in labels.items():
+        expected.setdefault(label, []).append(earned[visit])
+    assert found.keys() == expected.keys() and sum(map(len, found.values())) == 3
+    for game, sums in expected.items():
+        assert found[game] == pytest.approx(sums, abs=1e-6)
+    assert any(abs(value) > 1 for value in earned.values())
+
+
+def test_a_random_agent_plays_as_many_frames_of_every_game(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = load_run(RunDirectory(run))
+    assert rewards.main([str(run), "--random"]) == 0
+    told = capsys.readouterr().out
+    chance = {game: rewards.random_rewards(config, game) for game in ("toy_catch", "toy_avoid")}
+    for game, value in chance.items():
+        assert value == rewards.random_rewards(config, game)
+        (line,) = (line for line in told.splitlines() if game in line)
+        assert f"{value:,.0f}" in line
+    assert "visit 2" in told and "all" in told
+
+
+def test_visits_that_log_events_do_not_tell_apart_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = (run / "config.yaml").read_text()
+    for name in ("metrics.jsonl", "status.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "config.yaml").write_text(config.replace("visit_frames: 800\n", "visit_frames: 840\n"))
+    with pytest.raises(SystemExit):
+        rewards.main([str(tmp_path)])
+    assert "no log event where a visit begins, at 840 frames (every 100)" in capsys.readouterr().err
+
+
+def test_a_run_that_logged_no_rewards_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    (tmp_path / "metrics.jsonl").write_text('{"frame": 100, "learning/updates": 1}\n')
+    with pytest.raises(SystemExit):
+        rewards.main([str(tmp_path)])
+    assert "has logged no rewards" in capsys.readouterr().err
+
+
+def test_the_challenge_is_what_its_preset_says() -> None:
+    config = load("configs/presets/upper_bound.yaml")
+    assert config.emulators.num_envs == 1 and config.emulators.sticky_actions == 0.25
+    assert not config.emulators.life_loss_terminal and config.task_source == "inferred"
+    assert config.frames == 3 * 8 * 400_000 and len(config.stream.visits) == 8
+    assert all(visit.frames % config.log.period == 0 for visit in config.stream.visits)
