@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agent.dqn import bootstrapped, huber
 from agent.networks import QNetwork, joined_weights
+from agent.own_network import OwnNetwork
 from agent.taps import Tap, squared_gradients
 from replay.transition import Transition
 
@@ -73,9 +74,12 @@ def fisher_information(
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
     squares, device = ESTIMATORS[estimator], network.weights[0].device
-    return mean_over(
-        (squares(network, target, batch.to(device), task, generator), len(batch.action)) for batch in batches
+    own, behind = OwnNetwork(network, task), OwnNetwork(target, task)
+    found = mean_over(
+        (squares(own.network, behind.network, batch.to(device), own.task, generator), len(batch.action))
+        for batch in batches
     )
+    return own.spread(found)
 
 
 def _replayed(values: Tensor, batch: Transition) -> Tensor:

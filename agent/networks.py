@@ -77,6 +77,7 @@ class QNetwork(nn.Module):
         self.gated = gated
         self.gate_seed = gate_seed
         self.share = architecture.share
+        self.interface = actions, stack, side
         self.compute_dtype = compute_dtype
         self.strides = [stride for _, _, stride in architecture.convolutions]
         self.sides: list[int] = []  # of the maps that they make

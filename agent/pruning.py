@@ -12,19 +12,20 @@ from torch import Tensor
 
 from agent.learner import QLearner
 from agent.networks import QNetwork, hidden_activations
+from agent.own_network import OwnNetwork
 from replay.transition import Transition
 
 
 @torch.no_grad()
 def inactive_units(network: QNetwork, batches: Iterable[Transition], task: int) -> list[Tensor]:
     """Which units of each hidden layer no observation in `batches` activates, bool [U]."""
-    device = network.weights[0].device
-    inactive = [torch.ones(u, dtype=torch.bool, device=device) for u in network.units[:-1]]
+    device, own = network.weights[0].device, OwnNetwork(network, task)
+    inactive = [torch.ones(u, dtype=torch.bool, device=device) for u in own.network.units[:-1]]
     for batch in batches:
-        _, taps = network.with_taps(batch.observation.to(device), task)
-        for mask, activation in zip(inactive, hidden_activations(network, taps), strict=True):
+        _, taps = own.network.with_taps(batch.observation.to(device), own.task)
+        for mask, activation in zip(inactive, hidden_activations(own.network, taps), strict=True):
             mask &= (activation <= 0).all(2).all(0)
-    return inactive
+    return own.of_all_units(inactive)
 
 
 @torch.no_grad()
