@@ -109,7 +109,8 @@ class _Kept:
     @classmethod
     def of(cls, task: int, observations: Iterable[Tensor], values: Values, count: int) -> _Kept:
         found: list[Tensor] = []
-        block, shape = None, ()
+        block: FrameBlock | None = None
+        shape: tuple[int, ...] = ()
         for observation in observations:
             observation = observation[: count - sum(map(len, found))]
             found.append(values(observation, task).float().cpu())

@@ -52,6 +52,12 @@ def learned(scores: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarra
     return found
 
 
+def learned_first(scores: np.ndarray, frames: np.ndarray, visits: Visits) -> np.ndarray:
+    """[G]: the same of its own first visit."""
+    first = {game: (game, start, end) for game, start, end in reversed(visits)}
+    return learned(scores, frames, list(first.values()))
+
+
 def retained(scores: np.ndarray, frames: np.ndarray, visits: Visits, count: int = 3) -> np.ndarray:
     """[G]: the mean of the run's last `count` evaluations of every game, but of none from before the game's own last
     visit began: of a game that was played last, those within that visit. Without one, the game's last evaluation.

@@ -201,6 +201,18 @@ def yardstick(material: Material) -> np.ndarray:
     return np.where(np.array(means) >= LEARNED, means, NAN)
 
 
+def early_yardstick(material: Material, run: Run) -> np.ndarray:
+    """The same after only as many frames as the first visit of every game has in `run`."""
+    found = np.full(len(material.games), NAN)
+    for game, start, end in reversed(run.visits):  # earlier visits overwrite
+        means = [
+            retention.learned(normalised(single), single.frames, [(0, 0, end - start)])[0]
+            for single in material.single.get(material.games[game], ())
+        ]
+        found[game] = retention.mean_over_seeds(np.array(means)) if means else NAN
+    return np.where(found >= LEARNED, found, NAN)
+
+
 def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
     """{measure: float64 [S, G]} of an agent's runs, each with all of its own evaluations."""
     single, nothing = yardstick(material), np.zeros(len(material.games))
@@ -209,6 +221,7 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
         matrix = normalised(run), run.frames, run.visits
         learned, retained = retention.learned(*matrix), retention.retained(*matrix)
         fraction = retention.retained_fraction(retained, nothing, single)
+        early, first = early_yardstick(material, run), retention.learned_first(*matrix)
         for name, values in {
             "score_after_visit": learned,
             "final_score": retained,
@@ -216,6 +229,7 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
             "backward_transfer": retention.backward_transfer(*matrix),
             "forward_transfer": retention.forward_transfer(*matrix, nothing),
             "learned": retention.learned_fraction(learned, nothing, single),
+            "learned_first": retention.learned_fraction(first, nothing, early),
             "retained": np.where(np.isnan(learned), NAN, fraction),
         }.items():
             found.setdefault(name, []).append(values)
@@ -275,7 +289,7 @@ def _of_runs(agent: Agent, values: dict[str, np.ndarray]) -> dict[str, np.ndarra
     places = np.arange(len(last)), np.array(last)
     but_the_last = values["retained"].copy()
     but_the_last[places] = NAN
-    means = ("forgetting", "learned", "backward_transfer", "forward_transfer")
+    means = ("forgetting", "learned", "learned_first", "backward_transfer", "forward_transfer")
     return {
         "total_clipped": retention.total_clipped(values["final_score"].T),
         "final_score_mean": values["final_score"].mean(1),

@@ -20,6 +20,8 @@ MEASURES = {
     "retained_first_minus_this_welch": "the same, with Student's interval",
     "learned_last": "learned, of the game played last",
     "learned": "learned, mean over games",
+    "learned_first": "learned at the end of the first visit, mean over games",
+    "final_score_mean": "final score, mean over games, not clipped",
     "total_clipped": "final score, total clipped at 1 per game",
     "final_score_iqm": "final score, interquartile mean",
     "score_after_visit_iqm": "score after the last visit, interquartile mean",
@@ -32,6 +34,7 @@ MEASURES = {
 PER_GAME = {
     "retained": "retained",
     "learned": "learned",
+    "learned_first": "learned first",
     "final_score": "final score",
     "score_after_visit": "score after its last visit",
     "forgetting": "forgetting",

@@ -13,6 +13,7 @@ from evaluation.retention import (
     human_normalised,
     iqm,
     learned,
+    learned_first,
     learned_fraction,
     mean_over_seeds,
     percentile_interval,
@@ -69,6 +70,11 @@ def test_the_total_is_clipped_above_and_not_below():
 def test_learned_is_the_end_of_the_last_visit():
     equal(learned(SCORES, FRAMES, VISITS), [0.7, 0.9, 1.4])
     equal(learned(SCORES, FRAMES, VISITS[:3]), [0.8, 0.9, 1.4])
+
+
+def test_learned_first_is_the_end_of_the_first_visit():
+    equal(learned_first(SCORES, FRAMES, VISITS), [0.8, 0.9, 1.4])
+    equal(learned_first(SCORES, FRAMES, VISITS[1:]), [0.7, 0.9, 1.4])
 
 
 def test_learned_takes_the_first_evaluation_after_a_visit_that_ends_between_two():

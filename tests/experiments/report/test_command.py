@@ -188,6 +188,21 @@ def test_what_was_learned_and_kept_of_every_game(material):
     assert one["mean"] == pytest.approx(0.9) and np.isnan(one["low"])
 
 
+def test_learned_first_is_beside_what_single_game_runs_had_learned_by_then(runs, tmp_path):
+    """toy_catch is visited for 100 frames, where alone it stands at 0.5, and again; alone it ends at 1."""
+    alone = make_run(tmp_path / "early-1", 1, [[2, 5, 8, 10]], games=("toy_catch",), visits=VISITS[:1])
+    again = (("toy_catch", 0), ("toy_avoid", 100), ("toy_catch", 150))
+    other = make_run(tmp_path / "again-1", 1, [[2, 4, 7, 9], [0, 0, 2, 4]], visits=again)
+    found = read_material([runs["ewc-1"], runs["ewc-2"], other], [alone])
+    rows = numbers.game_rows(found)
+    assert numbers_in(chosen(rows, agent="ewc", game="toy_catch", measure="learned_first")) == (1.4, 1.2, 1.6)
+    twice = {"agent": "again", "game": "toy_catch"}
+    assert chosen(rows, measure="learned_first", **twice)["mean"] == pytest.approx(0.4 / 0.5)
+    assert chosen(rows, measure="learned", **twice)["mean"] == pytest.approx(0.9)
+    assert np.isnan(chosen(rows, agent="ewc", game="toy_avoid", measure="learned_first")["mean"])
+    assert chosen(numbers.agent_rows(found), agent="again", measure="learned_first")["mean"] == pytest.approx(0.8)
+
+
 def test_agents_in_single_numbers(material):
     rows = numbers.agent_rows(material)
     assert chosen(rows, agent="ewc", measure="total_clipped")["mean"] == pytest.approx(0.65 + (0.6 + 0.85) / 2)
