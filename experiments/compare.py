@@ -4,8 +4,8 @@
 
 The agents differ in a setting or two (see configs/agents). Beside them every game is learned on
 its own for as many frames as the stream has of it: as in `experiments.single_games` where that preset has as many and
-differs in nothing but the network (the stream's may be twice as wide, of which each game has half), else by a plain DQN
-with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
+differs in nothing but the network (the stream's may be wider, if each game has as many units of it), else by a plain
+DQN with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
 run are kept in results/compare/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are
 finished is written to results/compare/NAME/report (see `experiments.report`). More arguments are train.py's and go
 to every run of an agent, and of a single game where those are not `experiments.single_games`'s (then with --runs and
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from configs.build import build_schedule, planned_visits
 from configs.checks import ConfigError
+from configs.choices import NETWORKS, own_settings
 from configs.layers import AGENTS
 from configs.parse import load
 from configs.schema import Config
@@ -129,15 +130,22 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
 
 
 def _alike(one: Config, other: Config) -> bool:
-    """Whether both learn and evaluate a game in the same way. A wide network of which a game has half is as a small
-    one."""
+    """Whether both learn and evaluate a game in the same way, be it more or less often. A wide network is as a small
+    one of as many units as a game has of it."""
     learners, evaluations = set(), set()
     for each in (one, other):
-        half = each.learner.network == "wide" and each.learner.gated == 0.5
-        learners.add(replace(each.learner, network="small", gated=0.0) if half else each.learner)
-        evaluations.add(replace(each.evaluation, period=0, at_start=False))
+        learners.add((replace(each.learner, network="small", gated=0.0), _open_units(each)))
+        at_no_time = replace(each.evaluation, period=0, at_start=False, at_visit_ends="none")
+        evaluations.add(replace(at_no_time, episodes=1, final_episodes=1))
     parts = ("emulators", "exploration", "replay")
     return len(learners) == len(evaluations) == 1 and all(getattr(one, p) == getattr(other, p) for p in parts)
+
+
+def _open_units(config: Config) -> tuple[tuple[int, ...], ...]:
+    """Of every layer: the units that a game has, and of a convolution kernel and stride."""
+    network = NETWORKS.build(config.learner.network, own_settings(config, "learner.network"))
+    layers = [*network.convolutions, (network.hidden,)]
+    return tuple((units - round(config.learner.gated * units), *rest) for units, *rest in layers)
 
 
 def _job(name: str, config: Path, given: Sequence[str], runs: Path, results: Path) -> Job:
