@@ -2,14 +2,14 @@
 
     python -m experiments.compare [--config configs/presets/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
 
-The agents differ in a setting or two (see configs/agents). Beside them every game is learned on
-its own for as many frames as the stream has of it: as in `experiments.single_games` where that preset has as many and
-differs in nothing but the network (the stream's may be wider, if each game has as many units of it), else by a plain
-DQN with the stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every
-run are kept in results/compare/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are
-finished is written to results/compare/NAME/report (see `experiments.report`). More arguments are train.py's and go
-to every run of an agent, and of a single game where those are not `experiments.single_games`'s (then with --runs and
---results elsewhere: what is there with other settings is refused).
+The agents differ in a setting or two (see configs/agents). Beside them every game is learned on its own for as many
+frames as the stream has of it: as in `experiments.single_games` where that preset has as many and differs in nothing
+but the network (the stream's may be wider, if each game has as many units of it), else by a plain DQN with the
+stream's own configuration. What is finished is skipped, what was stopped is resumed. The small files of every run are
+kept in results/compare/NAME/AGENT-SEED, NAME being that of the configuration; the report on all that are finished is
+written to results/compare/NAME/report (see `experiments.report`). More arguments are train.py's and go to every run
+of an agent, and of a single game where those are not `experiments.single_games`'s (then with --runs and --results
+elsewhere: what is there with other settings is refused).
 """
 
 from __future__ import annotations
