@@ -60,7 +60,7 @@ def train(run: RunDirectory, config: Config, init_from: Path | None, stop: StopS
         progress.event(f"{run.path}: {stream.label} at {stream.frames:,} of {config.frames:,} frames")
         if restored and stream.frames >= config.frames:
             progress.event("this run has finished; its report is written anew, and --frames N would take it further")
-        if init_from and config.consolidation.kind != "none":
+        if init_from and (config.consolidation.kind != "none" or config.consolidation.recall_states):
             progress.event("a snapshot has weights and no anchors: what it has learned is held from its next visits on")
         _play(state, progress, worker, stop)
         progress.arrive(stream.frames)

@@ -255,10 +255,11 @@ class ContinualAgent:
         if departure.prune_inactive and not change.pruned:
             pruning.prune(learner, task, pruning.inactive_units(network, batches(0), task))
             change.pruned = True
-        states = [batch.observation for batch in batches(2, -(-self.recall.states // self.when.batch_size))]
+        states = (batch.observation for batch in batches(2, -(-self.recall.states // self.when.batch_size)))
+        kept = self.recall.measure(task, states, learner.q_values)
         report = self.consolidator.leave(task, learner.weights, fisher, partial(network.active_units, task))
         agreements = self.recall.agreements(learner.q_values)
-        self.recall.leave(task, states, learner.q_values)
+        self.recall.leave(task, kept)
         report |= {f"agreement_task{other}": value for other, value in agreements.items() if other != task}
         return {**report, "active_fraction": pruning.active_fraction(network, task)}
 

@@ -35,7 +35,8 @@ class OwnNetwork:
         kernels = [w.shape[-1] for w in whole.weights]
         convolutions = tuple(zip(counts[: len(whole.strides)], kernels, whole.strides, strict=False))
         actions, stack, side = whole.interface
-        small = QNetwork(Architecture(convolutions, counts[-2]), actions, stack, side, torch.Generator())
+        architecture = Architecture(convolutions, counts[-2])
+        small = QNetwork(architecture, actions, stack, side, torch.Generator(), whole.compute_dtype)
         own, theirs = small.add_task(), whole.of_task(task)
         for weight, all_weights, mask in zip(small.weights, whole.weights, self._joined, strict=True):
             weight.copy_(all_weights[mask].view_as(weight))

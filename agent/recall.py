@@ -20,7 +20,9 @@ from torch import Tensor
 
 from replay.frames import FrameBlock
 
-_HELD_OUT = 8  # of a task's states, one in so many is never recalled: what it still says of these is measured
+HELD_OUT = 8
+"""Of a task's states one in so many is never recalled: on these it is measured what it still says."""
+_AT_ONCE = 32  # states whose values are computed together, as many as in a minibatch
 
 Values = Callable[[Tensor, int], Tensor]
 """uint8 [M, S, H, W] and a task -> float32 [M, A]."""
@@ -47,7 +49,7 @@ def recall_loss(values: Tensor, kept: Tensor, strength: float) -> Tensor:
 class Recall:
     """Keeps states and values of every task that was left, and draws from those of the others, task by task in turn.
 
-    states    that a task keeps [0 or more]
+    states    that a task keeps [0, or at least `HELD_OUT`]
     at_once   states recalled in an update
     strength  see `Recalled`; 0: nothing is recalled, only measured
     """
@@ -57,16 +59,18 @@ class Recall:
         self.at_once = at_once
         self.strength = strength
         self.drawn = 0
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._departures: dict[int, int] = {}
 
-    def leave(self, task: int, observations: Iterable[Tensor], values: Values) -> None:
-        """Keep the first of `observations` (uint8 [N, S, H, W] each) with their present values, instead of what was
-        kept of `task` before."""
-        if not self.states:
-            return
-        kept = _Kept.of(task, observations, values, self.states)
-        self._kept[task], self._departures[task] = kept, self._departures.get(task, 0) + 1
+    def measure(self, task: int, observations: Iterable[Tensor], values: Values) -> Kept | None:
+        """The first of `observations` (uint8 [N, S, H, W] each) with their present values; None if nothing is to be
+        kept. Changes nothing."""
+        return Kept.of(task, observations, values, self.states) if self.states else None
+
+    def leave(self, task: int, kept: Kept | None) -> None:
+        """Keep what was measured of `task`, instead of what was kept of it before."""
+        if kept is not None:
+            self._kept[task], self._departures[task] = kept, self._departures.get(task, 0) + 1
 
     def draw(self, active: int) -> Recalled | None:
         """States of one of the other tasks; None if there is none."""
@@ -91,14 +95,14 @@ class Recall:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.drawn, self._departures = state["drawn"], dict(state["departures"])
-        self._kept = {task: _Kept.from_state(task, state["segments"][self._name(task)]) for task in self._departures}
+        self._kept = {task: Kept.from_state(task, state["segments"][self._name(task)]) for task in self._departures}
 
     def _name(self, task: int) -> str:
         return f"task{task:04d}_departure{self._departures[task]:04d}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
     """Of one task: observations, each one block of bytes, compressed; their shape [S, H, W]; values float32 [M, A]."""
 
     task: int
@@ -107,7 +111,7 @@ class _Kept:
     values: Tensor
 
     @classmethod
-    def of(cls, task: int, observations: Iterable[Tensor], values: Values, count: int) -> _Kept:
+    def of(cls, task: int, observations: Iterable[Tensor], values: Values, count: int) -> Kept:
         found: list[Tensor] = []
         block: FrameBlock | None = None
         shape: tuple[int, ...] = ()
@@ -130,7 +134,7 @@ class _Kept:
     @property
     def held_out(self) -> int:
         """So many states at the beginning are never recalled."""
-        return len(self) // _HELD_OUT
+        return len(self) // HELD_OUT
 
     def observations(self, places: np.ndarray) -> Tensor:
         """uint8 [M, S, H, W]."""
@@ -140,15 +144,17 @@ class _Kept:
         return torch.from_numpy(found)
 
     def agreement(self, values: Values) -> float:
-        places = np.arange(max(1, self.held_out))
-        now = values(self.observations(places), self.task).cpu()
-        return float((now.argmax(1) == self.values[places].argmax(1)).float().mean())
+        same = 0
+        for places in np.split(np.arange(self.held_out), range(_AT_ONCE, self.held_out, _AT_ONCE)):
+            now = values(self.observations(places), self.task).cpu()
+            same += int((now.argmax(1) == self.values[places].argmax(1)).sum())
+        return same / self.held_out
 
     def state_dict(self) -> dict[str, Any]:
         return {"observations": self.block.state_dict(), "shape": list(self.shape), "values": self.values}
 
     @classmethod
-    def from_state(cls, task: int, state: Mapping[str, Any]) -> _Kept:
+    def from_state(cls, task: int, state: Mapping[str, Any]) -> Kept:
         shape = tuple(state["shape"])
         block = FrameBlock(int(np.prod(shape)), compress=True)
         block.load_state_dict(state["observations"])

@@ -140,7 +140,8 @@ def build_network(config: Config) -> QNetwork:
 
 def build_learner(config: Config, network: QNetwork, consolidator: Consolidator) -> QLearner:
     """`network`'s target, optimizer and update: one that serves `consolidator`."""
-    c, recalls = config.learner, config.consolidation.recall_states > 0
+    c, left = config.learner, config.consolidation
+    recalls = left.recall_states > 0 and left.recall_strength > 0
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer(
         c.optimizer,

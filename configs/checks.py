@@ -13,6 +13,7 @@ from tracking.command import UserError
 from tracking.numbers import shown
 
 _MOST_VISITS = 10_000
+_FEWEST_RECALLED = 8  # states: `agent.recall.HELD_OUT`, without importing torch
 
 
 class ConfigError(UserError):
@@ -31,6 +32,10 @@ def _problems(config: Config) -> Iterator[str]:
     yield from problems(c)
     if c.learner.gated and c.learner.cuda_graphs:
         yield "learner.cuda_graphs: updates of a network with gates (learner.gated above 0) cannot be recorded"
+    if 0 < c.consolidation.recall_states < _FEWEST_RECALLED:
+        yield f"consolidation.recall_states: give 0 or at least {_FEWEST_RECALLED}, of which one is only measured"
+    if c.consolidation.recall_states and c.consolidation.recall_strength and c.learner.cuda_graphs:
+        yield "learner.cuda_graphs: updates that recall values (consolidation.recall_states above 0) cannot be recorded"
     for name, value in (("learner.cuda_graphs", c.learner.cuda_graphs), ("replay.device_gib", c.replay.device_gib)):
         if value and c.device == "cpu":
             yield f"{name}: needs device cuda"

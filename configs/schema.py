@@ -129,9 +129,9 @@ class ConsolidationConfig:
     prune_inactive: bool = False
     """On leaving a task, set its gains of the units that its replay never activates to 0: the task does not change by
     that, and others may use the units freely; whatever the kind (PAPER: no)."""
-    recall_states: int = number(0, 0, 10**6)
+    recall_states: int = number(0, 0, 50_000)
     """Replayed states of every task that was left whose values are kept, whatever the kind: anchors in function space
-    (PAPER: 0)."""
+    (PAPER: 0). At least 8, if any."""
     recall_strength: float = number(1.0, 0.0, 1e6)
     """How much the values of a recalled state are held: at 1 as much as the value of one replayed action is learned; 0:
     it is only measured what becomes of them."""

@@ -121,11 +121,17 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     replay = min(sealed * transition, config.replay.budget_gib * 2**30)
     evicted = min(_LINES * period / 4, sealed) if sealed < sum(seen) / 4 - growing else 0.0
     growing = growing * transition + len(seen) * batch * STACK * SIZE * SIZE
-    gaussian = 0 if config.consolidation.kind == "none" else 2 * shared  # mean and precision
-    anchor = gaussian + kept_bytes(config)
-    anchors = min(1, len(met.anchors)) if config.consolidation.kind == "online_ewc" else len(met.anchors)
     shortest = min(visit.frames for _, _, visit in planned_visits(config))
-    replaced = min(anchors, -(-_LINES * period // shortest))
+    anchors, replaced = (
+        _anchor_bytes(config, tasks, shared)
+        for tasks in (len(met.anchors), min(len(met.anchors), -(-_LINES * period // shortest)))
+    )
     lines = min(_LINES, there)
-    common = lines * (replay + anchors * anchor) + older * (evicted * transition + replaced * anchor)
+    common = lines * (replay + anchors) + older * (evicted * transition + replaced)
     return int(common + there * (alone + growing))
+
+
+def _anchor_bytes(config: Config, tasks: int, shared: int) -> int:
+    """Of what so many tasks leave: means and precisions of the shared weights, and states to be recalled."""
+    gaussians = {"none": 0, "online_ewc": min(1, tasks)}.get(config.consolidation.kind, tasks)
+    return gaussians * 2 * shared + tasks * kept_bytes(config)

@@ -2,7 +2,7 @@
 of no strength changes no bit of the real one."""
 
 import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 
 from agent.consolidators.none import NoConsolidation
 from agent.continual import ContinualAgent, Departure, Generators, Updates, generator_state
+from agent.dqn import PlainUpdate
 from agent.exploration import LinearEpsilon
+from agent.fast.update import FastUpdate
 from agent.fisher import ESTIMATORS, fisher_information
 from agent.learner import QLearner
 from agent.networks import joined_weights
 from agent.recall import Recall
-from agent.task_change import TaskChange, never
+from agent.task_change import Abandoned, TaskChange, never
 from configs.build import build_agent, build_memory, build_stream
 from configs.schema import (
     Config,
@@ -90,7 +92,7 @@ class Network:
         self.weights, self.measured = [torch.zeros(1)], []
 
     def active_units(self, task):
-        return [torch.ones(3, dtype=torch.bool), torch.ones(2, dtype=torch.bool)]
+        return [torch.ones(1, dtype=torch.bool), torch.ones(2, dtype=torch.bool)]
 
     def state_dict(self):
         return {"weight": self.weights[0]}
@@ -726,6 +728,46 @@ def test_what_was_left_is_recalled_in_every_update_of_another_task():
     tasks = [each and each.task for each in agent.learner.recalled]
     assert len(tasks) == len(agent.learner.learned) == 3 * 40 * 8 / 32
     assert tasks == [None] * 10 + [0] * 10 + [1] * 10
+
+
+@pytest.mark.usefixtures("scripted_fishers")
+def test_a_departure_that_is_given_up_anywhere_keeps_nothing_of_it():
+    """Asked to stop at each minibatch in turn, of the states to keep and of the Fisher; done again, it is as if not."""
+
+    def left(polls):
+        agent = make_agent(
+            Script([0] * 9 + [1] * 9), recall=Recall(80, 2, 1.0), consolidator=Consolidator(measures=True)
+        )
+        agent.departure = replace(agent.departure, fisher_batches=2)
+        asked = iter([False] * polls + [True])
+        for t in range(12):
+            now = numbered_step(t, 1)
+            try:
+                action = agent.act(now, lambda: next(asked, False))
+            except Abandoned:
+                assert t == 9 and not agent.recall.state_dict()["segments"]
+                action = agent.act(now)
+            agent.observe(now, action, numbered_step(t + 1, 1))
+            agent.learn()
+        return next(asked, False), agent
+
+    uninterrupted = left(99)[1]
+    stops = 0
+    while not left(stops)[0]:
+        _, agent = left(stops)
+        assert_alike(agent.recall.state_dict(), uninterrupted.recall.state_dict())
+        assert_alike(agent.state_dict(), uninterrupted.state_dict())
+        stops += 1
+    assert stops == 3 + 2
+
+
+@pytest.mark.parametrize(("strength", "update"), [(0.0, FastUpdate), (1.0, PlainUpdate)])
+def test_values_that_are_only_measured_cost_no_fast_update(strength, update):
+    """RMSProp has no packed update, and the other fast one recalls nothing."""
+    left = ConsolidationConfig(recall_states=8, recall_strength=strength)
+    config = Config(consolidation=left, learner=LearnerConfig(optimizer="rmsprop"))
+    agent = build_agent(config, build_memory(config), label=lambda: "")
+    assert type(agent.learner.update) is update
 
 
 def test_a_departure_tells_how_many_greedy_actions_are_still_the_same():

@@ -61,6 +61,7 @@ def test_an_empty_plan_draws_nothing():
 def test_every_minibatch_of_a_task_comes_with_what_is_recalled_of_the_others():
     replay, learner, recall = Replay(), Learner(), Recall(8, 2, 1.0)
     for task in (0, 3, 5):
-        recall.leave(task, [torch.zeros(8, 1, 2, 2, dtype=torch.uint8)], lambda seen, task: torch.zeros(len(seen), 2))
+        states = [torch.zeros(8, 1, 2, 2, dtype=torch.uint8)]
+        recall.leave(task, recall.measure(task, states, lambda seen, task: torch.zeros(len(seen), 2)))
     list(minibatches(replay, learner, [(0, 2), (3, 3)], 4, np.random.default_rng(2), recall))
     assert [each.task for each in learner.recalled] == [3, 5, 0, 5, 0]

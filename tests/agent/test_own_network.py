@@ -34,6 +34,14 @@ def test_its_values_are_those_of_the_whole_network():
     torch.testing.assert_close(own.network(batch(3).observation, 0), network(batch(3).observation, 1))
 
 
+def test_it_is_computed_in_the_same_type():
+    network = gated()
+    network.compute_dtype = torch.bfloat16
+    own = OwnNetwork(network, 1)
+    assert own.is_small
+    torch.testing.assert_close(own.network(batch(3).observation, 0), network(batch(3).observation, 1))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_task_that_uses_much_is_computed_as_it_is(share):
     network = gated(share)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from agent.recall import Recall, recall_loss
+from agent.recall import HELD_OUT, Recall, recall_loss
+from configs.checks import ConfigError, check
+from configs.schema import Config, ConsolidationConfig
 
 SHAPE = (2, 5, 4)
 
@@ -21,7 +23,8 @@ def values_of(observation, task):
 
 def left(recall, *tasks):
     for task in tasks:
-        recall.leave(task, [observations(task), observations(100 + task), observations(200 + task)], values_of)
+        seen = [observations(task), observations(100 + task), observations(200 + task)]
+        recall.leave(task, recall.measure(task, seen, values_of))
     return recall
 
 
@@ -52,7 +55,8 @@ def test_alone_there_is_nothing_to_recall():
 
 def test_a_task_that_is_left_again_keeps_the_new_states_only():
     recall = left(Recall(14, 200, 1.0), 0)
-    recall.leave(0, [observations(50), observations(51)], lambda seen, task: values_of(seen, 9))
+    again = [observations(50), observations(51)]
+    recall.leave(0, recall.measure(0, again, lambda seen, task: values_of(seen, 9)))
     drawn, known = recall.draw(1), torch.cat([observations(50), observations(51)])
     assert all((known == each).flatten(1).all(1).any() for each in drawn.observation)
     assert torch.equal(drawn.values, values_of(drawn.observation, 9))
@@ -69,6 +73,31 @@ def test_agreement_is_the_share_of_greedy_actions_that_are_the_same():
 
     assert recall.agreements(values_of) == {0: 1.0, 1: 1.0}
     assert recall.agreements(changed) == {0: 1.0, 1: 0.5}  # two of the sixteen states are measured
+
+
+def test_fewer_states_than_one_can_be_held_out_of_are_refused():
+    check(Config(consolidation=ConsolidationConfig(recall_states=HELD_OUT)))
+    with pytest.raises(ConfigError, match="recall_states"):
+        check(Config(consolidation=ConsolidationConfig(recall_states=HELD_OUT - 1)))
+
+
+def test_what_is_measured_of_many_states_needs_no_more_room_than_a_minibatch():
+    """Neither the observations of a departure nor those of an agreement are held together."""
+    recall, sizes, waiting = Recall(1600, 4, 1.0), [], []
+
+    def batches():
+        for seed in range(50):
+            waiting.append(len(sizes) - seed)
+            yield observations(seed, 32)
+
+    def values(observation, task):
+        sizes.append(len(observation))
+        return values_of(observation, task)
+
+    recall.leave(0, recall.measure(0, batches(), values))
+    assert waiting == [0] * 50
+    assert recall.agreements(values) == {0: 1.0}
+    assert max(sizes) == 32 and sum(sizes) == 1600 + 200
 
 
 def test_a_copy_draws_what_the_original_draws():

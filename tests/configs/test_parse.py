@@ -277,6 +277,7 @@ def outside(bounds: Range) -> list[float]:
 IMPOSSIBLE = [
     ("learner.gated", "0.99", "leaves no unit of a layer of 32 open"),
     ("learner.cuda_graphs", "true", "needs device cuda"),
+    ("consolidation.recall_states", "7", "give 0 or at least 8"),
     ("replay.device_gib", "2", "needs device cuda"),
     ("stream.games", "[]", "at least one"),
     ("stream.games", "[krull, krull]", "once"),
@@ -337,6 +338,9 @@ def test_values_that_are_impossible_together(tmp_path: Path) -> None:
     said = complaint_about(tmp_path, {"stream": {"order": "listed", "visits": [visit]}})
     assert "stream.visits[0]" in said and "did you mean krull" in said
     assert "with gates" in complaint("--learner.gated", "0.5", "--learner.cuda_graphs", "true")
+    recall, recorded = ("--consolidation.recall_states", "8"), ("--learner.cuda_graphs", "true")
+    assert "recall values" in complaint(*recall, *recorded)
+    assert "needs device cuda" in complaint(*recall, "--consolidation.recall_strength", "0", *recorded)
     assert "lost.csv" in complaint("--stream.order", "listed", "--stream.visits_csv", "lost.csv")
 
 

@@ -272,7 +272,7 @@ def _leave_and_recall(part: Recall, t: int) -> Any:
         return observation.flatten(1)[:, :4].float() + task
 
     if t % 3 == 0:
-        part.leave(t // 3 % 3, [states], values)
+        part.leave(t // 3 % 3, part.measure(t // 3 % 3, [states], values))
     drawn = part.draw(t // 3 % 3 + 1)
     return part.agreements(values), drawn and (drawn.task, drawn.observation, drawn.values)
 
@@ -458,7 +458,7 @@ ELSEWHERE = {
     "ContinualAgent": "here, within World",
     "OnlineAgent": "tests/training/test_online.py, with all of its parts",
     "TaskChange": "within ContinualAgent, in tests/integration/test_resume.py",
-    "_Kept": "here, within Recall",
+    "Kept": "here, within Recall",
     "DiagonalGaussian": "here, within the memories of consolidation, and in tests/agent/test_gaussian.py",
     "NullWriter": "has no state",
     "Writers": "tests/tracking/test_writers.py, test_stopped_killed_and_resumed_is_as_uninterrupted",

@@ -15,7 +15,7 @@ from taskid.sources.inferred import Settings
 from tests.integration.runs import TOY, write_config
 from tracking.checkpoints import Checkpoints
 from train import main
-from training.disk import contexts, disk_bytes, model_bytes
+from training.disk import contexts, disk_bytes, frame_bytes, model_bytes
 
 RUN: dict[str, Any] = {
     **TOY,
@@ -122,3 +122,16 @@ def test_anchors_are_on_the_disk_twice_and_once_more_for_each_that_is_replaced_m
     assert disk("ewc") - disk("none") == (2 * 3 + (there - 2) * replaced) * anchor
     assert disk("online_ewc") - disk("none") == (2 * 1 + (there - 2) * 1) * anchor
     assert disk("ewc", start_frames=10**6) == disk("none")
+
+
+def test_states_to_be_recalled_are_on_the_disk_for_every_task_whatever_the_anchors() -> None:
+    """Online EWC has one anchor for all tasks, but each task has states of its own."""
+    config = Config(frames=4000, stream=StreamConfig(visit_frames=400))
+
+    def disk(kind: Any, states: int) -> int:
+        left = ConsolidationConfig(kind=kind, start_frames=0, min_visit_frames=0, recall_states=states)
+        return disk_bytes(replace(config, consolidation=left))
+
+    kept = disk("ewc", 1000) - disk("ewc", 0)
+    assert kept == 2 * 3 * int(1000 * 4 * frame_bytes(config))
+    assert disk("none", 1000) - disk("none", 0) == kept == disk("online_ewc", 1000) - disk("online_ewc", 0)
