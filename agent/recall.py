@@ -112,6 +112,7 @@ class Kept:
 
     @classmethod
     def of(cls, task: int, observations: Iterable[Tensor], values: Values, count: int) -> Kept:
+        """The first `count` of `observations`, uint8 [N, S, H, W] each, with what `values` says of them; 1 or more."""
         found: list[Tensor] = []
         block: FrameBlock | None = None
         shape: tuple[int, ...] = ()
@@ -144,6 +145,7 @@ class Kept:
         return torch.from_numpy(found)
 
     def agreement(self, values: Values) -> float:
+        """The share of the states held out in which `values` has the greedy action that was kept."""
         same = 0
         for places in np.split(np.arange(self.held_out), range(_AT_ONCE, self.held_out, _AT_ONCE)):
             now = values(self.observations(places), self.task).cpu()
@@ -151,10 +153,12 @@ class Kept:
         return same / self.held_out
 
     def state_dict(self) -> dict[str, Any]:
+        """Observations and values; shared memory, which never changes."""
         return {"observations": self.block.state_dict(), "shape": list(self.shape), "values": self.values}
 
     @classmethod
     def from_state(cls, task: int, state: Mapping[str, Any]) -> Kept:
+        """What `state_dict` was taken from."""
         shape = tuple(state["shape"])
         block = FrameBlock(int(np.prod(shape)), compress=True)
         block.load_state_dict(state["observations"])

@@ -43,21 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in options.runs:
             run = RunDirectory(path)
             config = load_run(run)
-            found = rewards(run, config)
+            found, frames = rewards(run, config)
             chance = {game: random_rewards(config, game) for game in found} if options.random else {}
             width = terminal_width(sys.stdout)
-            print(text(table(_columns(found, chance), width, f"{path}: rewards by visit", total=True), width))
+            print(f"{path}: {frames:,} of {config.frames:,} frames")
+            print(text(table(_columns(found, chance), width, "rewards by visit", total=True), width))
     except (ConfigError, RunDirectoryError, ValueError) as error:
         parser.error(str(error))
     return 0
 
 
-def rewards(run: RunDirectory, config: Config) -> Sums:
-    """Those of a run, as far as it has come; ValueError with a sentence if its log events do not tell."""
+def rewards(run: RunDirectory, config: Config) -> tuple[Sums, int]:
+    """Those of a run, and until which frame: its last log event's. ValueError with a sentence if these do not tell."""
     sums: dict[str, list[float]] = defaultdict(list)
     events = list(_events(run))
-    if not any(means for _, _, means in events):
-        raise ValueError(f"{run.path} has logged no rewards; runs of version 0.3.0 and before did not")
+    if not events:
+        raise ValueError(f"{run.path} has no log event yet (log.period: every {config.log.period:,} frames)")
+    if untold := [at for _, at, means in events if not means]:
+        raise ValueError(f"{run.path} logged no rewards until frame {max(untold):,}, as version 0.3.0 and before")
     for _, first, visit in planned_visits(config):
         within = [each for each in events if first < each[1] <= first + visit.frames]
         if within and within[0][0] != first:
@@ -66,12 +69,14 @@ def rewards(run: RunDirectory, config: Config) -> Sums:
         if within:
             earned = sum((at - before) / FRAME_SKIP * means[visit.game] for before, at, means in within)
             sums[visit.game].append(earned)
-    return dict(sums)
+    return dict(sums), events[-1][1]
 
 
 def _events(run: RunDirectory) -> Iterator[tuple[int, int, dict[str, float]]]:
     """(frames of the log event before, its own frames, mean rewards of a step by game) of every log event."""
     before = 0
+    if not run.metrics.is_file():
+        return
     with open(run.metrics) as file:
         for text in file:
             line: dict[str, Any] = json.loads(text) if text.endswith("\n") else {}

@@ -29,7 +29,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_sums_are_those_of_the_emulators(run: Path) -> None:
     config = load_run(RunDirectory(run))
-    found = rewards.rewards(RunDirectory(run), config)
+    found, frames = rewards.rewards(RunDirectory(run), config)
+    assert frames == config.frames
     parts = build(config)
     parts.stream.start()
     earned: dict[int, float] = {}
@@ -71,12 +72,42 @@ def test_visits_that_log_events_do_not_tell_apart_are_refused(
     assert "no log event where a visit begins, at 840 frames (every 100)" in capsys.readouterr().err
 
 
-def test_a_run_that_logged_no_rewards_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_run_that_an_earlier_version_began_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], later: bool
+) -> None:
+    """It logged no rewards, and still does not or, resumed by this version, does."""
     (tmp_path / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
-    (tmp_path / "metrics.jsonl").write_text('{"frame": 100, "learning/updates": 1}\n')
+    before = '{"frame": 100, "learning/updates": 1}\n'
+    after = '{"frame": 200, "learning/updates": 2, "score/toy_catch/reward_per_step": 0.5}\n'
+    (tmp_path / "metrics.jsonl").write_text(before + after if later else before)
     with pytest.raises(SystemExit):
         rewards.main([str(tmp_path)])
-    assert "has logged no rewards" in capsys.readouterr().err
+    assert "logged no rewards until frame 100" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lines", [None, "", '{"frame": 100, "learn'])
+def test_a_run_without_a_log_event_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: str | None
+) -> None:
+    (tmp_path / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    if lines is not None:
+        (tmp_path / "metrics.jsonl").write_text(lines)
+    with pytest.raises(SystemExit):
+        rewards.main([str(tmp_path)])
+    assert "has no log event yet" in capsys.readouterr().err
+
+
+def test_what_is_not_logged_yet_is_not_counted_silently(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a run under way, killed, or whose frames are no multiple of log.period."""
+    (tmp_path / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    told = [line for line in lines if "learning/updates" in line][:11]
+    (tmp_path / "metrics.jsonl").write_text("".join(told))
+    assert rewards.main([str(tmp_path)]) == 0
+    assert ": 1,104 of 2,400 frames" in capsys.readouterr().out
 
 
 def test_the_challenge_is_what_its_preset_says() -> None:
