@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for path in options.runs:
             run = RunDirectory(path)
+            if not run.config.is_file():
+                raise ValueError(f"there is no run in {path}: it has no {run.config.name}")
             config = load_run(run)
             found, frames = rewards(run, config)
             chance = {game: random_rewards(config, game) for game in found} if options.random else {}

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from jsonargparse import ArgumentParser
 
+from configs.layers import AGENTS, PRESETS
 from configs.parse import field_names, parse, to_config
 from configs.schema import Config
 from configs.settings import flat
@@ -196,6 +197,13 @@ def test_every_setting_and_path_that_is_named_exists(page: str) -> None:
         if path and not (ROOT / code).exists():
             wrong.append(code)
     assert not wrong
+
+
+def test_every_preset_and_every_agent_is_introduced() -> None:
+    page = text("docs/getting_started.md")
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {*PRESETS, *AGENTS} <= named
+    assert set(PRESETS) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -98,6 +98,12 @@ def test_a_run_without_a_log_event_is_told(
     assert "has no log event yet" in capsys.readouterr().err
 
 
+def test_a_folder_without_a_run_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        rewards.main([str(tmp_path)])
+    assert f"there is no run in {tmp_path}" in capsys.readouterr().err
+
+
 def test_what_is_not_logged_yet_is_not_counted_silently(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
