@@ -107,9 +107,9 @@ class QNetwork(nn.Module):
         return created
 
     def of_task(self, task: int | None) -> TaskParameters:
-        """A task's own parameters; of one never met (None): no bias, unit gain."""
+        """A task's own parameters; of one never met (None): those of a new one, without gates."""
         if task is None:
-            return TaskParameters(self.units).to(self.weights[0].device)
+            return TaskParameters(self.units, share=self.share).to(self.weights[0].device)
         own = self.task_parameters[task]
         assert isinstance(own, TaskParameters)
         return own
@@ -134,7 +134,7 @@ class QNetwork(nn.Module):
         return [gain.detach() != 0 for gain in self.of_task(task).gains]
 
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
-        """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: no bias, unit gain."""
+        """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: as a new one without gates."""
         own = self.of_task(task)
         x = observation.to(self.compute_dtype)
         last = len(self.weights) - 1

@@ -67,8 +67,9 @@ def test_weights_are_uniform_within_one_over_root_fan_in():
         assert weight.std().item() == pytest.approx((fan_in * 3) ** -0.5, rel=0.05)
 
 
-def test_a_task_never_met_plays_like_a_fresh_one():
-    network = make()
+@pytest.mark.parametrize("size", ["small", "wide4", "wide8"])
+def test_a_task_never_met_plays_like_a_fresh_one(size):
+    network = make(size)
     network.add_task()
     randomise_tasks(network)
     fresh = copy.deepcopy(network)

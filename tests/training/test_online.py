@@ -58,7 +58,7 @@ CONFIG = Config(
         max_episode_frames=CAP,
     ),
     learner=LearnerConfig(network="small", optimizer="adam", batch_size=4, samples_per_step=1, n_step=2),
-    consolidation=ConsolidationConfig(start_frames=0, min_visit_frames=0, fisher_batches=3),
+    consolidation=ConsolidationConfig(start_frames=0, min_visit_frames=0, fisher_batches=3, recall_states=16),
     exploration=ExplorationConfig(end=0.7, hold_frames=100, decay_frames=400),
     replay=ReplayConfig(capacity=1000, min_history=40),
 )
@@ -167,7 +167,8 @@ def test_a_saved_one_goes_on_as_if_nothing_had_been(tmp_path: Path, at: int) -> 
             assert resumed.frames == at
             for each in shown[at:]:
                 assert resumed.act(*each) == whole.act(*each)
-            for name in ("agent", "memory", "consolidation", "online"):
+            assert resumed.stateful.keys() == {"agent", "memory", "consolidation", "online", "recall"}
+            for name in resumed.stateful:
                 assert_alike(resumed.stateful[name].state_dict(), whole.stateful[name].state_dict())
         assert at < 299 or whole.agent.updates > 5
 
