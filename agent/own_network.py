@@ -6,7 +6,7 @@ of whose units a task has a quarter, that is a sixteenth of the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -62,3 +62,18 @@ class OwnNetwork:
         for whole, mask, each in zip(wholes, self._joined, found, strict=True):
             whole[mask] = each.flatten()
         return wholes
+
+
+def without_unused(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a network in which the weights between units that no task uses together are 0; of one without any
+    task, as it is."""
+    layers = sum(name.startswith("weights.") for name in state)
+    tasks = len({name.split(".")[1] for name in state if name.startswith("task_parameters.")})
+    found = dict(state)
+    gains = [[state[f"task_parameters.{task}.gains.{layer}"] for layer in range(layers)] for task in range(tasks)]
+    shapes = [state[f"weights.{layer}"].shape for layer in range(layers)]
+    joined = [joined_weights(shapes, [*(g != 0 for g in each[:-1]), torch.ones_like(each[-1]) > 0]) for each in gains]
+    for layer in range(layers) if tasks else ():
+        used = torch.stack([each[layer] for each in joined]).any(0)
+        found[f"weights.{layer}"] = state[f"weights.{layer}"] * used
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from agent.own_network import without_unused
 from configs.build import build_schedule
 from configs.checks import ConfigError
 from configs.parse import dump, load
@@ -62,13 +63,15 @@ def find(path: Path, at: str) -> Playable:
 
 
 def export(playable: Playable, file: Path) -> None:
-    """Write the latest of its snapshots as one that stands alone. ValueError if there is a file already."""
+    """Write the latest of its snapshots as one that stands alone, in which weights that no task uses are 0, since those
+    take no room. ValueError if there is a file already."""
     if file.exists():
         raise ValueError(f"--export: {file} exists already; name another file")
     snapshot, config = read_snapshot(playable.snapshots[-1]), playable.config
     anywhere = replace(config, emulators=replace(config.emulators, rom_dir=None, threads=0))
     own = own_tasks(snapshot, playable.run_dir)
-    write_alone(file, {**snapshot, "own_tasks": own}, dump(anywhere))
+    agent = {**snapshot["agent"], "network": without_unused(snapshot["agent"]["network"])}
+    write_alone(file, {**snapshot, "agent": agent, "own_tasks": own}, dump(anywhere))
 
 
 def load_run(run: RunDirectory) -> Config:

@@ -6,7 +6,7 @@ import torch
 from agent import own_network, pruning
 from agent.fisher import ESTIMATORS, fisher_information
 from agent.networks import Architecture, QNetwork
-from agent.own_network import OwnNetwork
+from agent.own_network import OwnNetwork, without_unused
 from replay.transition import Transition
 
 WIDE = Architecture(((16, 3, 3), (24, 2, 2)), 40)  # 21 x 21 pixels
@@ -79,3 +79,18 @@ def test_inactive_units_are_those_of_the_whole_network(monkeypatch):
     whole = pruning.inactive_units(network, [batch(1), batch(2)], 1)
     assert [m.tolist() for m in small] == [m.tolist() for m in whole]
     assert all((mask & used).any() for mask, used in zip(small, network.active_units(1), strict=False))
+
+
+def test_weights_that_no_task_uses_are_left_out_and_no_task_changes():
+    network, lean = gated(share=0.7, tasks=2), gated(share=0.7, tasks=2)
+    lean.load_state_dict(without_unused(network.state_dict()))
+    for task in (0, 1):
+        assert torch.equal(lean(batch(3).observation, task), network(batch(3).observation, task))
+    kept = [weight != 0 for weight in lean.weights]
+    assert sum(int(k.sum()) for k in kept) < 0.5 * sum(k.numel() for k in kept)
+    assert all(torch.equal(a[k], b[k]) for a, b, k in zip(lean.weights, network.weights, kept, strict=True))
+
+
+def test_of_a_network_without_tasks_nothing_is_left_out():
+    network = gated(tasks=0)
+    assert all(torch.equal(network.state_dict()[n], each) for n, each in without_unused(network.state_dict()).items())
