@@ -4,8 +4,8 @@
 
 The number of a stream that is never evaluated apart from learning, as in John Carmack's challenge (2025): games come in
 cycles, and what counts is earned in the last one. Sums are of raw rewards, of all emulators, from metrics.jsonl, where
-every log event holds the mean of a step: one must fall on the beginning of every visit. With `--random` a random agent
-plays every game for as many frames as its longest visit.
+every log event holds the mean of a step in each game: no two visits of one game may lie in between. With `--random` a
+random agent plays every game for as many frames as its longest visit.
 """
 
 from __future__ import annotations
@@ -57,21 +57,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def rewards(run: RunDirectory, config: Config) -> tuple[Sums, int]:
     """Those of a run, and until which frame: its last log event's. ValueError with a sentence if these do not tell."""
-    sums: dict[str, list[float]] = defaultdict(list)
     events = list(_events(run))
     if not events:
         raise ValueError(f"{run.path} has no log event yet (log.period: every {config.log.period:,} frames)")
     if untold := [at for _, at, means in events if not means]:
         raise ValueError(f"{run.path} logged no rewards until frame {max(untold):,}, as version 0.3.0 and before")
+    sums: dict[str, list[float]] = defaultdict(list)
     for _, first, visit in planned_visits(config):
-        within = [each for each in events if first < each[1] <= first + visit.frames]
-        if within and within[0][0] != first:
-            period = config.log.period
-            raise ValueError(f"{run.path}: no log event where a visit begins, at {first:,} frames (every {period:,})")
+        within = [each for each in events if each[0] < first + visit.frames and first < each[1]]
+        if any(before < first and visit.game in _played(config, before, first) for before, _, _ in within):
+            raise ValueError(f"{run.path}: no log event between two visits of {visit.game}, before frame {first:,}")
         if within:
-            earned = sum((at - before) / FRAME_SKIP * means[visit.game] for before, at, means in within)
-            sums[visit.game].append(earned)
+            steps = [(min(at, first + visit.frames) - max(before, first)) / FRAME_SKIP for before, at, _ in within]
+            sums[visit.game].append(sum(n * means[visit.game] for n, (_, _, means) in zip(steps, within, strict=True)))
     return dict(sums), events[-1][1]
+
+
+def _played(config: Config, after: int, until: int) -> set[str]:
+    """The games of the visits that are played between these frames."""
+    visits = planned_visits(config)
+    return {visit.game for _, first, visit in visits if first < until and after < first + visit.frames}
 
 
 def _events(run: RunDirectory) -> Iterator[tuple[int, int, dict[str, float]]]:
