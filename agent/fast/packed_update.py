@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,7 +71,7 @@ class PackedUpdate:
         self._learned: PackedTask | None = None
         self._acted: PackedTask | None = None  # of another task than the one that is learned
         self._coming: Prepared | None = None  # the latest one, if it is not learned yet
-        self._free: list[Tensor] = []  # memory for pixels, to be used again
+        self._free: dict[int, list[Tensor]] = {}  # memory for pixels by its size, to be used again by either thread
 
     @staticmethod
     def serves(consolidator: Consolidator) -> bool:
@@ -113,7 +114,8 @@ class PackedUpdate:
         if recalling is not None:
             packed.gradient.index_add_(0, *recalling.result())
         norm = packed.step(consolidator, self.optimizer.param_groups[0], self.max_gradient_norm)
-        self._free += [prepared.pixels, ahead.result()[0]]
+        self._give_back(prepared.pixels)
+        self._give_back(ahead.result()[0])
         return measured(error, values, chosen, norm)
 
     @torch.no_grad()
@@ -127,7 +129,7 @@ class PackedUpdate:
                 packed = self._acted = PackedTask(self.network, self.target, None, task, len(observation))
         pixels = self._patches(*_unshifted(observation))
         values = packed.online.forward(pixels).clone()
-        self._free.append(pixels)
+        self._give_back(pixels)
         return values
 
     def flush(self) -> None:
@@ -140,7 +142,7 @@ class PackedUpdate:
         other = packed.recalled(recalled.task, len(recalled.values))
         pixels = self._patches(*_unshifted(recalled.observation))
         gradient = other.gradient(packed.pack.flat, pixels, recalled.values, recalled.strength)
-        self._free.append(pixels)
+        self._give_back(pixels)
         return other.places, gradient
 
     def _task_to_learn(self, task: int, count: int) -> PackedTask:
@@ -162,10 +164,12 @@ class PackedUpdate:
     def _room(self, shape: tuple[int, int, int]) -> Tensor:
         """Memory of earlier patches, if any has this size: what is new to a process is slow."""
         size = shape[0] * shape[1] * shape[2]
-        for i, found in enumerate(self._free):
-            if found.numel() == size:
-                return self._free.pop(i).view(shape)
+        with suppress(KeyError, IndexError):
+            return self._free[size].pop().view(shape)
         return torch.empty(shape, dtype=torch.uint8)
+
+    def _give_back(self, pixels: Tensor) -> None:
+        self._free.setdefault(pixels.numel(), []).append(pixels)
 
 
 class PackedTask:

@@ -1,6 +1,7 @@
 """A packed network against the whole one, its update against autograd, and what it must leave alone."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -333,3 +334,21 @@ def test_a_consolidator_that_cannot_be_packed_is_asked_itself(kind):
     fast = learned(lambda it, own: fastest_update(it.network, it.target, it.optimizer, 2.0, own))
     plain = learned(lambda it, own: PlainUpdate(it.network, it.target, it.optimizer, 2.0))
     torch.testing.assert_close(fast, plain)
+
+
+def test_two_threads_take_memory_of_the_size_that_they_ask_for():
+    """While one looks for memory of one size, the other takes and returns some of another."""
+    update = make_learner().update
+    for size in [4, 9] * 50:
+        update._give_back(torch.empty(size, dtype=torch.uint8))
+
+    def take(size, times=3000):
+        found = []
+        for _ in range(times):
+            room = update._room((size, 1, 1))
+            found.append(room.numel())
+            update._give_back(room.flatten())
+        return set(found)
+
+    with ThreadPoolExecutor(2) as both:
+        assert list(both.map(take, (4, 9))) == [{4}, {9}]
