@@ -1,4 +1,4 @@
-# `make train` runs the main job, `make play` plays a trained agent, `make test` runs the quick tests, `make check` all.
+# `make train` runs the main job, `make play` plays trained agents, `make test` runs the quick tests, `make check` all.
 # Each sets up .venv by itself.
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,7 @@ train: setup
 
 play: setup
 	$(BIN)/python evaluate.py results/pretrained/three_games.pt
+	$(BIN)/python evaluate.py results/pretrained/ten_games.pt --episodes 3
 
 # Ray, which sweeps run on, and Optuna, which searches ask, for sweep.py and its tests; then: .venv/bin/python sweep.py configs/sweeps/small.yaml
 sweep: $(VENV)/.sweep
