@@ -1,6 +1,6 @@
 """The cost of consolidation for the paper's network: per update, in memory on the device, and of one Fisher.
 
-    python -m benchmarks.consolidation [--network paper] [--threads 2] [--json]
+    python -m benchmarks.consolidation [--network paper] [--gated 0] [--threads 2] [--json]
 
 Updates with 1, 10 and 100 anchors take turns with updates without any, so that a busy machine slows all alike; each
 time is the median. `read_us` is the time to read the merged precision and mean once.
@@ -26,6 +26,7 @@ from agent.fisher import fisher_information
 from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
 from configs.build import build_learner, build_network
+from configs.choices import NETWORKS
 from configs.ranges import argument
 from configs.schema import Config, LearnerConfig
 from tracking import command
@@ -40,7 +41,8 @@ _BATCH = 32
 def main() -> int:
     """The command line."""
     parser = command.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
+    parser.add_argument("--network", default="paper", choices=tuple(NETWORKS))
+    parser.add_argument("--gated", type=argument("learner.gated"), default=0.0)
     parser.add_argument("--optimizer", default="rmsprop", choices=("rmsprop", "adam"))
     parser.add_argument("--threads", type=argument("threads"), default=default_threads())
     parser.add_argument("--rounds", type=whole(1, 10**6), default=30)
@@ -49,7 +51,8 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    report = measure(options.network, options.optimizer, options.threads, options.rounds, options.samples)
+    learner = LearnerConfig(network=options.network, gated=options.gated, optimizer=options.optimizer)
+    report = measure(learner, options.threads, options.rounds, options.samples)
     for name, value in report.items():
         print(f"{name:22} {value}")
     if options.json:
@@ -57,12 +60,10 @@ def main() -> int:
     return 0
 
 
-def measure(network: str, optimizer: str, threads: int, rounds: int, samples: int) -> dict[str, Any]:
+def measure(settings: LearnerConfig, threads: int, rounds: int, samples: int) -> dict[str, Any]:
     """The report's quantities; times in microseconds unless the name says seconds."""
     keep_freed_memory()
-    config = resolve(
-        Config(threads=threads, learner=LearnerConfig(network=network, optimizer=optimizer))  # type: ignore[arg-type]
-    )
+    config = resolve(Config(threads=threads, learner=settings))
     learner = build_learner(config, build_network(config), NoConsolidation())
     learner.add_task()
     batch = minibatch(_BATCH)
@@ -85,7 +86,7 @@ def measure(network: str, optimizer: str, threads: int, rounds: int, samples: in
     batches = (batch for _ in range(samples // _BATCH))
     fisher_information(learner.network, learner.target, batches, 0, "q", torch.Generator())
     return {
-        "network": network,
+        "network": f"{settings.network}, gated {settings.gated:g}",
         "precision": config.learner.precision,
         "optimizer": f"{config.learner.optimizer}, {config.learner.optimizer_code}",
         "threads": threads,
