@@ -258,9 +258,9 @@ class ContinualAgent:
         states = (batch.observation for batch in batches(2, -(-self.recall.states // self.when.batch_size)))
         kept = self.recall.measure(task, states, learner.q_values)
         report = self.consolidator.leave(task, learner.weights, fisher, partial(network.active_units, task))
-        agreements = self.recall.agreements(learner.q_values)
+        agreements = self.recall.agreements(task, learner.q_values)
         self.recall.leave(task, kept)
-        report |= {f"agreement_task{other}": value for other, value in agreements.items() if other != task}
+        report |= {f"agreement_task{other}": value for other, value in agreements.items()}
         return {**report, "active_fraction": pruning.active_fraction(network, task)}
 
     def diagnostics(self) -> dict[str, float]:

@@ -22,7 +22,8 @@ class OwnNetwork:
 
     def __init__(self, whole: QNetwork, task: int) -> None:
         self._shapes = [w.shape for w in whole.weights]
-        self.units = [*whole.active_units(task)[:-1], torch.ones_like(whole.active_units(task)[-1])]
+        *hidden, values = whole.active_units(task)
+        self.units = [*hidden, torch.ones_like(values)]
         self._joined = joined_weights(self._shapes, self.units)
         used = sum(int(mask.sum()) for mask in self._joined)
         self.is_small = used < _WORTH_IT * sum(shape.numel() for shape in self._shapes)

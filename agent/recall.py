@@ -83,9 +83,9 @@ class Recall:
         self.drawn += 1
         return Recalled(task, kept.observations(places), kept.values[places], self.strength)
 
-    def agreements(self, values: Values) -> dict[int, float]:
-        """{task: the share of states that were never recalled in which the greedy action is what it was}."""
-        return {task: kept.agreement(values) for task, kept in sorted(self._kept.items())}
+    def agreements(self, active: int, values: Values) -> dict[int, float]:
+        """{other task: the share of states that were never recalled in which the greedy action is what it was}."""
+        return {task: kept.agreement(values) for task, kept in sorted(self._kept.items()) if task != active}
 
     def state_dict(self) -> dict[str, Any]:
         """What was kept as `segments`, whose names promise their content: the task and how often it was left."""

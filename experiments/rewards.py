@@ -85,8 +85,8 @@ def _events(run: RunDirectory) -> Iterator[tuple[int, int, dict[str, float]]]:
     if not run.metrics.is_file():
         return
     with open(run.metrics) as file:
-        for text in file:
-            line: dict[str, Any] = json.loads(text) if text.endswith("\n") else {}
+        for written in file:
+            line: dict[str, Any] = json.loads(written) if written.endswith("\n") else {}
             names = [name for name in line if name.startswith("score/") and name.endswith(f"/{REWARD}")]
             if "learning/updates" in line:
                 yield before, line["frame"], {name.split("/")[1]: line[name] for name in names}

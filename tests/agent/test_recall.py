@@ -71,8 +71,8 @@ def test_agreement_is_the_share_of_greedy_actions_that_are_the_same():
             values[0] = -values[0]
         return values
 
-    assert recall.agreements(values_of) == {0: 1.0, 1: 1.0}
-    assert recall.agreements(changed) == {0: 1.0, 1: 0.5}  # two of the sixteen states are measured
+    assert recall.agreements(9, values_of) == {0: 1.0, 1: 1.0}
+    assert recall.agreements(9, changed) == {0: 1.0, 1: 0.5}  # two of the sixteen states are measured
 
 
 def test_fewer_states_than_one_can_be_held_out_of_are_refused():
@@ -96,7 +96,7 @@ def test_what_is_measured_of_many_states_needs_no_more_room_than_a_minibatch():
 
     recall.leave(0, recall.measure(0, batches(), values))
     assert waiting == [0] * 50
-    assert recall.agreements(values) == {0: 1.0}
+    assert recall.agreements(9, values) == {0: 1.0}
     assert max(sizes) == 32 and sum(sizes) == 1600 + 200
 
 

@@ -274,7 +274,7 @@ def _leave_and_recall(part: Recall, t: int) -> Any:
     if t % 3 == 0:
         part.leave(t // 3 % 3, part.measure(t // 3 % 3, [states], values))
     drawn = part.draw(t // 3 % 3 + 1)
-    return part.agreements(values), drawn and (drawn.task, drawn.observation, drawn.values)
+    return part.agreements(9, values), drawn and (drawn.task, drawn.observation, drawn.values)
 
 
 def _consolidate(part: Any, t: int) -> Any:

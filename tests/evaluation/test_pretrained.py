@@ -20,8 +20,9 @@ def test_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda path: path.stem)
-def test_an_agent_takes_eight_megabytes_at_most(agent: Path) -> None:
-    assert agent.stat().st_size <= 8e6
+def test_an_agent_takes_five_megabytes_at_most(agent: Path) -> None:
+    """One of ten games has a network four times as wide."""
+    assert agent.stat().st_size <= (8e6 if agent.stem == "ten_games" else 5e6)
 
 
 def test_the_agent_of_three_games_knows_krull_and_beats_the_human_score(tmp_path: Path) -> None:
