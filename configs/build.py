@@ -14,7 +14,7 @@ from torch import Tensor
 
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.continual import ContinualAgent, Departure, Generators, Updates
-from agent.exploration import LinearEpsilon
+from agent.exploration import LinearEpsilon, ladder
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
 from agent.fast.process import keep_freed_memory, use_cuda
@@ -224,7 +224,7 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
         build_learner(config, network, consolidator),
         consolidator,
         Recall(left.recall_states, left.recall_samples, left.recall_strength),
-        LinearEpsilon(x.start, x.end, x.hold_frames, x.decay_frames),
+        LinearEpsilon(x.start, ladder(x.end, x.spread, config.emulators.num_envs), x.hold_frames, x.decay_frames),
         Updates(c.batch_size, c.samples_per_step, config.replay.min_history * FRAME_SKIP, c.rehearsal),
         Departure(left.fisher, left.fisher_batches, left.prune_inactive, left.start_frames, left.min_visit_frames),
         Generators(*(numpy_generator(config.seed, name) for name in ("exploration", "replay", "fisher"))),

@@ -153,6 +153,9 @@ class ExplorationConfig:
     """Epsilon at a task's start (PAPER: 1)."""
     end: float = number(0.01, 0.0, 1.0)
     """Epsilon at the end of the decay (PAPER: 0.01)."""
+    spread: float = number(0.0, 0.0, 100.0)
+    """Above 0 the emulators end at different values: the first at `end`, the last at `end` to the power of 1 + spread
+    (Ape-X: end 0.4, spread 7). Evaluations have their own epsilon."""
     hold_frames: int = number(200_000, 0, 10**12)
     """Frames in the task before epsilon begins to fall (PAPER: 50,000 steps)."""
     decay_frames: int = number(4_000_000, 0, 10**12)

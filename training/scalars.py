@@ -122,7 +122,7 @@ def episode_scalars(game: str, score: float, length: int) -> dict[str, float]:
 
 
 def state_scalars(parts: Parts) -> dict[str, float]:
-    """How the agent stands: tasks, updates, replay and exploration."""
+    """How the agent stands: tasks, updates, replay and exploration (the mean over emulators)."""
     agent, memory = parts.agent, parts.memory
     scalars: dict[str, float] = {
         "task/number": agent.task,
@@ -132,9 +132,9 @@ def state_scalars(parts: Parts) -> dict[str, float]:
         "replay/gib": memory.nbytes / 2**30,
     }
     if agent.task in agent.task_frames:
-        scalars["exploration/epsilon"] = agent.epsilon(agent.task_frames[agent.task])
+        scalars["exploration/epsilon"] = float(agent.epsilon(agent.task_frames[agent.task]).mean())
     for task, frames in agent.task_frames.items():
-        scalars[f"exploration/epsilon_task{task}"] = agent.epsilon(frames)
+        scalars[f"exploration/epsilon_task{task}"] = float(agent.epsilon(frames).mean())
         scalars[f"replay/transitions_task{task}"] = memory.size(task)
     return scalars
 

@@ -192,7 +192,7 @@ def make_agent(
         Learner(target_frames),
         consolidator or NoConsolidation(),
         recall or Recall(0, 1, 1.0),
-        LinearEpsilon(1.0, 0.0, 0, 400),
+        LinearEpsilon(1.0, (0.0,), 0, 400),
         updates,
         departure,
         Generators(*(np.random.default_rng(seed) for seed in range(3))),

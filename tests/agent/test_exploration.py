@@ -4,14 +4,31 @@ import numpy as np
 import pytest
 import torch
 
-from agent.exploration import LinearEpsilon, epsilon_greedy
+from agent.exploration import LinearEpsilon, epsilon_greedy, ladder
 
 
 def test_schedule_at_its_corners():
-    epsilon = LinearEpsilon(1.0, 0.01, hold_frames=200_000, decay_frames=4_000_000)
+    epsilon = LinearEpsilon(1.0, (0.01,), hold_frames=200_000, decay_frames=4_000_000)
     assert epsilon(0) == epsilon(200_000) == 1.0
     assert epsilon(2_200_000) == pytest.approx(0.505)
     assert epsilon(4_200_000) == epsilon(10**9) == pytest.approx(0.01)
+
+
+def test_every_emulator_comes_to_an_epsilon_of_its_own():
+    ends = ladder(0.4, 7.0, 8)
+    assert ends[0] == 0.4 and ends[-1] == pytest.approx(0.4**8)
+    assert np.diff(np.log(ends)) == pytest.approx(np.full(7, np.log(0.4)))  # a geometric ladder
+    epsilon = LinearEpsilon(1.0, ends, hold_frames=100, decay_frames=100)
+    assert (epsilon(100) == 1.0).all() and epsilon(150) == pytest.approx((1 + np.array(ends)) / 2)
+    assert epsilon(10**6) == pytest.approx(ends)
+    assert ladder(0.01, 0.0, 3) == (0.01,) * 3 and ladder(0.4, 7.0, 1) == (0.4,)
+
+
+def test_an_emulator_explores_as_its_own_epsilon_says():
+    rng = np.random.default_rng(3)
+    greedy = preferring(18, 3, actions=19)
+    explored = np.array([epsilon_greedy(greedy, np.array([0.0, 0.2, 1.0]), rng) != 18 for _ in range(4000)]).mean(0)
+    assert explored[0] == 0.0 and explored[1:] == pytest.approx(np.array([0.2, 1.0]) * 18 / 19, abs=0.02)
 
 
 def preferring(action, emulators, actions=18):

@@ -59,7 +59,7 @@ def test_it_holds_means_since_the_last_one_and_how_the_agent_stands(parts: Parts
     assert found["charts/score_on_screen"] == found["score/toy_catch/human_normalised"]
     assert found["exploration/epsilon"] == found[f"exploration/epsilon_task{parts.agent.task}"]
     assert found["replay/transitions_task0"] == parts.memory.size(0) > 0
-    assert found["exploration/epsilon_task0"] == parts.agent.epsilon(parts.agent.task_frames[0])
+    assert found["exploration/epsilon_task0"] == parts.agent.epsilon(parts.agent.task_frames[0]).mean()
     again = scalars.pop(label, {})
     assert not [name for name in again if name.startswith(("score/", "learning/loss", "consolidation/"))]
 
