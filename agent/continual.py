@@ -236,11 +236,13 @@ class ContinualAgent:
             report = self._leave(change, change.seed, stopped)
             self.reports.append({name: torch.tensor(value) for name, value in report.items()})
         self.consolidator.enter(change.task)
+        self.learner.enter(change.task)
         self.task, self.visit_frames, self.change = change.task, 0, None
 
     def _leave(self, change: TaskChange, seed: int, stopped: Stopped) -> dict[str, float]:
-        """Prune the present task and consolidate it."""
+        """Settle the weights of the present task, prune and consolidate it."""
         task, learner, departure = self.task, self.learner, self.departure
+        learner.settle()
         network = learner.network
 
         def batches(use: int, count: int = departure.fisher_batches) -> Iterator[Transition]:
@@ -287,7 +289,7 @@ class ContinualAgent:
     def snapshot(self) -> dict[str, Any]:
         """Weights and task models without replay: enough to evaluate or to start a new run from."""
         return {
-            "network": {name: value.clone() for name, value in self.learner.network.state_dict().items()},
+            "network": self.learner.played_state_dict(),
             "network_tasks": self.learner.num_tasks,
             "task_source": self.task_source.state_dict(),
         }

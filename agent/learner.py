@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import random_offsets
+from agent.averaging import WeightAverage
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
 from agent.recall import Recalled
@@ -30,6 +31,7 @@ class QLearner:
     optimizer         of the network's shared weights; a task's own parameters are added to it as the task is met
     update            one step of both
     shift_pixels      replayed observations are shifted at random by up to so many pixels, drawn from `generator`
+    average           of the weights, for evaluations and for what stays of a task; None: the weights themselves
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class QLearner:
         target_frames: int,
         shift_pixels: int,
         generator: torch.Generator,
+        average: WeightAverage | None = None,
     ) -> None:
         self.update = update
         self._network = network
@@ -50,6 +53,7 @@ class QLearner:
         self.target_frames = target_frames
         self.shift_pixels = shift_pixels
         self.generator = generator
+        self.average = average
         self.learned_frames = 0
 
     # Whoever looks at these sees them as they are after the latest update.
@@ -110,7 +114,28 @@ class QLearner:
 
     def learn_prepared(self, prepared: Any, task: int, consolidator: Consolidator) -> dict[str, Tensor]:
         """The rest of `learn`."""
-        return dict(zip(METRICS, self.update(prepared, task, consolidator), strict=True))
+        metrics = self.update(prepared, task, consolidator)
+        if self.average is not None:
+            self.average.follow(lambda: self.network, task)
+        return dict(zip(METRICS, metrics, strict=True))
+
+    def enter(self, task: int) -> None:
+        """`task` is played from now on."""
+        if self.average is not None:
+            self.average.enter(task)
+
+    def settle(self) -> None:
+        """Learning has ended for now: the network becomes its average, if there is one."""
+        if self.average is not None and self.average.begun:
+            self.average.write(self.network)
+            self.average.enter(self.average.task)
+
+    def played_state_dict(self) -> dict[str, Tensor]:
+        """The network that plays in evaluations: the average where there is one; copies."""
+        network = copy.deepcopy(self.network)
+        if self.average is not None:
+            self.average.write(network)
+        return network.state_dict()
 
     def count_frames(self, frames: int) -> None:
         """So many frames more were learned; the target follows where a multiple of its period was passed."""
@@ -134,6 +159,7 @@ class QLearner:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "generator": self.generator.get_state(),
             "learned_frames": self.learned_frames,
+            **({"average": self.average.state_dict()} if self.average else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -145,6 +171,8 @@ class QLearner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.learned_frames = state["learned_frames"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
 
     def load_weights(self, network: Mapping[str, Any], tasks: int) -> None:
         """Begin from another run's online network; the optimizer starts afresh."""

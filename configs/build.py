@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.continual import ContinualAgent, Departure, Generators, Updates
+from agent.averaging import WeightAverage
 from agent.exploration import LinearEpsilon, ladder
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer
@@ -161,6 +162,7 @@ def build_learner(config: Config, network: QNetwork, consolidator: Consolidator)
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,
         generator=torch_generator(config.seed, "augmentation"),
+        average=WeightAverage(c.average_rate) if c.average_rate else None,
     )
 
 

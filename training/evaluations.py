@@ -115,13 +115,14 @@ class Evaluations:
         return self.parts.stream.frames >= self.config.frames
 
     def _evaluate(self, request: Request) -> None:
-        results = scheduled_evaluation(
-            self.config, self.parts.agent, request.last, request.game, lambda: self.stop.requested
-        )
+        snapshot, stopped = self.snapshots.save(self.parts.stream.label), lambda: self.stop.requested
+        if self.config.learner.average_rate:  # which is in the snapshot only
+            results = evaluate_snapshot(self.config, snapshot, request.last, request.game, stopped)
+        else:
+            results = scheduled_evaluation(self.config, self.parts.agent, request.last, request.game, stopped)
         self.milestones.evaluated = request.frames
         self.logs.evaluation(request.frames, results)
         self._tell(request, results)
-        self.snapshots.save(self.parts.stream.label)
 
     def _begin(self, request: Request) -> None:
         snapshot = self.snapshots.save(self.parts.stream.label)

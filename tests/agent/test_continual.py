@@ -105,7 +105,7 @@ class Learner:
     count_frames = QLearner.count_frames
 
     def __init__(self, target_frames):
-        self.num_tasks, self.learned, self.recalled, self.syncs = 0, [], [], 0
+        self.num_tasks, self.learned, self.recalled, self.syncs, self.settled = 0, [], [], 0, []
         self.generator = torch.Generator()
         self.target_frames, self.learned_frames = target_frames, 0
         self.network, self.target = Network(), Network()
@@ -132,6 +132,15 @@ class Learner:
 
     def sync_target(self):
         self.syncs += 1
+
+    def enter(self, task):
+        self.settled.append(("enter", task))
+
+    def settle(self):
+        self.settled.append(("settle", len(self.learned)))
+
+    def played_state_dict(self):
+        return self.network.state_dict()
 
     def load_weights(self, network, tasks):
         self.num_tasks = tasks
@@ -311,6 +320,16 @@ def test_a_stream_too_short_for_any_transition_teaches_nothing_and_does_no_harm(
     stream.start()
     assert not any(step.updates for step in islice(interact(stream, agent), 60))
     assert agent.task_frames[0] > 4 * config.replay.min_history and agent.updates == 0
+
+
+@pytest.mark.usefixtures("scripted_fishers")
+def test_the_weights_settle_before_a_task_leaves_anything():
+    agent = run([0] * 30 + [1] * 2 + [0] * 20, start_frames=40, consolidator=Consolidator(True))
+    told = [each for each in agent.learner.settled if each[0] == "enter"]
+    assert told == [each for each in agent.consolidator.told if each[0] == "enter"]
+    leaves = [each for each in agent.consolidator.told if each[0] == "leave"]
+    settled = [number for name, number in agent.learner.settled if name == "settle"]
+    assert len(leaves) == 1 and settled == [leaves[0][3]]  # task 1 was too short to leave anything
 
 
 # -- a task in doubt -------------------------------------------------------------------------------------------

@@ -17,7 +17,13 @@ EWC = {
 
 @pytest.fixture(scope="session")
 def toy_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, task_source="inferred", consolidation=EWC)
+    more = {
+        "learner": {**TOY["learner"], "average_rate": 0.02},
+        "exploration": {**TOY["exploration"], "spread": 1.0},
+    }
+    return write_config(
+        tmp_path_factory.mktemp("toy") / "toy.yaml", TOY, task_source="inferred", consolidation=EWC, **more
+    )
 
 
 @pytest.fixture(scope="session")
