@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from agent.anchors.steps import PenaltyGradient, ProximalStep
-from agent.continual import ContinualAgent, Departure, Generators, Updates
 from agent.averaging import WeightAverage
+from agent.continual import ContinualAgent, Departure, Generators, Updates
 from agent.exploration import LinearEpsilon, ladder
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import make_optimizer

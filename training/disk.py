@@ -85,7 +85,8 @@ def disk_bytes(config: Config) -> int:
         before = end
     tasks = contexts(config, len(met.frames), config.frames)
     models = (tasks + 1) * model_bytes(config)  # and the open window
-    checkpoint = 4 * (shared + tasks * own) + models  # both networks and the optimizer's two averages
+    copies = 5 if config.learner.average_rate else 4  # both networks, the optimizer's two averages, that of the weights
+    checkpoint = copies * (shared + tasks * own) + models
     logs = config.frames // config.log.period * (_LOG_BYTES + _LOG_BYTES_PER_TASK * tasks)
     pictures = evaluations * (_PICTURE_BYTES[0] + _PICTURE_BYTES[1] * len(build_schedule(config).games))
     return snapshots + _checkpoints(config, met, shared, checkpoint) + logs + pictures + _FIXED_BYTES

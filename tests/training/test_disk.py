@@ -67,6 +67,15 @@ def test_the_plan_is_what_a_run_writes(
     assert disk_bytes(planned) == pytest.approx(most, rel=0.15)
 
 
+def test_a_running_average_of_the_weights_is_in_every_checkpoint() -> None:
+    config = Config(frames=6400, stream=StreamConfig(visit_frames=3200), task_source="single")
+    averaged = replace(config, learner=replace(config.learner, average_rate=0.01))
+    network = build_network(config)
+    network.add_task()
+    one = 4 * sum(p.numel() for p in network.parameters())
+    assert disk_bytes(averaged) - disk_bytes(config) == 2 * one  # the first checkpoint, and the last
+
+
 def test_every_snapshot_counts_the_models_of_the_games_met_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand: four visits of four games, two evaluations within each, of which one is at its end."""
     games = ["pong", "boxing", "krull", "assault"]
