@@ -64,7 +64,7 @@ class WeightAverage:
         return [*network.weights, *network.task_parameters[self.task].parameters()]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything; copies."""
+        """The task, the updates since it was entered, and the average; copies."""
         return {"task": self.task, "updates": self.updates, "mean": [each.clone() for each in self._mean]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from configs.build import Parts
 from configs.schema import Config
@@ -115,14 +115,17 @@ class Evaluations:
         return self.parts.stream.frames >= self.config.frames
 
     def _evaluate(self, request: Request) -> None:
-        snapshot, stopped = self.snapshots.save(self.parts.stream.label), lambda: self.stop.requested
-        if self.config.learner.average_rate:  # which is in the snapshot only
-            results = evaluate_snapshot(self.config, snapshot, request.last, request.game, stopped)
-        else:
-            results = scheduled_evaluation(self.config, self.parts.agent, request.last, request.game, stopped)
+        results = self._play(request, lambda: self.stop.requested)
         self.milestones.evaluated = request.frames
         self.logs.evaluation(request.frames, results)
         self._tell(request, results)
+        self.snapshots.save(self.parts.stream.label)
+
+    def _play(self, request: Request, stopped: Callable[[], bool]) -> list[GameResult]:
+        if self.config.learner.average_rate:  # what plays is in snapshots only
+            snapshot = self.snapshots.save(self.parts.stream.label)
+            return evaluate_snapshot(self.config, snapshot, request.last, request.game, stopped)
+        return scheduled_evaluation(self.config, self.parts.agent, request.last, request.game, stopped)
 
     def _begin(self, request: Request) -> None:
         snapshot = self.snapshots.save(self.parts.stream.label)

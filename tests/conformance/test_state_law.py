@@ -22,6 +22,7 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
 from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient
+from agent.averaging import WeightAverage
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
@@ -29,6 +30,7 @@ from agent.consolidators.none import NoConsolidation
 from agent.diagnostics import PlasticityMonitor
 from agent.gaussian import DiagonalGaussian, multiply_into
 from agent.learner import QLearner
+from agent.networks import Architecture
 from agent.recall import Recall
 from configs.build import build_agent, build_memory, build_stream
 from configs.choices import CONSOLIDATORS, TASK_SOURCES
@@ -277,6 +279,19 @@ def _leave_and_recall(part: Recall, t: int) -> Any:
     return part.agreements(9, values), drawn and (drawn.task, drawn.observation, drawn.values)
 
 
+def _average(part: WeightAverage, t: int) -> Any:
+    """Four updates of networks that are functions of t, and a task of its own for every six calls."""
+    if t % 6 == 0:
+        part.enter(t // 6 % 2)
+    for number in range(4):
+        network = make_network(Architecture(((2, 3, 3),), 3), side=6, seed=4 * t + number)
+        network.add_task()
+        network.add_task()
+        part.follow(lambda network=network: network, part.task)  # type: ignore[misc]
+    part.write(network)
+    return part.begun, [each.clone() for each in network.parameters()]
+
+
 def _consolidate(part: Any, t: int) -> Any:
     """A change of task, some updates, and something of the present state."""
     if t:
@@ -434,6 +449,7 @@ CASES = {
         for kind in CONSOLIDATORS
     },
     "recall": Case(Recall, lambda seed: Recall(16, 3, 1.0), _leave_and_recall, (0, 1, 7), 9),
+    "average": Case(WeightAverage, lambda seed: WeightAverage(0.1), _average, (0, 1, 5, 9), 14),
     "plasticity watch": Case(PlasticityMonitor, lambda seed: PlasticityMonitor(patience=4), _watch, (0, 5, 11), 40),
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimizer="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
