@@ -15,7 +15,7 @@ from torch import Tensor
 from agent.networks import QNetwork
 
 EVERY = 8
-"""Updates between two looks at the weights: to look costs as much as a tenth of an update."""
+"""Updates between two looks at the weights."""
 
 
 class WeightAverage:
@@ -52,6 +52,9 @@ class WeightAverage:
         if not self._mean:
             self._mean = [p.detach().clone() for p in now]
         else:
+            self._mean = [
+                each.to(p.device) for each, p in zip(self._mean, now, strict=True)
+            ]  # a loaded one is anywhere
             torch._foreach_lerp_(self._mean, now, max(1 - (1 - self.rate) ** EVERY, 1 / looks))
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import torch
 from agent.averaging import EVERY, WeightAverage
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import PlainUpdate
-from tests.agent.learners import make_batch, make_learner
+from tests.agent.learners import OPTIMIZERS, make_batch, make_learner
 
 NONE = NoConsolidation()
 
@@ -68,6 +68,24 @@ def test_it_plays_where_the_network_is_asked_for_evaluations():
     assert not torch.equal(played["weights.0"], online["weights.0"])
     learner.settle()
     assert all(torch.equal(value, played[name]) for name, value in learner.network.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make_update", [None, PlainUpdate])
+def test_acting_and_learning_go_on_from_where_it_settled(optimizer, make_update):
+    learner = averaging(0.1, optimizer=optimizer, make_update=make_update)
+    observation = make_batch().observation
+    learn(learner, 0, 2 * EVERY)
+    before = learner.q_values(observation, 0)
+    learner.settle()
+    with torch.no_grad():
+        expected = learner.network(observation, 0)
+    torch.testing.assert_close(learner.q_values(observation, 0), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(expected, before, atol=1e-4)
+    settled = [p.detach().clone() for p in parameters(learner, 0)]
+    (after,) = learn(learner, 0, 1, first_seed=99)
+    steps = [float((a - s).abs().max()) for a, s in zip(after, settled, strict=True)]
+    assert 0 < max(steps) < 0.02  # one step from there, not from the weights before
 
 
 def test_another_tasks_updates_do_not_count_and_another_task_begins_anew():
