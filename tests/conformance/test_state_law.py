@@ -22,7 +22,7 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.normalised import NormalisedFishers
 from agent.anchors.online import OnlineEWC
 from agent.anchors.steps import PenaltyGradient
-from agent.averaging import WeightAverage
+from agent.averaging import EVERY, WeightAverage
 from agent.consolidators.ewc import EWC
 from agent.consolidators.l2 import L2
 from agent.consolidators.laplace import RecursiveLaplace
@@ -280,11 +280,11 @@ def _leave_and_recall(part: Recall, t: int) -> Any:
 
 
 def _average(part: WeightAverage, t: int) -> Any:
-    """Four updates of networks that are functions of t, and a task of its own for every six calls."""
+    """Updates of networks that are functions of t, half as many as to the next look; a new task at every sixth call."""
     if t % 6 == 0:
         part.enter(t // 6 % 2)
-    for number in range(4):
-        network = make_network(Architecture(((2, 3, 3),), 3), side=6, seed=4 * t + number)
+    for number in range(EVERY // 2):
+        network = make_network(Architecture(((2, 3, 3),), 3), side=6, seed=EVERY * t + number)
         network.add_task()
         network.add_task()
         part.follow(lambda network=network: network, part.task)  # type: ignore[misc]
