@@ -52,9 +52,6 @@ class WeightAverage:
         if not self._mean:
             self._mean = [p.detach().clone() for p in now]
         else:
-            self._mean = [
-                each.to(p.device) for each, p in zip(self._mean, now, strict=True)
-            ]  # a loaded one is anywhere
             torch._foreach_lerp_(self._mean, now, max(1 - (1 - self.rate) ** EVERY, 1 / looks))
 
     @torch.no_grad()
@@ -71,5 +68,5 @@ class WeightAverage:
         return {"task": self.task, "updates": self.updates, "mean": [each.clone() for each in self._mean]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.task, self.updates, self._mean = state["task"], state["updates"], list(state["mean"])
+        """Restore what `state_dict` returned; its tensors stay as they are."""
+        self.task, self.updates, self._mean = state["task"], state["updates"], [each.clone() for each in state["mean"]]

@@ -172,7 +172,8 @@ class QLearner:
         self.generator.set_state(state["generator"])
         self.learned_frames = state["learned_frames"]
         if self.average is not None:
-            self.average.load_state_dict(state["average"])
+            average = state["average"]
+            self.average.load_state_dict({**average, "mean": [each.to(self.device) for each in average["mean"]]})
 
     def load_weights(self, network: Mapping[str, Any], tasks: int) -> None:
         """Begin from another run's online network; the optimizer starts afresh."""

@@ -121,3 +121,13 @@ def test_a_stop_changes_nothing():
     learn(second, 0, 2 * EVERY - 3, first_seed=EVERY + 3)
     one, other = whole.played_state_dict(), second.played_state_dict()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_what_was_loaded_stays_as_it_is():
+    learner = averaging(0.5)
+    learn(learner, 0, EVERY)
+    state = learner.average.state_dict()
+    before = [each.clone() for each in state["mean"]]
+    learner.average.load_state_dict(state)
+    learn(learner, 0, EVERY, first_seed=EVERY)
+    assert all(torch.equal(a, b) for a, b in zip(state["mean"], before, strict=True))
