@@ -25,6 +25,10 @@ Visits = Sequence[tuple[int, int, int]]
 Statistic = Callable[[np.ndarray], np.ndarray | float]
 """float [S, G, ...] -> a number or an array; it meets NaN where a seed is missing."""
 
+FRACTIONS = (-1.0, 1.5)
+"""The least and the most of what an agent for one game alone reaches that a run is credited with: so that one game with
+a weak yardstick does not decide a mean over games. A choice."""
+
 # -- scores -------------------------------------------------------------------------------------------------------
 
 
@@ -116,15 +120,10 @@ def forward_transfer(normalised: np.ndarray, frames: np.ndarray, visits: Visits,
     return gain
 
 
-def retained_fraction(final: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
-    """(final - random) / (single_game - random): how much of what an agent for this game alone reaches is there in
-    the end."""
-    return _over(final - random, single_game - random)
-
-
-def learned_fraction(learned: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
-    """(learned - random) / (single_game - random): how much of it was learned, whatever became of it later."""
-    return _over(learned - random, single_game - random)
+def fraction(scores: np.ndarray, random: np.ndarray, single_game: np.ndarray) -> np.ndarray:
+    """(score - random) / (single_game - random), clipped to `FRACTIONS`: how much of what an agent for this game alone
+    reaches was learned, or is there in the end."""
+    return np.clip(_over(scores - random, single_game - random), *FRACTIONS)
 
 
 # -- many seeds -----------------------------------------------------------------------------------------------------

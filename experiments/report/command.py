@@ -31,6 +31,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from evaluation import retention
 from evaluation.plots import DPI
 from experiments.perturbation import report as perturbation_report
 from experiments.report import figures, logs, numbers, single_game, tables, verdict
@@ -102,7 +103,7 @@ def _sections(material: Material, out: Path, audits: Sequence[_Audit]) -> Iterat
 
     rows = numbers.game_rows(material)
     write_rows(out / "games.csv", rows)
-    yield "Learned and retained, game by game", tables.games_table(rows)
+    yield "Learned and retained, game by game", _fractions(material) + tables.games_table(rows)
 
     schedule, rows = numbers.schedule_rows(material), numbers.score_rows(material)
     write_rows(out / "figure_3a_schedule.csv", schedule)
@@ -287,6 +288,22 @@ def _mixed_yardsticks(material: Material) -> Markup:
         f"The single-game runs of {', '.join(mixed)} differ in their settings or in how far they have come; all are "
         "counted as one agent."
     )
+
+
+def _fractions(material: Material) -> Markup:
+    """What the fractions are of, and the games that have none."""
+    if not material.single:
+        return Markup()
+    low, high = retention.FRACTIONS
+    said = (
+        "Learned and retained are fractions of what agents for one game alone reach (0 is random play), each run's "
+        f"clipped to [{low:g}, {high:g}]."
+    )
+    alone = {game: retention.mean_over_seeds(numbers.single_scores(material, game)) for game in material.single}
+    weak = [f"{game} ({score:.2f})" for game, score in alone.items() if score < numbers.TAUGHT]
+    if weak:
+        said += f" Games where those stay below {numbers.TAUGHT:g}, human-normalised, have none: {', '.join(weak)}."
+    return html.note(said)
 
 
 def _unused(material: Material) -> Markup:

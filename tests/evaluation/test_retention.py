@@ -10,17 +10,16 @@ from evaluation.retention import (
     difference_interval,
     forgetting,
     forward_transfer,
+    fraction,
     human_normalised,
     iqm,
     learned,
     learned_first,
-    learned_fraction,
     mean_over_seeds,
     percentile_interval,
     ratio_interval,
     resampled,
     retained,
-    retained_fraction,
     stratified_bootstrap,
     student_quantile,
     total_clipped,
@@ -158,8 +157,9 @@ def test_transfer_is_that_of_the_accuracy_matrix_where_every_game_comes_once():
 
 def test_shares_of_what_a_single_game_agent_reaches():
     random, single = np.array([1.0, 2.0, 5.0]), np.array([11.0, 6.0, 5.0])
-    equal(retained_fraction(np.array([6.0, 2.0, 7.0]), random, single), [0.5, 0.0, NAN])
-    equal(learned_fraction(np.array([12.0, 1.0, NAN]), random, single), [1.1, -0.25, NAN])
+    equal(fraction(np.array([6.0, 2.0, 7.0]), random, single), [0.5, 0.0, NAN])
+    equal(fraction(np.array([12.0, 1.0, NAN]), random, single), [1.1, -0.25, NAN])
+    equal(fraction(np.array([21.0, -9.0, 9.0]), random, single), [1.5, -1.0, NAN])  # 2 and -2.75 are clipped
 
 
 def test_one_evaluation():

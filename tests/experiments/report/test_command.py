@@ -195,7 +195,7 @@ def test_learned_first_is_beside_what_single_game_runs_had_learned_by_then(runs,
     other = make_run(tmp_path / "again-1", 1, [[2, 4, 7, 9], [0, 0, 2, 4]], visits=again)
     found = read_material([runs["ewc-1"], runs["ewc-2"], other], [alone])
     rows = numbers.game_rows(found)
-    assert numbers_in(chosen(rows, agent="ewc", game="toy_catch", measure="learned_first")) == (1.4, 1.2, 1.6)
+    assert numbers_in(chosen(rows, agent="ewc", game="toy_catch", measure="learned_first")) == (1.35, 1.2, 1.5)  # clipped
     twice = {"agent": "again", "game": "toy_catch"}
     assert chosen(rows, measure="learned_first", **twice)["mean"] == pytest.approx(0.4 / 0.5)
     assert chosen(rows, measure="learned", **twice)["mean"] == pytest.approx(0.9)
@@ -230,6 +230,18 @@ def test_fractions_of_single_game_runs_leave_out_the_game_played_last(material, 
     for agent in ("ewc", "told"):
         own = chosen(plastic, agent=agent, game="toy_avoid", measure="learned")
         assert chosen(rows, agent=agent, measure="learned_last")["mean"] == pytest.approx(own["mean"])
+
+
+def test_a_game_that_is_hardly_learned_alone_has_no_fractions_and_is_named(runs, tmp_path):
+    low = make_run(tmp_path / "low-1", 1, [[0, 0.9, 0.9, 0.9]], games=("toy_catch",), visits=VISITS[:1])
+    avoid = make_run(tmp_path / "avoid-1", 1, [[0, 1, 1, 1]], games=("toy_avoid",), visits=(("toy_avoid", 0),))
+    found = read_material([runs["ewc-1"], runs["ewc-2"]], [low, avoid])
+    rows = numbers.game_rows(found)
+    for game, known in (("toy_catch", False), ("toy_avoid", True)):
+        for measure in ("learned", "retained"):
+            assert np.isnan(chosen(rows, agent="ewc", game=game, measure=measure)["mean"]) != known
+    text = report.write_report(found, tmp_path / "out", None).read_text()
+    assert "below 0.1, human-normalised, have none: toy_catch (0.09)." in text
 
 
 def test_runs_that_end_on_different_games_are_drawn_whole(runs, tmp_path):
