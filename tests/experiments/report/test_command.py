@@ -189,7 +189,10 @@ def test_what_was_learned_and_kept_of_every_game(material):
 
 
 def test_learned_first_is_beside_what_single_game_runs_had_learned_by_then(runs, tmp_path):
-    """toy_catch is visited for 100 frames, where alone it stands at 0.5, and again; alone it ends at 1. What is above 1.5 counts as 1.5."""
+    """toy_catch is visited for 100 frames, where alone it stands at 0.5, and again; alone it ends at 1.
+
+    What is above 1.5 counts as 1.5.
+    """
     alone = make_run(tmp_path / "early-1", 1, [[2, 5, 8, 10]], games=("toy_catch",), visits=VISITS[:1])
     again = (("toy_catch", 0), ("toy_avoid", 100), ("toy_catch", 150))
     other = make_run(tmp_path / "again-1", 1, [[2, 4, 7, 9], [0, 0, 2, 4]], visits=again)
