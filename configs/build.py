@@ -33,6 +33,7 @@ from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
 from envs.toy import VARIANTS, CatchBatch
 from replay.buffer import ReplayBuffer
 from replay.device_cache import DeviceFrameCache
+from replay.horizon import Horizon
 from replay.per_task import PerTaskReplay
 from taskid.source import TaskSource
 
@@ -172,12 +173,17 @@ def build_memory(config: Config) -> PerTaskReplay:
     make_buffer = partial(
         ReplayBuffer,
         capacity=r.capacity,
-        n_step=config.learner.n_step,
+        n_step=_horizon(config),
         gamma=config.learner.discount,
         compress=r.compress,
         make_mirror=_mirror_maker(config),
     )
     return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), config.learner.reward_clip)
+
+
+def _horizon(config: Config) -> int | Horizon:
+    c = config.learner
+    return Horizon(c.n_step_first, c.n_step, max(1, c.n_step_frames // FRAME_SKIP)) if c.n_step_first else c.n_step
 
 
 def _mirror_maker(config: Config) -> Callable[[int, int, int], DeviceFrameCache | None]:

@@ -61,6 +61,11 @@ def _has_cuda() -> bool:
 
 
 def _replay_problems(c: Config) -> Iterator[str]:
+    if 0 < c.learner.n_step_first < c.learner.n_step:
+        yield (
+            f"learner.n_step_first: n may fall and not rise: give 0 or at least n_step, {c.learner.n_step}, not "
+            f"{c.learner.n_step_first}"
+        )
     if c.learner.batch_size > c.replay.capacity:
         yield (
             f"learner.batch_size: a batch of {c.learner.batch_size} does not fit in a buffer of "
@@ -71,11 +76,11 @@ def _replay_problems(c: Config) -> Iterator[str]:
             f"replay.min_history: {c.replay.min_history} transitions never gather in a buffer of "
             f"replay.capacity {c.replay.capacity}"
         )
-    needed = c.emulators.num_envs * (c.learner.n_step + 2)
+    needed = c.emulators.num_envs * (c.learner.longest_n_step + 2)
     for name, value in (("capacity", c.replay.capacity), ("min_history", c.replay.min_history)):
         if value < needed:
             yield (
-                f"replay.{name}: {c.emulators.num_envs} emulators and n_step {c.learner.n_step} need at least "
+                f"replay.{name}: {c.emulators.num_envs} emulators and n_step {c.learner.longest_n_step} need at least "
                 f"{needed}, is {value}"
             )
 
@@ -84,11 +89,12 @@ def _stream_problems(c: Config) -> Iterator[str]:
     s = c.stream
     lengths = {"reseed_frames": s.reseed_frames, "visit_frames": s.visit_frames}
     lengths |= {f"visits[{i}].frames": visit.frames for i, visit in enumerate(s.visits)}
-    needed = 4 * c.emulators.num_envs * (c.learner.n_step + 2)
+    longest = c.learner.longest_n_step
+    needed = 4 * c.emulators.num_envs * (longest + 2)
     for name, frames in lengths.items():
         if frames < needed:
             yield (
-                f"stream.{name}: {c.emulators.num_envs} emulators and n_step {c.learner.n_step} need at least {needed} "
+                f"stream.{name}: {c.emulators.num_envs} emulators and n_step {longest} need at least {needed} "
                 f"frames to learn anything, is {frames}"
             )
     if s.order == "listed":

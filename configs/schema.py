@@ -99,6 +99,11 @@ class LearnerConfig:
     bound to remembering (PAPER: 0)."""
     n_step: int = number(1, 1, 1000)
     """Steps of reward before bootstrapping (PAPER: 1)."""
+    n_step_first: int = number(0, 0, 1000)
+    """In every task so many steps at first, falling geometrically to n_step (Schwarzer et al. 2023: 10 to 3); 0: n_step
+    throughout (PAPER)."""
+    n_step_frames: int = number(60_000, 4, 10**12)
+    """Frames of the task over which they fall."""
     discount: float = number(0.99, 0.0, 1.0)
     """Discount per agent step (PAPER: 0.99)."""
     target_frames: int = number(30_000, 4, 10**9)
@@ -110,6 +115,11 @@ class LearnerConfig:
     follows them by this share at every update. 0: the weights themselves (PAPER)."""
     shift_pixels: int = number(0, 0, 20)
     """Random shift of replayed observations (Yarats et al. 2021: 4) [pixels]; 0: none (PAPER)."""
+
+    @property
+    def longest_n_step(self) -> int:
+        """The most steps that a window may have."""
+        return max(self.n_step, self.n_step_first)
 
 
 @dataclass(frozen=True)

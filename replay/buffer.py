@@ -17,6 +17,7 @@ import torch
 from envs.timestep import TimeStep
 from replay.device_cache import DeviceFrameCache
 from replay.frames import FrameBlock
+from replay.horizon import Horizon
 from replay.rows import BLACK, RowTable
 from replay.transition import FrameBatch, Transition
 from replay.windows import Windows, n_step_windows
@@ -45,19 +46,21 @@ class ReplayBuffer:
     def __init__(
         self,
         capacity: int,
-        n_step: int = 1,
+        n_step: int | Horizon = 1,
         gamma: float = 0.99,
         block_rows: int = 256,
         compress: bool = True,
         make_mirror: Callable[[int, int, int], DeviceFrameCache | None] | None = None,
     ) -> None:
-        """capacity: transitions, rounded down to whole rows. n_step, gamma: see `replay.windows`. block_rows:
-        rows per block. compress: lz4 (a fifth of the memory on average) or raw frames (faster to sample).
-        make_mirror: (slots, H, W) -> a mirror to sample from, if there is room for one.
-        B, S, H and W are those of the first observation. ValueError if a number is out of range."""
-        if capacity < 1 or n_step < 1 or block_rows < 1 or not 0 <= gamma <= 1:
+        """capacity: transitions, rounded down to whole rows. n_step, gamma: see `replay.windows`; n may fall as
+        transitions come (`replay.horizon`). block_rows: rows per block. compress: lz4 (a fifth of the memory on
+        average) or raw frames (faster to sample). make_mirror: (slots, H, W) -> a mirror to sample from, if there
+        is room for one. B, S, H and W are those of the first observation. ValueError if a number is out of range."""
+        longest = n_step.first if isinstance(n_step, Horizon) else n_step
+        if capacity < 1 or longest < 1 or block_rows < 1 or not 0 <= gamma <= 1:
             raise ValueError("A replay needs capacity, n_step and block_rows ≥ 1 and gamma in [0, 1].")
-        self._capacity, self._n_step, self._gamma = capacity, n_step, gamma
+        self._horizon = n_step if isinstance(n_step, Horizon) else Horizon(n_step, n_step)
+        self._capacity, self._gamma = capacity, gamma
         self._block_rows, self._compress = block_rows, compress
         self._shape: tuple[int, ...] = ()  # B, S, H, W
         self._head = 0  # rows ever added: the number of the next row
@@ -248,11 +251,11 @@ class ReplayBuffer:
         return (self._head - 1) // self._block_rows
 
     def _allocate(self, shape: tuple[int, ...]) -> None:
-        rows = self._capacity // shape[0]
-        if rows <= self._n_step:
+        rows, longest = self._capacity // shape[0], self._horizon.first
+        if rows <= longest:
             raise ValueError(
                 f"A replay of {self._capacity} transitions is too small: "
-                f"{self._n_step}-step windows of {shape[0]} emulators need {(self._n_step + 1) * shape[0]}."
+                f"{longest}-step windows of {shape[0]} emulators need {(longest + 1) * shape[0]}."
             )
         blocks = -(-rows // self._block_rows) + 1
         self._shape, self._previous = shape, np.zeros(shape, np.uint8)
@@ -298,7 +301,7 @@ class ReplayBuffer:
     def _windows(self, pairs: np.ndarray) -> Windows:
         """The windows that start at pairs int64 [N] = row · B + emulator."""
         start, emulator = np.divmod(pairs, self._rows.batch)
-        steps = start[:, None] + np.arange(self._n_step)
+        steps = start[:, None] + np.arange(self._horizon(self._head * self._rows.batch))
         slots = steps % self._rows.slots
         successors = (steps + 1) % self._rows.slots
         at = (slots, emulator[:, None])

@@ -81,7 +81,7 @@ def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], Non
     """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints; `prepare`
     is called before."""
     c = resolve(config)
-    warm = max(_WARM_UP, 2 * c.emulators.num_envs * (c.learner.n_step + 2))
+    warm = max(_WARM_UP, 2 * c.emulators.num_envs * (c.learner.longest_n_step + 2))
     first = build_schedule(c).visit(0).game
     c = replace(
         c,

@@ -434,6 +434,15 @@ def test_games_are_kept_by_one_name_however_they_were_typed(tmp_path: Path) -> N
     assert [visit.game for visit in config.stream.visits] == ["space_invaders"]
 
 
+def test_n_falls_and_does_not_rise() -> None:
+    told = complaint("--learner.n_step", "3", "--learner.n_step_first", "2")
+    assert told.startswith("learner.n_step_first: n may fall and not rise: give 0 or at least n_step, 3, not 2")
+    _, config = read_options(["--learner.n_step", "3", "--learner.n_step_first", "10"])
+    assert config.learner.longest_n_step == 10
+    told = complaint("--learner.n_step_first", "10", "--stream.visit_frames", "16")
+    assert "4 emulators and n_step 10 need at least 192 frames" in told
+
+
 def test_visits_of_a_file_are_checked_like_others(tmp_path: Path) -> None:
     table = tmp_path / "visits.csv"
     listed = ["--stream.order", "listed", "--stream.visits_csv", str(table)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from envs.timestep import TimeStep
 from replay.buffer import ReplayBuffer
 from replay.device_cache import DeviceFrameCache
+from replay.horizon import Horizon
 from tests.replay.streams import Stream, Twin, equal, keys
 
 GAMMA = 0.5
@@ -81,6 +82,17 @@ def test_it_holds_exactly_what_the_twin_holds(
             assert not ring.can_sample()
             with pytest.raises(ValueError, match="no transition"):
                 ring.sample(1, np.random.default_rng(seed))
+
+
+def test_windows_shorten_as_transitions_come() -> None:
+    horizon, stream = Horizon(5, 1, 48), Stream(5, 2)
+    ring, twin, time = ReplayBuffer(60, horizon, GAMMA, 8), Twin(60, 5, GAMMA), 0
+    for rows in range(1, 41):
+        time = fill([ring, twin], stream, 1, seams=0.1, time=time)
+        twin.n_step = horizon(2 * rows)
+        assert Counter(whole(ring)) == Counter(twin.valid())
+        assert ring.can_sample() == bool(twin.valid())
+    assert twin.n_step == 1
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
