@@ -196,7 +196,7 @@ class ContinualAgent:
 
     def _minibatches(self, plan: Plan) -> Iterator[tuple[int, Any]]:
         rng, batch_size = self.generators.replay, self.when.batch_size
-        return minibatches(self.replay, self.learner, plan, batch_size, rng, self.recall)
+        return minibatches(self.replay, self.learner, plan, batch_size, rng, self.recall, self.task)
 
     def _plan(self) -> Plan:
         """The tasks of the updates that are due and how many of each, some at once."""
@@ -232,6 +232,7 @@ class ContinualAgent:
     def _change_task(self, change: TaskChange, stopped: Stopped) -> None:
         """Consolidate the task that is left, if any, and let the others speak in the one that begins."""
         self.reports = list(change.reports)
+        self.learner.settle()
         if change.seed is not None:
             report = self._leave(change, change.seed, stopped)
             self.reports.append({name: torch.tensor(value) for name, value in report.items()})
@@ -240,9 +241,8 @@ class ContinualAgent:
         self.task, self.visit_frames, self.change = change.task, 0, None
 
     def _leave(self, change: TaskChange, seed: int, stopped: Stopped) -> dict[str, float]:
-        """Settle the weights of the present task, prune and consolidate it."""
+        """Prune and consolidate the present task."""
         task, learner, departure = self.task, self.learner, self.departure
-        learner.settle()
         network = learner.network
 
         def batches(use: int, count: int = departure.fisher_batches) -> Iterator[Transition]:

@@ -16,13 +16,20 @@ Plan = list[tuple[int, int]]
 
 
 def minibatches(
-    replay: Replay, learner: QLearner, plan: Plan, batch_size: int, rng: np.random.Generator, recall: Recall
+    replay: Replay,
+    learner: QLearner,
+    plan: Plan,
+    batch_size: int,
+    rng: np.random.Generator,
+    recall: Recall,
+    played: int,
 ) -> Iterator[tuple[int, Any]]:
-    """(task, prepared minibatch) of the whole plan, with what `recall` draws beside it. Each is prepared before the one
-    before it is learned, so that the learner may compute beforehand what it needs of it."""
+    """(task, prepared minibatch) of the whole plan, with what `recall` draws beside it: states of neither this task nor
+    of the one that is `played`. Each is prepared before the one before it is learned, so that the learner may compute
+    beforehand what it needs of it."""
     coming = None
     for task, batch in _drawn(replay, learner, plan, batch_size, rng):
-        after = task, learner.prepare(batch, task, recall.draw(task))
+        after = task, learner.prepare(batch, task, recall.draw(task, played))
         if coming is not None:
             yield coming
         coming = after

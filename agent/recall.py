@@ -72,9 +72,9 @@ class Recall:
         if kept is not None:
             self._kept[task], self._departures[task] = kept, self._departures.get(task, 0) + 1
 
-    def draw(self, active: int) -> Recalled | None:
+    def draw(self, *without: int) -> Recalled | None:
         """States of one of the other tasks; None if there is none."""
-        others = [task for task in sorted(self._kept) if task != active]
+        others = [task for task in sorted(self._kept) if task not in without]
         if not others or not self.strength:
             return None
         task = others[self.drawn % len(others)]

@@ -1,7 +1,8 @@
 """Leaving a task for the next: what is measured of it can take minutes, and can be given up and done again.
 
-Until it is done nothing else has changed, and its draws follow from one seed. So an agent that was asked to stop keeps
-the change in its state, and after a resume measures again what it would have measured.
+Until it is done nothing has changed but that the weights have settled and inactive units are pruned, neither of which
+is done twice, and its draws follow from one seed. So an agent that was asked to stop keeps the change in its state, and
+after a resume measures again what it would have measured.
 """
 
 from __future__ import annotations

@@ -21,11 +21,10 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.steps import ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.fast.process import keep_freed_memory
 from agent.fisher import fisher_information
 from agent.learner import QLearner
 from benchmarks.stand_ins import minibatch
-from configs.build import build_learner, build_network
+from configs.build import build_learner, build_network, prepare_process
 from configs.choices import NETWORKS
 from configs.ranges import argument
 from configs.schema import Config, LearnerConfig
@@ -62,8 +61,8 @@ def main() -> int:
 
 def measure(settings: LearnerConfig, threads: int, rounds: int, samples: int) -> dict[str, Any]:
     """The report's quantities; times in microseconds unless the name says seconds."""
-    keep_freed_memory()
     config = resolve(Config(threads=threads, learner=settings))
+    prepare_process(config)
     learner = build_learner(config, build_network(config), NoConsolidation())
     learner.add_task()
     batch = minibatch(_BATCH)

@@ -112,7 +112,7 @@ def _kept(group: str, seed: int, options: argparse.Namespace) -> Path:
 def _check_kept(path: Path, options: argparse.Namespace) -> None:
     """ValueError if what was measured is something else, which would be taken for what is asked for."""
     there = json.loads(path.read_text()) if path.is_file() else {}
-    for name in ("visits", "vector_steps"):
+    for name in ("visits", "vector_steps", "source", "set"):
         if there.get(name, asked := getattr(options, name)) != asked:
             raise ValueError(f"{path} is of {there[name]} {name}, not {asked}; keep both, with another --results")
 
@@ -135,6 +135,8 @@ def _measure(group: str, seed: int, options: argparse.Namespace) -> None:
         "seed": seed,
         "visits": options.visits,
         "vector_steps": options.vector_steps,
+        "source": options.source,
+        "set": options.set,
         **json.loads(output.splitlines()[-1]),
     }
     path.write_text(json.dumps(result, indent=1))

@@ -20,9 +20,8 @@ from typing import Any
 
 import torch
 
-from agent.fast.process import keep_freed_memory
 from benchmarks.stand_ins import leave_anchors, minibatch
-from configs.build import build_consolidator, build_learner, build_network, build_stream
+from configs.build import build_consolidator, build_learner, build_network, build_stream, prepare_process
 from configs.checks import check
 from configs.ranges import argument
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
@@ -98,8 +97,7 @@ def measure(config: Config, seconds: float) -> dict[str, Any]:
     """The report's quantities; milliseconds unless the name says otherwise. `ConfigError` if there is no such run."""
     check(config)
     c = config.learner
-    torch.set_num_threads(config.threads)
-    keep_freed_memory()
+    prepare_process(config)
     gflops, gigabytes = matrix_rate(config), copy_rate(config)
     emulation = emulator_milliseconds(config)
     update = update_milliseconds(config)

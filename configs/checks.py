@@ -39,6 +39,7 @@ def _problems(config: Config) -> Iterator[str]:
     for name, value in (("learner.cuda_graphs", c.learner.cuda_graphs), ("replay.device_gib", c.replay.device_gib)):
         if value and c.device == "cpu":
             yield f"{name}: needs device cuda"
+    yield from _exploration_problems(c)
     yield from _replay_problems(c)
     yield from _stream_problems(c)
     if c.learner.gated:
@@ -58,6 +59,11 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def _exploration_problems(c: Config) -> Iterator[str]:
+    if c.exploration.spread and c.emulators.num_envs == 1:
+        yield "exploration.spread: one emulator has one epsilon, `exploration.end`; give 0, or more emulators"
 
 
 def _replay_problems(c: Config) -> Iterator[str]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.build import FRAME_SKIP, emulator_maker, numpy_generator, planned_visits
+from configs.build import FRAME_SKIP, emulator_maker, frames_per_step, numpy_generator, planned_visits
 from configs.checks import ConfigError
 from configs.schema import Config
 from envs.timestep import ACTIONS
@@ -60,6 +60,11 @@ def rewards(run: RunDirectory, config: Config) -> tuple[Sums, int]:
     events = list(_events(run))
     if not events:
         raise ValueError(f"{run.path} has no log event yet (log.period: every {config.log.period:,} frames)")
+    between = max(at - before for before, at, _ in events)
+    if not run.checkpoints.is_dir() and between > config.log.period + frames_per_step(config):
+        raise ValueError(
+            f"{run.path} holds the small files of a run, its log thinned out: give the directory in which it was made"
+        )
     if untold := [at for _, at, means in events if not means]:
         raise ValueError(f"{run.path} logged no rewards until frame {max(untold):,}, as version 0.3.0 and before")
     sums: dict[str, list[float]] = defaultdict(list)

@@ -168,7 +168,7 @@ class ForgetMeNot:
         self.waiting = 0
 
     def recogniser(self, label: str) -> ContextRecogniser:
-        """TaskRecogniser contexts from the screen, whatever the label."""
+        """Recognises contexts from the screen, whatever the label."""
         return ContextRecogniser(self.settings, self.models, self.filter.observed)
 
     def _decide(self) -> tuple[int, ...]:
@@ -202,7 +202,7 @@ class ForgetMeNot:
 
 
 class ContextRecogniser:
-    """TaskRecogniser contexts without learning anything, for an evaluation.
+    """Recognises contexts without learning anything, for an evaluation.
 
     Every context and the hold-out are equally probable beforehand. The answer is the most probable so far, from
     the very first time step on, and `None` while that is the hold-out: a game that was never met (not said where

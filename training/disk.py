@@ -42,7 +42,7 @@ def frame_bytes(config: Config) -> float:
 
 def kept_bytes(config: Config) -> int:
     """Of the states that a task keeps to be recalled, in memory and in a checkpoint: at most."""
-    return int(config.consolidation.recall_states * STACK * frame_bytes(config))
+    return int(config.consolidation.recall_states * STACK * SIZE * SIZE / LZ4_RATIO)  # always compressed
 
 
 def model_bytes(config: Config) -> int:

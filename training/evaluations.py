@@ -114,21 +114,27 @@ class Evaluations:
     def _last(self) -> bool:
         return self.parts.stream.frames >= self.config.frames
 
+    def _label(self) -> str:
+        """The game that was played until now."""
+        stream = self.parts.stream
+        return stream.left if 0 < stream.frames == stream.visit_start else stream.label
+
     def _evaluate(self, request: Request) -> None:
         results = self._play(request, lambda: self.stop.requested)
         self.milestones.evaluated = request.frames
         self.logs.evaluation(request.frames, results)
         self._tell(request, results)
-        self.snapshots.save(self.parts.stream.label)
+        if not self.config.learner.average_rate:
+            self.snapshots.save(self._label())
 
     def _play(self, request: Request, stopped: Callable[[], bool]) -> list[GameResult]:
         if self.config.learner.average_rate:  # what plays is in snapshots only
-            snapshot = self.snapshots.save(self.parts.stream.label)
+            snapshot = self.snapshots.save(self._label())
             return evaluate_snapshot(self.config, snapshot, request.last, request.game, stopped)
         return scheduled_evaluation(self.config, self.parts.agent, request.last, request.game, stopped)
 
     def _begin(self, request: Request) -> None:
-        snapshot = self.snapshots.save(self.parts.stream.label)
+        snapshot = self.snapshots.save(self._label())
         self.milestones.evaluated, self.milestones.pending = request.frames, request
         self.worker.start(snapshot, request.last, request.game)
 

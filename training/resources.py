@@ -68,18 +68,23 @@ def plan(config: Config, measure: bool) -> Plan:
     weights = 4 * sum(p.numel() for p in build_network(config).parameters())
     anchors = 0 if config.consolidation.kind == "none" else tasks * 2 * weights  # mean and precision
     anchors += tasks * kept_bytes(config)
+    # What plays is a network of its own in an agent of its own, beside the average itself.
+    average = weights * (1 if config.evaluation.background else 6) if config.learner.average_rate else 0
     # Task models are there once more while a checkpoint of them is written.
     models = 2 * contexts(config, tasks, config.frames) * model_bytes(config)
     disk = disk_bytes(config)
     rates = measure_rates(config, seconds=10.0) if measure else None
     seconds = _duration(config, len(schedule.games), rates) if rates else None
     processes = _PROCESS_BYTES + (_WORKER_BYTES if config.evaluation.background else 0)
-    return Plan(processes + replay_bytes + 8 * weights + anchors + models, replay_bytes, disk, seconds, rates)
+    return Plan(processes + replay_bytes + 8 * weights + average + anchors + models, replay_bytes, disk, seconds, rates)
 
 
 def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], None] = lambda _: None) -> Rates:
-    """Run act, emulate and learn for `seconds` in steady state, without logging, evaluation or checkpoints; `prepare`
-    is called before."""
+    """Run act, emulate and learn for `seconds` in steady state, in one game; `prepare` is called before.
+
+    What it leaves out: logging, evaluations, checkpoints, and what other tasks cost (`consolidation.recall_strength`,
+    `learner.rehearsal`).
+    """
     c = resolve(config)
     warm = max(_WARM_UP, 2 * c.emulators.num_envs * (c.learner.longest_n_step + 2))
     first = build_schedule(c).visit(0).game

@@ -3,7 +3,7 @@
 A network whose convolutions do not overlap (stride = kernel's side) is a chain of matrix products over patches. Only
 the open units of a task take part, so all that an update reads or writes is gathered once when the task is entered:
 weights, the optimizer's averages and the merged anchor. Updates see nothing else, and it is written back when somebody
-looks at the network (`Pack.write_back`). Averages of weights that the task does not use therefore stand still.
+looks at the network (`agent.fast.packed_update`). Averages of weights that the task does not use therefore stand still.
 
 Axes: N observations, U open units of a layer, K inputs of a unit, P positions of a map.
 """

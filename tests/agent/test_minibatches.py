@@ -41,7 +41,7 @@ class Learner:
 def test_each_is_prepared_before_the_one_before_it_is_learned():
     replay, learner = Replay(), Learner()
     seen = 0
-    for task, number in minibatches(replay, learner, [(0, 2), (3, 1), (0, 1)], 4, np.random.default_rng(2), NOTHING):
+    for task, number in minibatches(replay, learner, [(0, 2), (3, 1), (0, 1)], 4, np.random.default_rng(2), NOTHING, 0):
         assert (task, number) == (learner.prepared[number][0], seen)
         assert len(learner.prepared) == min(seen + 2, 4)
         seen += 1
@@ -55,13 +55,13 @@ def test_each_is_prepared_before_the_one_before_it_is_learned():
 
 def test_an_empty_plan_draws_nothing():
     replay = Replay()
-    assert not list(minibatches(replay, Learner(), [], 4, np.random.default_rng(2), NOTHING)) and not replay.draws
+    assert not list(minibatches(replay, Learner(), [], 4, np.random.default_rng(2), NOTHING, 0)) and not replay.draws
 
 
-def test_every_minibatch_of_a_task_comes_with_what_is_recalled_of_the_others():
+def test_every_minibatch_comes_with_what_is_recalled_of_tasks_neither_learned_nor_played():
     replay, learner, recall = Replay(), Learner(), Recall(8, 2, 1.0)
     for task in (0, 3, 5):
         states = [torch.zeros(8, 1, 2, 2, dtype=torch.uint8)]
         recall.leave(task, recall.measure(task, states, lambda seen, task: torch.zeros(len(seen), 2)))
-    list(minibatches(replay, learner, [(0, 2), (3, 3)], 4, np.random.default_rng(2), recall))
-    assert [each.task for each in learner.recalled] == [3, 5, 0, 5, 0]
+    list(minibatches(replay, learner, [(0, 3), (3, 2)], 4, np.random.default_rng(2), recall, 0))
+    assert [each.task for each in learner.recalled] == [3, 5, 3, 5, 5]

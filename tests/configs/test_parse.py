@@ -443,6 +443,15 @@ def test_n_falls_and_does_not_rise() -> None:
     assert "4 emulators and n_step 10 need at least 192 frames" in told
 
 
+def test_a_ladder_of_epsilons_needs_emulators_to_climb() -> None:
+    spread = ["--exploration.end", "0.4", "--exploration.spread", "7"]
+    assert complaint(*spread, "--emulators.num_envs", "1").startswith(
+        "exploration.spread: one emulator has one epsilon"
+    )
+    _, config = read_options([*spread, "--emulators.num_envs", "2"])
+    assert config.exploration.spread == 7
+
+
 def test_visits_of_a_file_are_checked_like_others(tmp_path: Path) -> None:
     table = tmp_path / "visits.csv"
     listed = ["--stream.order", "listed", "--stream.visits_csv", str(table)]

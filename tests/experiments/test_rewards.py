@@ -11,6 +11,7 @@ from configs.build import build, planned_visits
 from configs.parse import load
 from evaluation.playable import load_run
 from experiments import rewards
+from experiments.jobs import keep
 from tests.integration.runs import TOY, launch, write_config
 from tracking.run_directory import RunDirectory
 from training.interact import interact
@@ -49,6 +50,16 @@ def test_the_sums_are_those_of_the_emulators(run: Path) -> None:
     assert any(abs(value) > 1 for value in earned.values())
 
 
+def test_a_log_that_was_thinned_out_is_refused(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(run, tmp_path / "whole")
+    config = load_run(RunDirectory(run))
+    assert rewards.rewards(RunDirectory(tmp_path / "whole"), config)[1] == rewards.rewards(RunDirectory(run), config)[1]
+    monkeypatch.setattr("experiments.jobs._METRICS_KEPT", 3)
+    keep(run, tmp_path / "small")
+    with pytest.raises(ValueError, match="its log thinned out"):
+        rewards.rewards(RunDirectory(tmp_path / "small"), config)
+
+
 def test_a_random_agent_plays_as_many_frames_of_every_game(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = load_run(RunDirectory(run))
     assert rewards.main([str(run), "--random"]) == 0
@@ -71,6 +82,7 @@ def test_visits_that_log_events_do_not_tell_apart_are_refused(tmp_path: Path, fi
         {"frame": first, name.format(game): 1.0},
         {"frame": 1700, name.format(game): 3.0, name.format(other): 0.5},
     ]
+    (tmp_path / "checkpoints").mkdir()
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps({**e, "learning/updates": 1}) + "\n" for e in events))
     if first == 800:
         found, _ = rewards.rewards(RunDirectory(tmp_path), config)

@@ -15,7 +15,7 @@ from taskid.sources.inferred import Settings
 from tests.integration.runs import TOY, write_config
 from tracking.checkpoints import Checkpoints
 from train import main
-from training.disk import contexts, disk_bytes, frame_bytes, model_bytes
+from training.disk import contexts, disk_bytes, frame_bytes, kept_bytes, model_bytes
 
 RUN: dict[str, Any] = {
     **TOY,
@@ -143,4 +143,6 @@ def test_states_to_be_recalled_are_on_the_disk_for_every_task_whatever_the_ancho
 
     kept = disk("ewc", 1000) - disk("ewc", 0)
     assert kept == 2 * 3 * int(1000 * 4 * frame_bytes(config))
+    raw = replace(config, replay=replace(config.replay, compress=False))
+    assert kept_bytes(raw) == kept_bytes(config)  # these are compressed in any case
     assert disk("none", 1000) - disk("none", 0) == kept == disk("online_ewc", 1000) - disk("online_ewc", 0)

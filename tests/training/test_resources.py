@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import training.resources
+from configs.build import build_network
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.schema import Config
@@ -85,6 +86,20 @@ def test_memory_is_that_of_the_frames() -> None:
     assert 0.5 * GIB <= budget.replay_bytes < 0.6 * GIB
     single = plan(replace(config, task_source="single"), measure=False)
     assert single.replay_bytes == raw.replay_bytes // 2
+
+
+def test_a_running_average_plays_in_an_agent_of_its_own() -> None:
+    """By hand: the average, its copy as a network that plays, and the agent of five networks' size that it plays in; in
+    the background all but the average belong to another process, which has room of its own."""
+    config = Config(frames=1000)
+    averaged = replace(config, learner=replace(config.learner, average_rate=0.01))
+    weights = 4 * sum(p.numel() for p in build_network(config).parameters())
+    for background, copies in ((False, 6), (True, 1)):
+        one, other = (
+            plan(replace(c, evaluation=replace(c.evaluation, background=background)), measure=False)
+            for c in (averaged, config)
+        )
+        assert one.memory_bytes - other.memory_bytes == copies * weights
 
 
 @pytest.mark.usefixtures("quick_rates")
