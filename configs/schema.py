@@ -112,7 +112,7 @@ class LearnerConfig:
     """Bound on the size of a learner's reward; 0: none (PAPER: 1)."""
     average_rate: float = number(0.0, 0.0, 1.0)
     """Above 0, a running average of the weights plays in evaluations and is what stays of a task that is left; it
-    follows them by this share at every update. 0: the weights themselves (PAPER)."""
+    follows them by this share an update, every 16 updates. 0: the weights themselves (PAPER)."""
     shift_pixels: int = number(0, 0, 20)
     """Random shift of replayed observations (Yarats et al. 2021: 4) [pixels]; 0: none (PAPER)."""
 

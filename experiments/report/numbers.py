@@ -239,7 +239,7 @@ def measures(material: Material, agent: Agent) -> dict[str, np.ndarray]:
 
 def game_rows(material: Material) -> list[Row]:
     """agent, seeds, game, measure, mean, low, high: mean over seeds of every measure of `measures`; and *retained*
-    once more, with an interval for which the single-game runs are drawn anew as well."""
+    once more, not clipped, with an interval for which the single-game runs are drawn anew as well."""
     rows = []
     for agent in material.agents:
         found = measures(material, agent)
@@ -249,9 +249,9 @@ def game_rows(material: Material) -> list[Row]:
             for game, *numbers in zip(material.games, means.tolist(), low.tolist(), high.tolist(), strict=True):
                 rows.append({**row, "game": game, "measure": measure, **dict(zip(_INTERVAL, numbers, strict=True))})
         for g, game in enumerate(material.games):
-            mean = float(retention.mean_over_seeds(found["retained"])[g])
             final, single = found["final_score"][:, g], single_scores(material, game)
-            known = not np.isnan([mean, *final, *single]).any()
+            known = not np.isnan([*found["retained"][:, g], *final, *single]).any()
+            mean = float(final.mean() / single.mean()) if known else NAN
             bottom, top = retention.ratio_interval(final, single, _generator(), _RESAMPLES) if known else (NAN, NAN)
             rows.append({**row, "game": game, "measure": BOTH_DRAWN, "mean": mean, "low": bottom, "high": top})
     return rows

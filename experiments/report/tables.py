@@ -40,7 +40,7 @@ PER_GAME = {
     "forgetting": "forgetting",
     "backward_transfer": "backward transfer",
     "forward_transfer": "forward transfer",
-    BOTH_DRAWN: "retained, single-game runs drawn anew too",
+    BOTH_DRAWN: "retained, not clipped, single-game runs drawn anew too",
 }
 
 
