@@ -77,7 +77,8 @@ def draw_scores(schedule: Sequence[Row], scores: Sequence[Row], games: Sequence[
 
 
 def draw_totals(rows: Sequence[Row], games: int) -> Figure:
-    """Figure 3B: the total over frames, with the interval over seeds as a band."""
+    """Figure 3B: the total over frames, the interval over seeds as a band; where the paper's curves go ten times as
+    far, on a logarithmic axis."""
     figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     axes = figure.subplots()
     scale, unit = frame_unit(max(row["frames"] for row in rows))
@@ -104,7 +105,13 @@ def draw_totals(rows: Sequence[Row], games: int) -> Figure:
                 label=words(name),
             )
     axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
-    axes.set_xlim(left=0)
+    shown = [row["frames"] for row in rows if row["agent"] in ours and row["frames"] > 0]
+    if shown and max(row["frames"] for row in rows) > 10 * max(shown):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(left=0.8 * min(shown) / scale)
+    else:
+        axes.set_xlim(left=0)
     axes.set_xlabel(unit)
     axes.set_ylabel(f"total clipped human-normalised score\n({games} games, at most {games})")
     return finished(figure, [axes])

@@ -121,7 +121,7 @@ def _totals(scores: np.ndarray) -> np.ndarray:
 
 def total_rows(material: Material) -> list[Row]:
     """Figure 3B: agent, seeds, frames, total, low, high. The total of single-game runs follows, at both ends, if every
-    game has one, and the paper's curves up to the same frame if the games are ten of the paper's."""
+    game has one, and the paper's whole curves if the games are ten of the paper's."""
     rows = []
     end = max(run.end for agent in material.agents for run in agent.runs)
     for agent in material.agents:
@@ -134,7 +134,7 @@ def total_rows(material: Material) -> list[Row]:
         seeds = min(len(runs) for runs in material.single.values())
         rows += [_total_row(SINGLE, seeds, at, alone, NAN, NAN) for at in (0, end)]
     if len(material.games) == 10 and set(material.games) <= set(game_set("pool")):
-        rows += [row for row in paper_totals() if row["frames"] <= end]
+        rows += paper_totals()
     return rows
 
 

@@ -41,4 +41,4 @@ def test_the_agent_of_ten_games_takes_every_game_for_its_own_task(tmp_path: Path
     with open(tmp_path / "out" / "scores.csv", newline="") as file:
         taken = {row["game"]: int(row["task"]) for row in csv.DictReader(file)}
     changes = read_changes(agent.parent / "ten_games" / "task_changes.csv")
-    assert len(set(taken.values())) == 10 and taken == own_tasks(changes, 2_000_000)
+    assert len(set(taken.values())) == 10 and taken == own_tasks(changes, 4_000_000)

@@ -575,18 +575,22 @@ def test_runs_of_one_game_are_reported_by_their_scores(runs, tmp_path):
     assert (row["final"], row["best"], row["best_at"]) == ("10.0", "10.0", "100")
 
 
-def test_the_papers_curves_stand_beside_ten_of_its_games_up_to_the_same_frame(tmp_path):
+@pytest.mark.parametrize(("unit", "logarithmic"), [(1, True), (100, False)])
+def test_the_papers_whole_curves_stand_beside_ten_of_its_games(tmp_path, unit, logarithmic):
+    """They are 502 M frames long."""
     games = game_set("pool")[:10]
-    visits = tuple((game, 200_000 * i) for i, game in enumerate(games))
-    frames = (500_000, 1_000_000, 2_000_000, 2_500_000)
+    visits = tuple((game, 200_000 * unit * i) for i, game in enumerate(games))
+    frames = tuple(unit * at for at in (500_000, 1_000_000, 2_000_000, 2_500_000))
     ten = make_run(tmp_path / "ten-1", 1, [[1, 2, 3, 4]] * 10, games=games, visits=visits, frames=frames)
     rows = numbers.total_rows(read_material([ten], []))
-    beside = [row for row in rows if row["agent"] == "paper: no penalty"]
-    assert [(row["frames"], row["total"]) for row in beside] == [(1_020_000, -2.495), (2_010_000, -3.225)]
+    beside = [(row["frames"], row["total"]) for row in rows if row["agent"] == "paper: no penalty"]
+    assert beside[:2] == [(1_020_000, -2.495), (2_010_000, -3.225)] and beside[-1] == (502_120_000, -0.038)
     (axes,) = figures.draw_totals(rows, 10).axes
     assert set(drawn(axes)) == {"ten", *numbers.PAPER}
+    assert (axes.get_xscale() == "log") == logarithmic and 0 <= axes.get_xlim()[0] <= 0.5 * unit
     nine = make_run(tmp_path / "nine-1", 1, [[1, 2, 3, 4]] * 9, games=games[:9], visits=visits[:9], frames=frames)
-    assert not [row for row in numbers.total_rows(read_material([nine], [])) if row["agent"] != "nine"]
+    rows = numbers.total_rows(read_material([nine], []))
+    assert {row["agent"] for row in rows} == {"nine"} and figures.draw_totals(rows, 9).axes[0].get_xscale() == "linear"
 
 
 def test_the_papers_curves_are_those_of_the_shared_data():
