@@ -74,8 +74,8 @@ def _opening(material: Material, out: Path) -> Markup:
     caption = f"Figure 3B. Total clipped human-normalised score, {_seeds_shown(rows)}."
     if any(row["agent"] in numbers.PAPER for row in rows):
         caption += (
-            " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds; where they go "
-            "on much longer, frames are on a logarithmic axis."
+            " The paper's curves, read off its figure, are means over ten sets of ten games and four seeds; where "
+            "they go on much longer, frames are on a logarithmic axis."
         )
     draw = partial(figures.draw_totals, rows, len(material.games))
     return Markup("\n").join([said, *notes, write_picture(out, "figure_3b", rows, draw, caption)])
