@@ -101,7 +101,7 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
         if step.visit_ended:
             if stream.label != step.label and step.frames < config.frames:
                 progress.event(f"{step.frames:,}: {step.label} gives way to {stream.label}")
-            snapshots.save(step.label)
+            snapshots.save()
             logs.confusion(step.frames, inference.table)
         if due(config.log.period, step.before, step.frames):
             diagnostics = agent.diagnostics()

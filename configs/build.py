@@ -169,21 +169,16 @@ def build_learner(config: Config, network: QNetwork, consolidator: Consolidator)
 
 def build_memory(config: Config) -> PerTaskReplay:
     """A replay buffer per task under one memory budget."""
-    r = config.replay
+    r, c = config.replay, config.learner
     make_buffer = partial(
         ReplayBuffer,
         capacity=r.capacity,
-        n_step=_horizon(config),
-        gamma=config.learner.discount,
+        n_step=Horizon(c.longest_n_step, c.n_step, c.n_step_frames // FRAME_SKIP),
+        gamma=c.discount,
         compress=r.compress,
         make_mirror=_mirror_maker(config),
     )
-    return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), config.learner.reward_clip)
-
-
-def _horizon(config: Config) -> int | Horizon:
-    c = config.learner
-    return Horizon(c.n_step_first, c.n_step, max(1, c.n_step_frames // FRAME_SKIP)) if c.n_step_first else c.n_step
+    return PerTaskReplay(make_buffer, int(r.budget_gib * 2**30), c.reward_clip)
 
 
 def _mirror_maker(config: Config) -> Callable[[int, int, int], DeviceFrameCache | None]:

@@ -62,7 +62,7 @@ class Evaluations:
                 self.progress.event(f"{problem}; the evaluation at {pending.frames:,} frames is left out")
                 self.milestones.pending = None
                 return
-            self.snapshots.save(self.parts.stream.label)
+            self.snapshots.save()
         if self.config.evaluation.background:
             self.worker.start(self.snapshots.file(pending.frames), pending.last, pending.game)
 
@@ -114,27 +114,22 @@ class Evaluations:
     def _last(self) -> bool:
         return self.parts.stream.frames >= self.config.frames
 
-    def _label(self) -> str:
-        """The game that was played until now."""
-        stream = self.parts.stream
-        return stream.left if 0 < stream.frames == stream.visit_start else stream.label
-
     def _evaluate(self, request: Request) -> None:
         results = self._play(request, lambda: self.stop.requested)
         self.milestones.evaluated = request.frames
         self.logs.evaluation(request.frames, results)
         self._tell(request, results)
         if not self.config.learner.average_rate:
-            self.snapshots.save(self._label())
+            self.snapshots.save()
 
     def _play(self, request: Request, stopped: Callable[[], bool]) -> list[GameResult]:
         if self.config.learner.average_rate:  # what plays is in snapshots only
-            snapshot = self.snapshots.save(self._label())
+            snapshot = self.snapshots.save()
             return evaluate_snapshot(self.config, snapshot, request.last, request.game, stopped)
         return scheduled_evaluation(self.config, self.parts.agent, request.last, request.game, stopped)
 
     def _begin(self, request: Request) -> None:
-        snapshot = self.snapshots.save(self._label())
+        snapshot = self.snapshots.save()
         self.milestones.evaluated, self.milestones.pending = request.frames, request
         self.worker.start(snapshot, request.last, request.game)
 

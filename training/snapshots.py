@@ -22,10 +22,11 @@ class Snapshots:
         self.parts = parts
         self.inference = inference
 
-    def save(self, label: str) -> Path:
-        """Keep the present moment, at which the game `label` is played; its file. Raises `Diverged` instead if a weight
-        is not finite."""
-        agent, frames = self.parts.agent, self.parts.stream.frames
+    def save(self) -> Path:
+        """Keep the present moment, under the game that was played until now; its file. Raises `Diverged` instead if a
+        weight is not finite."""
+        agent, stream = self.parts.agent, self.parts.stream
+        frames, label = stream.frames, stream.left if 0 < stream.frames == stream.visit_start else stream.label
         check_weights(agent.learner.network)
         own_tasks = {**task_log.tasks_before(self.run), **self.inference.own_tasks()}
         write_snapshot(self.run.snapshots, frames, label, agent.snapshot(), own_tasks)
