@@ -369,8 +369,8 @@ def spoiled_snapshot() -> None:
 
     save = Snapshots.save
 
-    def saving(self: Any, label: str) -> Path:
-        path = save(self, label)
+    def saving(self: Any) -> Path:
+        path = save(self)
         path.write_bytes(b"no weights")
         return path
 
