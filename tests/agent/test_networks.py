@@ -38,6 +38,18 @@ def test_nature_network_has_its_published_size():
     assert sum(w.numel() for w in network.weights) + biases == 1_693_362  # 18 actions
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"), [("small", 75), ("wide", 75), ("wide4", 75), ("wide8", 75), ("nature", 84), ("paper", 84)]
+)
+def test_values_depend_on_as_many_rows_and_columns_as_is_said(size, seen):
+    network = make(size)
+    network.add_task()
+    pixels = observations(4).float().requires_grad_()
+    network(pixels, 0).square().sum().backward()
+    matters = pixels.grad.abs().sum((0, 1)) > 0
+    assert matters[:seen, :seen].all() and matters.sum() == seen * seen
+
+
 @pytest.mark.parametrize("size", ["small", "nature"])
 def test_equals_the_equation_written_out(size):
     network = make(size)
