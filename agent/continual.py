@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -263,6 +264,8 @@ class ContinualAgent:
         agreements = self.recall.agreements(task, learner.q_values)
         self.recall.leave(task, kept)
         report |= {f"agreement_task{other}": value for other, value in agreements.items()}
+        if agreements:
+            report |= {"agreement_mean": fmean(agreements.values()), "agreement_least": min(agreements.values())}
         return {**report, "active_fraction": pruning.active_fraction(network, task)}
 
     def diagnostics(self) -> dict[str, float]:

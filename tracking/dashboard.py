@@ -40,6 +40,9 @@ _OVERVIEW: Charts = {
     "Frames per second": ("charts/speed_frames_per_second$",),
     "Hours left": ("charts/time_left_hours$",),
 }
+_ACTIONS: dict[str, Sequence[str]] = {
+    "Greedy actions as when a task was left: mean and least of the tasks": ("learning/agreement_(mean|least)$",),
+}
 _LEARNING: Charts = {
     "Loss and TD error": ("learning/loss$", "learning/td_error$"),
     "Q of replayed actions, and the largest": ("learning/q$", "learning/q_max$"),
@@ -75,12 +78,13 @@ _SPEED: Charts = {
 }
 
 
-def pages(games: Iterable[str], anchors: bool = True) -> dict[str, Charts]:
-    """Charts by page. `anchors`: the run leaves anchors, of which there is something to show. A single game is never
-    left, so that there is nothing to be kept of it."""
+def pages(games: Iterable[str], anchors: bool = True, states: bool = True) -> dict[str, Charts]:
+    """Charts by page. `anchors`: the run leaves anchors, of which there is something to show; `states`: it keeps some
+    of every task, on which agreement is measured. A single game is never left, so that there is nothing to be kept of
+    it."""
     names = list(games)
     several = len(names) > 1
-    kept = {f"{game}: kept fraction": (f"evaluation/kept/{game}$",) for game in names}
+    kept = (_ACTIONS if states else {}) | {f"{game}: kept fraction": (f"evaluation/kept/{game}$",) for game in names}
     return {
         "Overview": {title: tags for title, tags in _OVERVIEW.items() if several or tags != _KEPT},
         "Games": {game: (f"score/{game}/return$", f"evaluation/{game}/score$") for game in names},

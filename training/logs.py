@@ -60,7 +60,8 @@ class Logs:
         for each in (self.writers, self.evaluations, self.task_changes):
             each.clear()
         self.writers.text(0, "config", self.run.config.read_text())
-        pages = dashboard.pages(self.games, anchors=config.consolidation.kind != "none")
+        left = config.consolidation
+        pages = dashboard.pages(self.games, anchors=left.kind != "none", states=left.recall_states > 0)
         for summary in (dashboard.layout(pages), *hparams.start(hyper_parameters(config))):
             self.board.summary(0, summary)
 

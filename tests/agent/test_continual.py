@@ -797,5 +797,5 @@ def test_a_departure_tells_how_many_greedy_actions_are_still_the_same():
     )
     reports = [each for t in range(27) for each in advance(agent, numbered_step(t, 1), numbered_step(t + 1, 1))]
     told = [{n: v.item() for n, v in each.items() if "agreement" in n} for each in reports if "active_fraction" in each]
-    assert told == [{}, {"agreement_task0": 0.0}]
+    assert told == [{}, {"agreement_task0": 0.0, "agreement_mean": 0.0, "agreement_least": 0.0}]
     assert all(each is None for each in agent.learner.recalled)

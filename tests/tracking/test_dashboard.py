@@ -90,6 +90,12 @@ def test_without_anchors_there_is_nothing_to_show_of_them() -> None:
     assert shown(patterns, ["evaluation/kept/krull"]) == ["evaluation/kept/krull"]
 
 
+def test_agreement_has_a_chart_where_it_is_measured() -> None:
+    tags = ["learning/agreement_mean", "learning/agreement_least", "learning/agreement_task0"]
+    shown_by = [[*charts.values()] for charts in (pages(["krull", "pong"], states=s)["Memory"] for s in (True, False))]
+    assert [[tag for patterns in charts for tag in shown(patterns, tags)] for charts in shown_by] == [tags[:2], []]
+
+
 def test_of_a_single_game_nothing_is_kept_and_no_chart_is_empty_for_it() -> None:
     alone = pages(["krull"])
     patterns = [pattern for charts in alone.values() for each in charts.values() for pattern in each]
