@@ -37,15 +37,13 @@ def evaluate(options: argparse.Namespace) -> int:
         return watch_games(Moment(asked, playable, playable.snapshots[-1]), asked.games)
     question = Question.of(asked, playable)
     folder = choose_folder(options.output, playable.run_dir, question)
-    if folder:
-        command.check_writable(folder)
-    elif options.video:
+    if folder is None and options.video:
         raise ValueError(f"{options.path} has no run to write films into; name a folder with --output")
     results = Results(folder, question)
     try:
         reports, rows = play(asked, playable, results, options.video)
-    except KeyboardInterrupt:
-        if folder is None:
+    except BaseException as error:
+        if results.plays.drop_empty() or folder is None or not isinstance(error, KeyboardInterrupt):
             raise
         print(
             f"evaluate.py: interrupted; the games played are kept, and the same command goes on: {results.plays.path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from tracking.files import write_text
 class Kept:
     """Answers by name, JSON as they are, in a file: a line with the question, then a line for each of them.
 
-    path      the file; nothing is written before the first answer, and nothing at all if it is None
-    question  all that the answers depend on, as JSON can hold it; the file must be none of another one (see `is_free`)
+    path      the file; nothing is written if it is None
+    question  all that the answers depend on, as JSON can hold it; the file must be none of another one (see `claim`)
     """
 
     def __init__(self, path: Path | None, question: Mapping[str, Any]) -> None:
@@ -27,6 +28,16 @@ class Kept:
         """The answer of this name, or None."""
         return self._answers.get(name)
 
+    def drop_empty(self) -> bool:
+        """Remove the file, and its folder if nothing else is there, unless it holds an answer; whether that was so."""
+        if self._answers:
+            return False
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.parent.rmdir()
+        return True
+
     def put(self, name: str, answer: Any) -> None:
         """Keep an answer; durable on return."""
         self._answers[name] = answer
@@ -35,6 +46,15 @@ class Kept:
         lines = [self._question, *({"name": name, "answer": one} for name, one in self._answers.items())]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def claim(path: Path, question: Mapping[str, Any]) -> bool:
+    """Make the file this question's if there is none; whether it is this question's. Of two commands that ask different
+    ones at the same moment one gets it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), path.open("x") as file:
+        file.write(json.dumps(question) + "\n")
+    return is_free(path, question)
 
 
 def is_free(path: Path, question: Mapping[str, Any]) -> bool:

@@ -36,7 +36,7 @@ def choose_recognition(
     """What a choice of --task_source means for the agent of a snapshot whose run played the games in their `own` tasks.
     ValueError with one sentence for what the run cannot do or does not tell."""
     source, untold = agent.task_source, snapshot["label"] == UNTOLD
-    if config.task_source != "inferred":
+    if isinstance(source.recogniser(snapshot["label"]), FixedTask):
         if task_source == "inferred":
             raise ValueError(
                 f"--task_source inferred: this run (task_source: {config.task_source}) has not learned to tell games "
@@ -45,7 +45,7 @@ def choose_recognition(
         return AgentTask(source.recogniser)
     if untold and task_source == "true":
         raise ValueError("--task_source true: nobody told this agent which game is which; leave it out")
-    if not untold and not own:
+    if not untold and not own and agent.learner.num_tasks:
         raise ValueError(
             f"neither the snapshot nor the run's task_changes.csv tells which task this run gave to each game by "
             f"{snapshot['frames']:,} frames"

@@ -40,15 +40,20 @@ class Question:
 
 
 def choose_folder(named: Path | None, run_dir: Path | None, question: Question) -> Path | None:
-    """The one named, or the run's evaluation, evaluation-2, ..., whichever holds no other question's results; None if
-    there is neither a name nor a run. ValueError with one sentence if the one named holds others."""
+    """The one named, or the run's evaluation, evaluation-2, ..., whichever holds no other question's results; it is
+    made, and this question's from then on. None if there is neither a name nor a run. ValueError with one sentence if
+    the one named holds others."""
     if named is not None:
-        if not _free_for(named, question):
+        if not _claimed(named, question):
             raise ValueError(f"--output: {named} holds the results of other settings or weights; name another folder")
         return named
     if run_dir is None:
         return None
-    return next(folder for folder in numbered(run_dir / "evaluation") if _free_for(folder, question))
+    return next(folder for folder in numbered(run_dir / "evaluation") if _claimed(folder, question))
+
+
+def _claimed(folder: Path, question: Question) -> bool:
+    return _free_for(folder, question) and kept.claim(folder / _PLAYS, asdict(question))
 
 
 def _free_for(folder: Path, question: Question) -> bool:

@@ -27,9 +27,12 @@ def emulator(game, seed):
 
 
 def main(directory="runs/challenge", frames=400_000, *games):
-    """Play visits of so many frames, each printed and saved; started again, go on with the first that is not."""
+    """Play visits of so many frames, each printed and saved; started again, go on with the first that is not (and never
+    tell what the last frame before it earned)."""
     frames, visits = int(frames), (games or GAMES) * CYCLES
     agent = online_agent(load("three_games", [*ONLINE, "--task_source=inferred"]), directory)
+    if agent.frames % frames:
+        sys.exit(f"{directory} was begun with visits of another length than {frames:,} frames")
     scores, reward, over = [], 0.0, False
     for number in range(agent.frames // frames, len(visits)):
         ale = emulator(visits[number], seed=number)

@@ -43,6 +43,9 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options, overrides = parser.parse_known_args()
     try:
+        for name, ours in (("--seed", "--seeds"), ("--stream.games", "--games")):
+            if any(given.partition("=")[0] == name for given in overrides):
+                raise ValueError(f"{name} would be that of every run; give {ours}")
         games = [find_game(name.strip()).name for name in options.games.split(",")]
         if len(set(games)) < len(games):
             raise ValueError(f"--games: each game once, is {options.games}")
@@ -62,7 +65,7 @@ def main() -> int:
     for game in games:
         chance = options.results / f"{game}-random.json"
         if not chance.is_file():
-            chance.write_text(json.dumps(_random_agent(game), indent=1) + "\n")
+            chance.write_text(json.dumps(_random_agent(game, overrides), indent=1) + "\n")
     text = table(options.results)
     (options.results / "table.md").write_text(text)
     print(text)
@@ -75,9 +78,9 @@ def single_game(game: str, seed: int, runs: Path, results: Path, overrides: Sequ
     return Job(f"{game}-{seed}", tuple(arguments), runs / f"{game}-{seed}", results / f"{game}-{seed}")
 
 
-def _random_agent(game: str) -> dict[str, Any]:
+def _random_agent(game: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The same evaluation with epsilon 1."""
-    config = resolve(load(_PRESET, ["--stream.games", f"[{game}]", "--learner.precision", "float32"]))
+    config = resolve(load(_PRESET, [*overrides, "--stream.games", f"[{game}]", "--learner.precision", "float32"]))
     e, episodes = config.evaluation, 30
     result = evaluate_games(
         config,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from configs.layers import layer
 from sweeps import plan, search_plan
 from sweeps.plan import Sweep, frozen, read_fields, to_sweep
 from sweeps.runs import SweepError
@@ -49,7 +50,7 @@ def own(directory: Path, asked: Plan) -> Iterator[Plan]:
                 f"{directory} cannot be locked ({error.strerror}): choose a --dir on storage with file locks"
             ) from None
         file, base = directory / "sweep.yaml", directory / "config.yaml"
-        text = frozen(Path(asked.config))
+        text = frozen(layer(asked.config))
         mine = replace(asked, config=str(base))
         if not file.is_file():
             write_text(base, text)

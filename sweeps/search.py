@@ -111,6 +111,7 @@ class _Driver:
             if self.study.report(run.number, [value for frames, value in found if frames < total]):
                 if not going:
                     self._end(run, self.study.prune)
+                    self.failures = 0
                 else:
                     run.stop()
             elif going:

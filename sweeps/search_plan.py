@@ -13,7 +13,7 @@ A search's file is a sweep's file with `ranges`:
     sampler: tpe                         # tpe, random, or grid (all combinations, where every range has steps)
     goal: human_normalised               # what is maximised, see `sweeps.objective`
     prune: median                        # which trials are stopped early: median, halving, none
-    startup_trials: 5                    # so many are drawn at random, and none is pruned before so many have finished
+    startup_trials: 5                    # so many are drawn at random; median prunes none before so many finished
     warmup_evaluations: 1                # none is pruned before so many evaluations of its own
     parallel: 1                          # trials at a time, all on this machine
     cpus: 1                              # processor cores that a trial computes on

@@ -21,7 +21,7 @@ _BINS = (120, 60, 40, 30)  # along the frames of a figure of metrics, whichever 
 
 def infers(agent: Agent) -> bool:
     """Whether the agent finds out by itself which game it plays."""
-    return agent.runs[0].settings.get("task_source") == "inferred"
+    return agent.runs[0].settings.get("task_source") not in (None, "true_labels", "single")
 
 
 def inference_rows(material: Material) -> list[Row]:

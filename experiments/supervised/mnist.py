@@ -12,6 +12,7 @@ import hashlib
 import os
 import struct
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ class Mnist:
     def first(self, count: int) -> Mnist:
         """The first `count` training digits and a quarter as many to be judged on, for quick trials."""
         if not 4 <= count <= len(self.train.labels):
-            raise ValueError(f"there are {len(self.train.labels)} training digits to take the first {count} of")
+            most = len(self.train.labels)
+            raise ValueError(f"of {most} training digits the first 4 or more can be taken, not {count}")
         judged = count // 4
         return Mnist(
             Digits(self.train.images[:count], self.train.labels[:count]),
@@ -179,7 +181,7 @@ def _from_npz(path: Path) -> Mnist:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return _mnist([arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} does not hold digits as x_train, y_train, x_test and y_test: {error}.") from error
 
 

@@ -160,6 +160,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = chosen_settings(options)
+        name = f"{options.figure}{'_sensitivity' if options.sensitivity else ''}"
+        picture = options.plot or Path(f"runs/permuted_mnist_{name}.png")
+        if picture.suffix != ".png" or picture.is_dir():
+            raise ValueError(f"--plot must name a .png file, is {picture}")
+        command.check_writable(picture.parent)
         mnist = load(options.data)
         if options.held_out:
             mnist = mnist.held_out(options.held_out)
@@ -171,8 +176,6 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_flush_denormal(True)  # tiny Fisher information would slow every step down
     if options.threads:
         torch.set_num_threads(options.threads)
-    name = f"{options.figure}{'_sensitivity' if options.sensitivity else ''}"
-    picture = options.plot or Path(f"runs/permuted_mnist_{name}.png")
     console = Console(width=110)
     tell = partial(console.print, style="dim", highlight=False, soft_wrap=True)
     begin = time.perf_counter()
@@ -181,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
         Experiment(mnist, _places(tasks.get(options.figure), seed), settings, seed, tell) for seed in options.seed
     ]
     if options.figure == "b":
-        result = ten_tasks(experiments, options.methods, Runs(options.log), picture, console.print)
+        result = ten_tasks(experiments, options.methods or METHODS, Runs(options.log), picture, console.print)
     elif options.figure == "c":
         result = overlaps(experiments, Runs(options.log), picture)
     else:
@@ -207,6 +210,10 @@ def chosen_settings(options: argparse.Namespace) -> Settings:
         raise ValueError("--sensitivity goes with --figure a")
     if options.figure == "a" and len(options.seed) > 1:
         raise ValueError("--figure a takes one --seed")
+    if options.figure == "a" and options.log:
+        raise ValueError("--log goes with --figure b or c; of a nothing is kept")
+    if options.figure != "b" and options.methods:
+        raise ValueError(f"--methods goes with --figure b; {options.figure} has its own")
     chosen = {name: value for name in asdict(DEFAULTS["a"]) if (value := getattr(options, name, None)) is not None}
     return replace(DEFAULTS[options.figure], **chosen)
 
@@ -220,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", type=Path, help="where the picture goes (default: runs/permuted_mnist_FIGURE.png)")
     add("--sensitivity", action="store_true", help="with --figure a: EWC alone over three decades of lambda")
     add("--seed", type=argument("seed"), nargs="+", default=[0], help="of permutations, network, batches, samples (0)")
-    add("--methods", nargs="+", choices=METHODS, default=METHODS, help="with --figure b (default: all)")
+    add("--methods", nargs="+", choices=METHODS, help="with --figure b (default: all)")
     add(
         "--log",
         type=Path,

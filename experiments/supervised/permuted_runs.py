@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,9 @@ class Runs:
         line = json.loads(json.dumps(what | found | {name: round(value) for name, value in seconds.items()}))
         if self.path:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            with self.path.open("a+b") as file:
+                torn = file.tell() and self.path.read_bytes()[-1:] != b"\n"
+                file.write(b"\n" * bool(torn) + json.dumps(line).encode() + b"\n")
         if unfinished:
             unfinished.unlink(missing_ok=True)
         return line
@@ -45,7 +47,11 @@ class Runs:
     def _lines(self) -> list[Record]:
         if self.path is None or not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        found = []
+        for line in self.path.read_text().splitlines():
+            with suppress(ValueError):  # what was written when the disk was full
+                found.append(json.loads(line))
+        return found
 
 
 def _digest(what: Record) -> str:

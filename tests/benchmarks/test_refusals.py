@@ -18,6 +18,8 @@ FILE = str(Path(__file__).resolve())
         ("experiments.single_games", ["--games", "pong,Pong-v5"], "each game once"),
         ("experiments.single_games", ["--run_dir", "x"], "unknown field run_dir"),
         ("experiments.single_games", ["--dry_run"], "unknown field dry_run"),
+        ("experiments.single_games", ["--seed", "5"], "--seed would be that of every run; give --seeds"),
+        ("experiments.single_games", ["--stream.games=[pong]"], "--stream.games would be that of every run"),
         ("benchmarks.inference", ["--variant", "a/b"], "--variant: must do as a part of a file's name"),
         ("benchmarks.consolidation", ["--samples", "10"], "--samples: must lie between 32 and"),
         (

@@ -18,6 +18,7 @@ import pytest
 
 from evaluate import main
 from evaluation import policy
+from evaluation.results import Question, Results, choose_folder
 from evaluation.video import BAND
 from tests.commands import code_of
 from tests.integration.runs import ROOT, TOY, launch, write_config
@@ -308,6 +309,24 @@ def test_results_of_another_question_are_not_overwritten(run: Path, capsys: pyte
     assert main([*ask, "toy_rise", "--output", str(Path(written[0]).parent)]) == 2
     assert "holds the results of other settings" in capsys.readouterr().err
     assert list(scores(Path(written[0]).parent)[0]["moments"][0]["games"]) == ["toy_avoid"]
+
+
+def test_two_questions_at_the_same_moment_have_a_folder_each(run: Path) -> None:
+    one, other = (Question({"games": [game]}, ["a"]) for game in ("krull", "pong"))
+    folders = [choose_folder(None, run, question) for question in (one, other, one, other)]
+    assert folders[:2] == folders[2:] and len({*folders}) == 2
+    for folder, question in zip(folders[:2], (one, other), strict=True):
+        assert folder and Results(folder, question).plays.drop_empty() and not folder.exists()
+
+
+def test_where_nothing_was_played_nothing_is_left(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(policy, "play_game", CountingRecogniser(0, KeyboardInterrupt()))
+    with pytest.raises(SystemExit) as end:
+        command.run(lambda: main([str(run), *QUICKLY, "--output", str(tmp_path / "out")]))
+    assert end.value.code == 130 and not (tmp_path / "out").exists()
+    assert "kept" not in "".join(capsys.readouterr())
 
 
 def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from configs.schema import Config
 from envs.timestep import TimeStep
 from evaluation.inference_score import InferenceScore
 from evaluation.play import GameResult
-from evaluation.recognition import AgentTask, InferredTask, OracleTask
+from evaluation.recognition import AgentTask, InferredTask, OracleTask, choose_recognition
 from evaluation.table import console_table, rows
-from taskid.source import FixedTask
+from taskid.source import FixedTask, TaskRecogniser
 from tracking.run_directory import RunDirectory
 from tracking.task_log import COLUMNS, known_tasks, own_tasks, row, tasks_before
 
@@ -30,6 +33,28 @@ class Scripted:
 
     def identify(self, now: TimeStep) -> int | None:
         return next(self.answers)
+
+
+@pytest.mark.parametrize(
+    ("recogniser", "tasks", "own", "chosen"),
+    [
+        (FixedTask(0), 1, {}, AgentTask),
+        (Scripted(1), 2, {"krull": 1}, InferredTask),  # of any source, one's own too
+        (Scripted(None), 0, {}, InferredTask),  # at frame 0 no game was met
+    ],
+)
+def test_who_answers_differently_is_asked_how_often_rightly(
+    recogniser: TaskRecogniser, tasks: int, own: dict[str, int], chosen: type
+) -> None:
+    source = SimpleNamespace(recogniser=lambda label: recogniser)
+    agent: Any = SimpleNamespace(task_source=source, learner=SimpleNamespace(num_tasks=tasks))
+    snapshot = {"label": "krull", "frames": 0}
+    assert type(choose_recognition("inferred" if tasks != 1 else "", Config(), agent, snapshot, own)) is chosen
+    if chosen is InferredTask:
+        assert type(choose_recognition("true", Config(), agent, snapshot, own)) is OracleTask
+    else:
+        with pytest.raises(ValueError, match="has not learned to tell games apart"):
+            choose_recognition("inferred", Config(), agent, snapshot, own)
 
 
 def test_own_tasks_are_those_of_most_frames_by_then() -> None:

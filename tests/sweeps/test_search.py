@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -179,6 +181,16 @@ def test_a_run_that_fails_is_tried_again_and_three_in_a_row_end_it(
     assert run_search(search, tmp_path, study, quietly) == FAILED
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 3 and len(starts) == 3 * times
     assert "3 trials in a row have failed" in capsys.readouterr().err
+
+
+def test_a_trial_that_was_pruned_has_not_failed(search: Search, tmp_path: Path) -> None:
+    pruned: list[int] = []
+    study: Any = SimpleNamespace(report=lambda number, values: True, prune=pruned.append)
+    one = driver._Driver(search, tmp_path, study)
+    one.failures = 2
+    one.runs[0] = cast(Any, SimpleNamespace(number=0, under_way=False, where=place(tmp_path, "trial-0")))
+    one.follow()
+    assert pruned == [0] and not one.runs and one.failures == 0
 
 
 def test_status_and_report_name_the_best_and_how_to_repeat_it(

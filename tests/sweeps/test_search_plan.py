@@ -68,6 +68,11 @@ def test_a_file_without_ranges_is_a_sweep() -> None:
     assert isinstance(read(Path("configs/sweeps/search_small.yaml")), Search)
 
 
+def test_a_presets_bare_name_is_its_file(tmp_path: Path) -> None:
+    with own(tmp_path, search(config="toy")) as mine:
+        assert Path(mine.config).read_text() == Path("configs/presets/toy.yaml").read_text()
+
+
 def test_a_directory_takes_more_trials_of_its_search_and_no_other_search(tmp_path: Path) -> None:
     with own(tmp_path, search()):
         pass

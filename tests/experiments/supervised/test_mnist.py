@@ -134,7 +134,8 @@ def test_the_sample_is_small_and_holds_every_digit():
 def test_an_npz_file_of_something_else_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", x_train=np.zeros(3))
     (tmp_path / "broken.npz").write_bytes(b"PK no archive")
-    for name in ("other.npz", "broken.npz"):
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-60])
+    for name in ("other.npz", "broken.npz", "torn.npz"):
         assert name in complaint(tmp_path / name)
 
 

@@ -281,6 +281,17 @@ def test_a_finished_run_is_not_repeated(tmp_path):
     assert len(set(asked)) == len(asked) == 3 and not any(path.exists() for path in asked)
 
 
+def test_a_torn_line_costs_no_run_but_its_own(tmp_path):
+    path = tmp_path / "runs.jsonl"
+
+    def answer(seed, found):
+        return Runs(path).get({"seed": seed}, lambda unfinished: {"found": found})["found"]
+
+    assert answer(0, 1) == answer(0, 2) == answer(1, 1) == 1
+    path.write_bytes(path.read_bytes()[:-9])
+    assert [answer(0, 3), answer(1, 3), answer(1, 4), answer(0, 4)] == [1, 3, 3, 1]
+
+
 def test_the_rate_rises_and_falls():
     how = Descent(5, 64, 0.8, last_rate=0.25, warm_up=1.0)
     assert [how.rate_at(passes) for passes in (0, 0.5, 1, 3, 5)] == pytest.approx([0, 0.4, 0.8, 0.5, 0.2])
@@ -370,7 +381,12 @@ def test_the_seed_decides(capsys, tmp_path):
         (["--lambda", "nan"], "--lambda"),
         (["--threads", "-1"], "--threads"),
         (["--threads", "100000"], "--threads: must lie between 0 and 1,024"),
-        (["--digits", "401"], "first 401"),
+        (["--digits", "401"], "of 400 training digits the first 4 or more can be taken, not 401"),
+        (["--digits", "3"], "not 3"),
+        (["--plot", "runs/a"], "--plot must name a .png file, is runs/a"),
+        (["--log", "log"], "--log goes with --figure b or c"),
+        (["--methods", "ewc"], "--methods goes with --figure b"),
+        (["--figure", "c", "--methods", "ewc"], "--methods goes with --figure b"),
         (["--seed", "0", "1"], "--seed"),
         (["--held_out", "400"], "held out"),
         (["--held_out", "-1"], "--held_out"),
