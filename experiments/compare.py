@@ -28,8 +28,7 @@ from configs.parse import load
 from configs.schema import Config
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from experiments.report import command as report
-from experiments.single_games import RESULTS as SINGLE
-from experiments.single_games import single_game
+from experiments.single_games import PRESETS, single_game
 from tracking import command
 from tracking.numbers import whole
 from tracking.run_directory import FAILED, STOPPED
@@ -101,17 +100,18 @@ def jobs_of(
 
 def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
     """Every game of the stream on its own, for as many frames."""
-    alone = load("configs/presets/single_game.yaml", [])
+    presets = {name: load(name) for name in PRESETS}
     jobs = []
     for seed in range(seeds):
         loaded = load(config, ["--seed", str(seed), *overrides])
         frames: Counter[str] = Counter()
         for _, _, visit in planned_visits(loaded):
             frames[visit.game] += visit.frames
+        known = [n for n, each in presets.items() if set(frames.values()) == {each.frames} and _alike(loaded, each)]
         for game, count in frames.items():
-            if set(frames.values()) == {alone.frames} and _alike(loaded, alone):
-                kept = SINGLE if results.resolve() == RESULTS else results / "single_game"
-                jobs.append(single_game(game, seed, runs / "learning", kept))
+            if known:
+                kept = PRESETS[known[0]] if results.resolve() == RESULTS else results / known[0]
+                jobs.append(single_game(game, seed, runs / known[0], kept, preset=known[0]))
                 continue
             given = ["--seed", str(seed), *overrides, "--config", str(AGENTS["plain_dqn"])]
             given += [

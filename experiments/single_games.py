@@ -1,11 +1,12 @@
 """What the agent learns in single games: a table of games and seeds beside a random agent and the human score.
 
-    python -m experiments.single_games [--games krull,road_runner,boxing] [--seeds 0,1,2] [--processes 2]
+    python -m experiments.single_games [--config single_game] [--games krull,road_runner,boxing] [--seeds 0,1,2]
+                                       [--processes 2]
 
-Every run is an ordinary `train.py --config configs/presets/single_game.yaml`, on one core each. What is done is
-skipped, what was stopped is resumed. Every run's small files are kept in results/single_games/, beside table.md. More
-arguments are train.py's and go to every run (then with --runs and --results elsewhere: what is there with other
-settings is refused).
+Every run is an ordinary one of `train.py` with the preset `single_game`, or `one_of_ten`, on one core each. What is
+done is skipped, what was stopped is resumed. Every run's small files are kept in results/single_games/, or
+results/one_of_ten/, beside table.md. More arguments are train.py's and go to every run (then with --runs and --results
+elsewhere: what is there with other settings is refused).
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tracking.run_directory import STOPPED
 from training.machine import resolve
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "single_games"
-_PRESET = "configs/presets/single_game.yaml"
+PRESETS = {"single_game": RESULTS, "one_of_ten": RESULTS.with_name("one_of_ten")}
+"""Presets of one game, and where the small files of their runs are kept."""
 
 
 def main() -> int:
@@ -36,12 +38,15 @@ def main() -> int:
     parser = command.Parser(
         prog="python -m experiments.single_games", description=__doc__.split("\n")[0], allow_abbrev=False
     )
+    parser.add_argument("--config", choices=PRESETS, default="single_game")
     parser.add_argument("--games", default="krull,road_runner,boxing")
     parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2")
     parser.add_argument("--processes", type=whole(1, 1024), default=2)
-    parser.add_argument("--runs", type=Path, default=Path("runs/learning"), help="where the run directories go")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--runs", type=Path, help="where the run directories go (default: runs/single_game)")
+    parser.add_argument("--results", type=Path, help="where the small files go")
     options, overrides = parser.parse_known_args()
+    preset = options.config
+    runs, results = options.runs or Path("runs") / preset, options.results or PRESETS[preset]
     try:
         for name, ours in (("--seed", "--seeds"), ("--stream.games", "--games")):
             if any(given.partition("=")[0] == name for given in overrides):
@@ -49,38 +54,40 @@ def main() -> int:
         games = [find_game(name.strip()).name for name in options.games.split(",")]
         if len(set(games)) < len(games):
             raise ValueError(f"--games: each game once, is {options.games}")
-        command.check_writable(options.runs)
-        command.check_writable(options.results)
+        command.check_writable(runs)
+        command.check_writable(results)
         pairs = [(seed, game) for seed in options.seeds for game in games]
-        jobs = [single_game(game, seed, options.runs, options.results, overrides) for seed, game in pairs]
+        jobs = [single_game(game, seed, runs, results, overrides, preset) for seed, game in pairs]
         check_settings(jobs)
     except ValueError as error:
         parser.error(str(error))
-    options.results.mkdir(parents=True, exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     try:
         failed = run_all(jobs, options.processes)
     except Interrupted as stopped:
         print(stopped)
         return STOPPED
     for game in games:
-        chance = options.results / f"{game}-random.json"
+        chance = results / f"{game}-random.json"
         if not chance.is_file():
-            chance.write_text(json.dumps(_random_agent(game, overrides), indent=1) + "\n")
-    text = table(options.results)
-    (options.results / "table.md").write_text(text)
+            chance.write_text(json.dumps(_random_agent(game, preset, overrides), indent=1) + "\n")
+    text = table(results)
+    (results / "table.md").write_text(text)
     print(text)
     return 1 if failed else 0
 
 
-def single_game(game: str, seed: int, runs: Path, results: Path, overrides: Sequence[str] = ()) -> Job:
+def single_game(
+    game: str, seed: int, runs: Path, results: Path, overrides: Sequence[str] = (), preset: str = "single_game"
+) -> Job:
     """One game for as long as the preset says."""
-    arguments = ["--config", _PRESET, "--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
+    arguments = ["--config", preset, "--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
     return Job(f"{game}-{seed}", tuple(arguments), runs / f"{game}-{seed}", results / f"{game}-{seed}")
 
 
-def _random_agent(game: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _random_agent(game: str, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The same evaluation with epsilon 1."""
-    config = resolve(load(_PRESET, [*overrides, "--stream.games", f"[{game}]", "--learner.precision", "float32"]))
+    config = resolve(load(preset, [*overrides, "--stream.games", f"[{game}]", "--learner.precision", "float32"]))
     e, episodes = config.evaluation, 30
     result = evaluate_games(
         config,

@@ -39,7 +39,9 @@ def test_nature_network_has_its_published_size():
 
 
 @pytest.mark.parametrize(
-    ("size", "seen"), [("small", 75), ("wide", 75), ("wide4", 75), ("wide8", 75), ("nature", 84), ("paper", 84)]
+    ("size", "seen"),
+    [(size, 75) for size in ("small", "wide", "wide4", "wide8")]
+    + [(size, 84) for size in ("tiled", "tiled4", "nature", "paper")],
 )
 def test_values_depend_on_as_many_rows_and_columns_as_is_said(size, seen):
     network = make(size)
@@ -79,7 +81,7 @@ def test_weights_are_uniform_within_one_over_root_fan_in():
         assert weight.std().item() == pytest.approx((fan_in * 3) ** -0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("size", ["small", "wide4", "wide8"])
+@pytest.mark.parametrize("size", ["small", "tiled4", "wide4", "wide8"])
 def test_a_task_never_met_plays_like_a_fresh_one(size):
     network = make(size)
     network.add_task()
@@ -172,9 +174,11 @@ def test_a_task_that_was_never_learned_takes_no_units_from_others():
     assert all(not a & b for a, b in zip(first, third, strict=True))
 
 
-@pytest.mark.parametrize(("size", "share"), [("wide4", 0.25), ("wide8", 0.125)])
-def test_a_share_of_a_wider_network_begins_as_a_small_one(size, share):
-    small, network = make("small"), make(size, gated=1 - share)
+@pytest.mark.parametrize(
+    ("size", "of", "share"), [("wide4", "small", 0.25), ("wide8", "small", 0.125), ("tiled4", "tiled", 0.25)]
+)
+def test_a_share_of_a_wider_network_begins_as_a_small_one(size, of, share):
+    small, network = make(of), make(size, gated=1 - share)
     network.add_task()
     units = network.active_units(0)
     joined = joined_weights([w.shape for w in network.weights], units)

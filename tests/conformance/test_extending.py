@@ -70,7 +70,10 @@ def test_a_run_with_all_of_them_chosen_by_name_trains_to_its_end(copy: Path) -> 
     ("arguments", "told"),
     [
         (["--consolidation.initial.stiffness=-1"], "consolidation.initial.stiffness: must lie between 0 and 1e+06"),
-        (["--learner.network=tinny"], "one of 'nature', 'paper', 'small', 'tiny', 'wide', 'wide4', 'wide8'"),
+        (
+            ["--learner.network=tinny"],
+            "one of 'nature', 'paper', 'small', 'tiled', 'tiled4', 'tiny', 'wide', 'wide4', 'wide8'",
+        ),
     ],
 )
 def test_their_mistakes_are_told_like_all_others(copy: Path, arguments: list[str], told: str) -> None:

@@ -162,6 +162,9 @@ def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: 
     for part in ("exploration", "replay", "emulators"):
         assert getattr(stream, part) == getattr(alone, part)
     assert replace(stream.learner, network="small", gated=0.0) == alone.learner  # as many units for every game
+    wider = ["--learner.network", "wide8", "--learner.gated", "0.875"]
+    jobs = single_jobs(Path("configs/presets/three_games.yaml"), 1, tmp_path, tmp_path, wider)
+    assert [job.name for job in jobs] == [f"{game}-0" for game in ("road_runner", "boxing", "krull")]
     for text in ("learner.learning_rate 1e-4", "replay.capacity 50000", "learner.network nature", "learner.gated 0.9"):
         other = f"--{text}".split()  # what learns differently
         jobs = single_jobs(Path("configs/presets/three_games.yaml"), 1, tmp_path, tmp_path, other)
@@ -173,8 +176,10 @@ def test_ten_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Pa
     games = build_schedule(load(config)).games
     games = tuple(visit.game for _, _, visit in planned_visits(load(config))[: len(games)])  # in the order of the round
     assert [job.name for job in single_jobs(config, 1, tmp_path, tmp_path, [])] == [f"{game}-0" for game in games]
-    wider = single_jobs(config, 1, tmp_path, tmp_path, ["--learner.network", "wide8", "--learner.gated", "0.875"])
-    assert [job.name for job in wider] == [f"{game}-0" for game in games]
+    jobs = single_jobs(config, 1, tmp_path / "runs", tmp_path / "kept", [])
+    assert jobs[0].directory == tmp_path / "runs" / "one_of_ten" / jobs[0].name and "one_of_ten" in jobs[0].arguments
+    assert jobs[0].kept == tmp_path / "kept" / "one_of_ten" / jobs[0].name
+    assert single_jobs(config, 1, tmp_path, RESULTS, [])[0].kept.parent == RESULTS.parent / "one_of_ten"
     other = single_jobs(config, 1, tmp_path, tmp_path, ["--learner.gated", "0.5"])
     assert all(job.name.startswith("single_") for job in other)
 
