@@ -141,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(describe(config, estimate))
         refuse_if_too_large(estimate, Path(options.run_dir or "."), resumed=options.resume is not None)
         if options.dry_run:
+            for note in notes:
+                print(f"note: {note}", file=sys.stderr)
             return FINISHED
         run, config, beginning = open_run(options, config)
     except (ConfigError, RunDirectoryError) as error:

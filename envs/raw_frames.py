@@ -39,9 +39,11 @@ class RawFrames:
 
         An end that cuts the four frames short completes the step, and `frame` begins what comes next: a real end has
         discount 0, a cut is `interrupted`. The very first frame is the first of an episode, whatever came before.
-        ValueError for another shape or type, or a change of size within an episode.
+        ValueError for another shape or type, a change of size within an episode, or a reward that is no number.
         """
         _check(frame)
+        if not math.isfinite(reward):
+            raise ValueError(f"the reward must be a finite number, is {reward}.")
         if self.now is None:
             return self._begin(frame, 0.0, False)
         self._held += 1

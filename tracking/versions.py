@@ -58,17 +58,15 @@ def _cpu() -> str | None:
 
 
 def _commit(directory: Path) -> str | None:
-    """The commit, with `+changes` if tracked files differ from it."""
+    """The commit, with `+changes` if tracked files differ from it or Python files were added."""
     git = ["git", "-C", str(directory)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        changes = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
+        told = [
+            ["status", "--porcelain", "--untracked-files=no"],
+            ["ls-files", "--others", "--exclude-standard", "*.py"],
+        ]
+        changes = [subprocess.run([*git, *ask], capture_output=True, text=True, check=True, timeout=30) for ask in told]
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+    return commit.stdout.strip() + ("+changes" if any(each.stdout.strip() for each in changes) else "")

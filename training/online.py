@@ -70,7 +70,7 @@ class OnlineAgent:
         truncated   it was cut off, by a time limit or because another game takes its place
 
         Most calls return in microseconds, as an action is held for four frames; the others decide, learn, and, where
-        the task changes, consolidate. ValueError with a sentence for what is no frame.
+        the task changes, consolidate. ValueError with a sentence for what is no frame or no reward.
         """
         now = self.raw.now
         following = self.raw.add(frame, reward, terminated, truncated)

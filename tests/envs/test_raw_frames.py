@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from ale_py import ALEInterface
@@ -110,3 +112,11 @@ def test_a_game_of_another_height_may_only_begin_with_an_end() -> None:
 def test_what_is_no_frame_is_refused(frame: object) -> None:
     with pytest.raises(ValueError, match=r"uint8 \[rows, columns, 3\]"):
         RawFrames().add(frame)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_reward_that_is_no_number_is_refused_before_it_can_be_learned(wrong: float) -> None:
+    frames = RawFrames()
+    frames.add(plain(10))
+    with pytest.raises(ValueError, match="the reward must be a finite number"):
+        frames.add(plain(10), wrong)
