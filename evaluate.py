@@ -42,13 +42,15 @@ def evaluate(options: argparse.Namespace) -> int:
     results = Results(folder, question)
     try:
         reports, rows = play(asked, playable, results, options.video)
-    except BaseException as error:
-        if results.plays.drop_empty() or folder is None or not isinstance(error, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        if folder is None or results.plays.empty:
             raise
         print(
             f"evaluate.py: interrupted; the games played are kept, and the same command goes on: {results.plays.path}"
         )
         return command.INTERRUPTED
+    finally:
+        results.plays.drop_empty()
     written = results.write(reports, [row for lines in rows.values() for row in lines], playable.run_dir)
     print_rows(rows)
     print_written([*written, folder / "videos"] if folder and options.video else written)

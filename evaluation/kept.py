@@ -28,15 +28,18 @@ class Kept:
         """The answer of this name, or None."""
         return self._answers.get(name)
 
-    def drop_empty(self) -> bool:
-        """Remove the file, and its folder if nothing else is there, unless it holds an answer; whether that was so."""
-        if self._answers:
-            return False
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+    @property
+    def empty(self) -> bool:
+        """Whether no answer is kept."""
+        return not self._answers
+
+    def drop_empty(self) -> None:
+        """Remove the file, and its folder if nothing else is there, unless an answer is in it, be it another
+        command's that asks the same."""
+        if self.empty and self.path and self.path.is_file() and len(_lines(self.path)) < 2:
+            self.path.unlink()
             with suppress(OSError):
                 self.path.parent.rmdir()
-        return True
 
     def put(self, name: str, answer: Any) -> None:
         """Keep an answer; durable on return."""

@@ -53,19 +53,17 @@ def choose_folder(named: Path | None, run_dir: Path | None, question: Question) 
 
 
 def _claimed(folder: Path, question: Question) -> bool:
-    return _free_for(folder, question) and kept.claim(folder / _PLAYS, asdict(question))
-
-
-def _free_for(folder: Path, question: Question) -> bool:
+    """Whether the folder is this question's, and is from now on; older ones have no plays, but scores."""
     plays = folder / _PLAYS
-    if plays.exists():
-        return kept.is_free(plays, asdict(question))
-    try:
-        return bool(json.loads((folder / "scores.json").read_text())["settings"] == question.settings)
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, KeyError):
-        return False
+    if not plays.exists():
+        try:
+            if json.loads((folder / "scores.json").read_text())["settings"] != question.settings:
+                return False
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError):
+            return False
+    return kept.claim(plays, asdict(question))
 
 
 class Results:

@@ -107,11 +107,12 @@ def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: 
         frames: Counter[str] = Counter()
         for _, _, visit in planned_visits(loaded):
             frames[visit.game] += visit.frames
-        known = [n for n, each in presets.items() if set(frames.values()) == {each.frames} and _alike(loaded, each)]
+        lengths = set(frames.values())
+        known = next((name for name, p in presets.items() if lengths == {p.frames} and _alike(loaded, p)), None)
         for game, count in frames.items():
             if known:
-                kept = PRESETS[known[0]] if results.resolve() == RESULTS else results / known[0]
-                jobs.append(single_game(game, seed, runs / known[0], kept, preset=known[0]))
+                kept = PRESETS[known] if results.resolve() == RESULTS else results / known
+                jobs.append(single_game(game, seed, runs / known, kept, preset=known))
                 continue
             given = ["--seed", str(seed), *overrides, "--config", str(AGENTS["plain_dqn"])]
             given += [

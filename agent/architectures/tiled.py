@@ -4,6 +4,6 @@ from agent.networks import Architecture
 
 
 def make() -> Architecture:
-    """The price of the small network, whose layers overlap no more than these and leave out the last rows and columns:
-    84 pixels are 12 patches of 7, and these 3 of 4."""
+    """At the price of the small network, whose layers leave out the last rows and columns: here 84 pixels are 12
+    patches of 7, and 12 are 3 of 4."""
     return Architecture(convolutions=((32, 7, 7), (64, 4, 4)), hidden=256)

@@ -316,7 +316,15 @@ def test_two_questions_at_the_same_moment_have_a_folder_each(run: Path) -> None:
     folders = [choose_folder(None, run, question) for question in (one, other, one, other)]
     assert folders[:2] == folders[2:] and len({*folders}) == 2
     for folder, question in zip(folders[:2], (one, other), strict=True):
-        assert folder and Results(folder, question).plays.drop_empty() and not folder.exists()
+        assert folder and (folder / "plays.jsonl").exists()
+        nothing, other = (Results(folder, question).plays for _ in range(2))
+        other.put("krull", 1)
+        nothing.drop_empty()  # of the same question, which another command has begun to answer
+        assert Results(folder, question).plays.get("krull") == 1
+        shutil.rmtree(folder)
+        assert choose_folder(folder, None, question) == folder
+        Results(folder, question).plays.drop_empty()
+        assert not folder.exists()
 
 
 def test_where_nothing_was_played_nothing_is_left(
