@@ -20,6 +20,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from tracking.command import check_writable
 from tracking.files import printable, write_atomically
 
 SIZE = 8.0
@@ -60,6 +61,7 @@ COLOURS = (
     "#332288",
     "#000000",
 )
+_FORMATS = (".png", ".svg", ".pdf")
 _NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # the same picture is the same file
 _HATCHES = (None, "////", "xxxx", "....", "\\\\\\\\", "||||", "----", "++++")
 _LINES = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."), ("v", "-"), ("P", "--"), ("X", ":"), ("*", "-."))
@@ -72,6 +74,14 @@ _SENSELESS = 1e12  # is no score
 _POINTS = 72  # in an inch
 _LETTER = 0.62  # of the font's size, a letter's width on average
 _LINE = 1.5  # of the font's size, the height of a line of a legend
+
+
+def check_place(option: str, path: Path) -> None:
+    """ValueError with one sentence unless `save` knows the format of the file that this option names; OSError unless
+    something can be written there."""
+    if path.suffix not in _FORMATS:
+        raise ValueError(f"{option}: the file's name must end with {' or '.join(_FORMATS)}, is {path}")
+    check_writable(path.parent)
 
 
 def save(figure: Figure, path: Path) -> None:

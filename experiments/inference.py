@@ -33,7 +33,7 @@ from envs.timestep import ACTIONS, TimeStep
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
 from evaluation.playable import find
-from evaluation.plots import save
+from evaluation.plots import check_place, save
 from evaluation.timeline import draw_timeline
 from taskid.forget_me_not import ForgetMeNot
 from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
@@ -44,7 +44,6 @@ from tracking.numbers import whole
 from tracking.run_directory import BAD_INPUT
 from tracking.task_log import row
 
-_FIGURES = (".png", ".svg", ".pdf")
 Policy = Callable[[str, TimeStep], np.ndarray]
 
 
@@ -195,9 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config, model = _config(options), chosen_model(options.source, options.set)
-        if options.figure.suffix not in _FIGURES:
-            raise ConfigError(f"--figure: the file's name must end with {' or '.join(_FIGURES)}, is {options.figure}")
-        command.check_writable(options.figure.parent)
+        check_place("--figure", options.figure)
         if options.policy == "random":
             policy = random_policy(options.seed, options.emulators)
         else:

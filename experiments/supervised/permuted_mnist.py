@@ -33,6 +33,7 @@ from rich.table import Table
 from agent.fisher import fisher_overlap
 from configs.build import numpy_generator
 from configs.ranges import argument
+from evaluation.plots import check_place
 from experiments.supervised.classifier import Estimator
 from experiments.supervised.mnist import PIXELS, load, patch_permutation
 from experiments.supervised.permuted_figures import (
@@ -162,9 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = chosen_settings(options)
         name = f"{options.figure}{'_sensitivity' if options.sensitivity else ''}"
         picture = options.plot or Path(f"runs/permuted_mnist_{name}.png")
-        if picture.suffix != ".png" or picture.is_dir():
-            raise ValueError(f"--plot must name a .png file, is {picture}")
-        command.check_writable(picture.parent)
+        check_place("--plot", picture)
         mnist = load(options.data)
         if options.held_out:
             mnist = mnist.held_out(options.held_out)

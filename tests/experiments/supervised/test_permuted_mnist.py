@@ -383,7 +383,7 @@ def test_the_seed_decides(capsys, tmp_path):
         (["--threads", "100000"], "--threads: must lie between 0 and 1,024"),
         (["--digits", "401"], "of 400 training digits the first 4 or more can be taken, not 401"),
         (["--digits", "3"], "not 3"),
-        (["--plot", "runs/a"], "--plot must name a .png file, is runs/a"),
+        (["--plot", "runs/a"], "--plot: the file's name must end with .png or .svg or .pdf, is runs/a"),
         (["--log", "log"], "--log goes with --figure b or c"),
         (["--methods", "ewc"], "--methods goes with --figure b"),
         (["--figure", "c", "--methods", "ewc"], "--methods goes with --figure b"),
