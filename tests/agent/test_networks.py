@@ -41,7 +41,7 @@ def test_nature_network_has_its_published_size():
 @pytest.mark.parametrize(
     ("size", "seen"),
     [(size, 75) for size in ("small", "wide", "wide4", "wide8")]
-    + [(size, 84) for size in ("tiled", "tiled4", "nature", "paper")],
+    + [(size, 84) for size in ("tiled", "tiled2", "tiled4", "nature", "paper")],
 )
 def test_values_depend_on_as_many_rows_and_columns_as_is_said(size, seen):
     network = make(size)
@@ -175,7 +175,8 @@ def test_a_task_that_was_never_learned_takes_no_units_from_others():
 
 
 @pytest.mark.parametrize(
-    ("size", "of", "share"), [("wide4", "small", 0.25), ("wide8", "small", 0.125), ("tiled4", "tiled", 0.25)]
+    ("size", "of", "share"),
+    [("wide4", "small", 0.25), ("wide8", "small", 0.125), ("tiled2", "tiled", 0.5), ("tiled4", "tiled", 0.25)],
 )
 def test_a_share_of_a_wider_network_begins_as_a_small_one(size, of, share):
     small, network = make(of), make(size, gated=1 - share)
