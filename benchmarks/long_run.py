@@ -311,7 +311,7 @@ def _parser() -> command.Parser:
     parser.add_argument(
         "--transitions", type=whole(64, 10**9), default=500_000, help="stored per task (default: 500,000)"
     )
-    parser.add_argument("--network", default="paper", choices=("paper", "nature", "small"))
+    parser.add_argument("--network", default="paper", choices=("paper", "nature", "small", "tiled"))
     parser.add_argument(
         "--recorded", type=whole(64, 10**7), default=20_000, help="transitions played per game (default: 20,000)"
     )

@@ -51,7 +51,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """The options; see the module."""
     p = command.Parser(prog="roofline", description=__doc__.split("\n")[0])
-    p.add_argument("--network", choices=("paper", "nature", "small"), default="nature")
+    p.add_argument("--network", choices=("paper", "nature", "small", "tiled"), default="nature")
     p.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     p.add_argument("--optimizer", choices=("rmsprop", "adam"), default="rmsprop")
     p.add_argument("--agent", choices=("plain", "continual"), default="plain")

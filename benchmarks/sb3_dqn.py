@@ -48,6 +48,7 @@ NETWORKS: dict[str, tuple[tuple[tuple[int, int, int], ...], int, int] | None] = 
     "nature": None,
     "paper": (((32, 8, 4), (64, 4, 2), (128, 3, 1)), 1024, 128 * 7 * 7),
     "small": (((32, 5, 5), (64, 5, 5)), 256, 64 * 3 * 3),
+    "tiled": (((32, 7, 7), (64, 4, 4)), 256, 64 * 3 * 3),
 }
 
 
@@ -68,7 +69,7 @@ class OtherCNN(BaseFeaturesExtractor):
         self.layers = torch.nn.Sequential(*layers)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """float32 [N, S, H, W] in [0, 1] -> float32 [N, 1024]."""
+        """float32 [N, S, H, W] in [0, 1] -> float32 [N, hidden]."""
         return self.layers(observations)
 
 

@@ -14,7 +14,7 @@ threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS 
 anchors of ten others. It is then compared with our plain agent as well (`single`).
 
 --recipe quick compares the recipe of configs/presets/quick.yaml, as the preset has it, ten anchors included, with the
-same recipe for one task in one plain file (`benchmarks/plain_quick.py`) and with stable-baselines3's DQN on the small
+same recipe for one task in one plain file (`benchmarks/plain_quick.py`) and with stable-baselines3's DQN on the tiled
 network at as many samples per step.
 
 With --json the last line is one JSON object: agent steps per second (medians over the turns), ratios (medians over
@@ -107,7 +107,7 @@ def compare(options: argparse.Namespace, sb3: Path, sb3_versions: dict[str, str]
     shared = ["--json", "--seconds", str(seconds), "--samples_per_step", str(samples)]
     for name in ("game", "seed"):
         shared += [f"--{name}", str(getattr(options, name))]
-    network = ["--network", "small" if quick else options.network]
+    network = ["--network", "tiled" if quick else options.network]
     plain = ["benchmarks.plain_quick"] if quick else ["benchmarks.plain_dqn", *network]
     contestants: dict[str, Callable[[], Turn]] = {
         "plain": lambda: _run([sys.executable, "-m", *plain, *shared]),

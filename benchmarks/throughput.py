@@ -1,6 +1,6 @@
 """Speed of the training loop: agent steps, frames and updates per second, and milliseconds per phase.
 
-    python -m benchmarks.throughput --network {paper,nature,small} --emulators 8 --seconds 60 --json
+    python -m benchmarks.throughput --network {paper,nature,small,tiled} --emulators 8 --seconds 60 --json
 
 Runs act, emulate and learn on one real game in steady state, without logging, evaluation or checkpoints. With
 --json the last line is one JSON object.
@@ -23,7 +23,7 @@ from training.resources import measure_rates
 def main() -> None:
     """The command line."""
     parser = command.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument("--network", choices=("paper", "nature", "small"), default="paper")
+    parser.add_argument("--network", choices=("paper", "nature", "small", "tiled"), default="paper")
     parser.add_argument("--emulators", type=argument("emulators.num_envs"), default=8)
     parser.add_argument("--seconds", type=real(0.1, 86_400), default=60.0, help="measured in steady state")
     parser.add_argument("--samples_per_step", type=argument("learner.samples_per_step"), default=8.0)

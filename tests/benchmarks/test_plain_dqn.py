@@ -28,7 +28,7 @@ def test_td_target_by_hand() -> None:
     assert plain_dqn.td_target(reward, terminal, next_values).tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["nature", "paper", "small"])
+@pytest.mark.parametrize("name", ["nature", "paper", "small", "tiled"])
 def test_the_networks_are_those_that_ours_is_compared_on(name: str) -> None:
     plain = plain_dqn.QNetwork(name, 18)
     ours = OurNetwork(NETWORKS[name].make(), 18, 4, 84, torch.Generator())
