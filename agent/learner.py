@@ -166,7 +166,14 @@ class QLearner:
         """Restore what `state_dict` returned, creating tasks as needed."""
         while self.num_tasks < state["num_tasks"]:
             self.add_task()
-        self.network.load_state_dict(state["network"])
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError:  # torch's complaint is a line for every weight
+            shapes = {name: tuple(weight.shape) for name, weight in self.network.state_dict().items()}
+            other = next((n for n, w in state["network"].items() if shapes.get(n) != tuple(w.shape)), "layers")
+            raise ValueError(
+                f"what was saved is of another network, in its {other}; put its file back as it was"
+            ) from None
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

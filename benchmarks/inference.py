@@ -29,8 +29,9 @@ import numpy as np
 
 from configs.ranges import argument
 from envs.atari import AtariBatch, AtariSettings
+from envs.game_sets import games_of
 from envs.timestep import ACTIONS, SIZE, STACK, TimeStep
-from experiments.inference import chosen_games, chosen_model
+from experiments.inference import chosen_model
 from taskid.forget_me_not import ForgetMeNot
 from taskid.forget_me_not_settings import DEFAULT, PAPER, ForgetMeNotSettings
 from tracking import command
@@ -72,9 +73,9 @@ def main() -> int:
     try:
         seeds, groups = options.seeds, options.groups.split(",")
         for group in groups:
-            chosen_games(group)
+            games_of(group)
         if options.changed:
-            chosen_games(options.changed)
+            games_of(options.changed)
         chosen_model(options.source, options.set)
         if options.variant and options.variant != file_name(options.variant):
             raise ValueError(f"--variant: must do as a part of a file's name, is {options.variant!r}")
@@ -92,7 +93,7 @@ def main() -> int:
         print_json(costs)
         return 0
     if options.changed:
-        answers = changed(chosen_games(options.changed), options.emulators)
+        answers = changed(games_of(options.changed), options.emulators)
         (options.results / f"changed-{options.emulators}.json").write_text(json.dumps(answers, indent=1))
         print_json({name: dict(Counter(each.values())) for name, each in answers.items()})
         return 0

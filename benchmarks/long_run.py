@@ -40,7 +40,7 @@ from configs.build import FRAME_SKIP, Parts, build
 from configs.checks import ConfigError, check
 from configs.ranges import argument
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
-from experiments.inference import chosen_games
+from envs.game_sets import games_of
 from tracking import command
 from tracking.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Stateful
 from tracking.console import print_json
@@ -283,7 +283,7 @@ def _config(options: argparse.Namespace) -> Config:
     """The run's; ValueError or ConfigError names what cannot work."""
     if not Path("/proc/self/status").is_file():
         raise ValueError("resident memory is read from /proc/self/status, which this system does not have")
-    games = chosen_games(options.games)
+    games = games_of(options.games)
     if len(games) < options.tasks:
         raise ValueError(f"--tasks {options.tasks} needs as many games; --games has {len(games)}")
     config = Config(

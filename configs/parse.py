@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from configs.checks import ConfigError, check
 from configs.choices import CHOICES
 from configs.files import check_numbers, check_size, read_mapping
-from configs.layers import layer, nearest
+from configs.layers import AGENTS, PRESETS, layer, nearest
 from configs.lists import KINDS, Whole
 from configs.ranges import ranges
 from configs.schema import Config, Visit
@@ -77,6 +77,7 @@ def parse(parser: ArgumentParser, arguments: list[str] | None = None) -> Namespa
             given[number] = str(presets[-1])
     for file in presets:
         _check_preset(file)
+    _check_layers(presets)
     try:
         options = parser.parse_args(given)
     except _MISTAKES as error:
@@ -111,6 +112,21 @@ def _can_be_parsed(file: Path, parser: ArgumentParser) -> bool:
     except _MISTAKES:
         return False
     return True
+
+
+def _check_layers(files: list[Path]) -> None:
+    """`ConfigError` for two presets, of which a run plays one, and for an agent that a preset would override."""
+    presets = [file for file in files if file.absolute() in PRESETS.values()]
+    if len(presets) > 1:
+        raise ConfigError(
+            f"--config: {' and '.join(file.stem for file in presets)} are presets; a run plays one of them"
+        )
+    for preset in presets:
+        before = [file.stem for file in files[: files.index(preset)] if file.absolute() in AGENTS.values()]
+        if before:
+            raise ConfigError(
+                f"--config: give {preset.stem}, a preset, before {before[0]}, an agent; what is later wins"
+            )
 
 
 def _check_preset(file: Path) -> None:

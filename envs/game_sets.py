@@ -23,6 +23,12 @@ def game_set(name: str) -> tuple[str, ...]:
     return game_sets()[name]
 
 
+def games_of(text: str) -> tuple[str, ...]:
+    """The games in a comma-separated list of ROM ids and names of sets, each once; ValueError names what is neither."""
+    names = [name for part in text.split(",") for name in game_sets().get(part.strip(), (part.strip(),))]
+    return tuple(dict.fromkeys(game(name).name for name in names))
+
+
 def _read(path: Path) -> tuple[str, ...]:
     words = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.ranges import argument
-from envs.games import game
+from envs.game_sets import games_of
 from evaluation.moments import Asked
 from evaluation.playable import Playable
 from tracking import command
@@ -26,7 +26,6 @@ def read_options(description: str, arguments: Sequence[str] | None) -> argparse.
 
 def asked_of(options: argparse.Namespace, playable: Playable) -> Asked:
     """The question in them to what can be played; ValueError for a game that there is not."""
-    games = options.games.split(",") if options.games else playable.games()
     return Asked(
         options.episodes,
         options.emulators,
@@ -34,7 +33,7 @@ def asked_of(options: argparse.Namespace, playable: Playable) -> Asked:
         options.max_episode_frames,
         options.seed,
         options.task_source or playable.config.task_source,
-        games=list(dict.fromkeys(game(name.strip()).name for name in games)),
+        games=list(games_of(options.games) if options.games else playable.games()),
         moments=[path.stem for path in playable.snapshots],
     )
 
@@ -42,7 +41,9 @@ def asked_of(options: argparse.Namespace, playable: Playable) -> Asked:
 def _parser(description: str) -> argparse.ArgumentParser:
     parser = command.Parser(prog="evaluate.py", description=description)
     parser.add_argument("path", type=Path, help="a run's directory, or a snapshot: a file of its snapshots folder")
-    parser.add_argument("--games", help="comma-separated ROM ids (default: every game of the run's schedule)")
+    parser.add_argument(
+        "--games", help="comma-separated ROM ids and sets of games (default: every game of the run's schedule)"
+    )
     parser.add_argument("--at", default="latest", help="a kept moment in frames, latest, or all (default: latest)")
     parser.add_argument(
         "--episodes", type=argument("evaluation.episodes"), help="episodes per game (default: 10; 1 with --watch)"

@@ -27,8 +27,7 @@ from configs.build import FRAME_SKIP, build_stream, numpy_generator
 from configs.checks import ConfigError, check
 from configs.ranges import argument, problems
 from configs.schema import Config, EmulatorConfig, StreamConfig
-from envs.game_sets import game_sets
-from envs.games import game
+from envs.game_sets import game_sets, games_of
 from envs.timestep import ACTIONS, TimeStep
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
@@ -119,12 +118,6 @@ def trained_policy(path: Path, epsilon: float, seed: int) -> Policy:
     return act
 
 
-def chosen_games(text: str) -> tuple[str, ...]:
-    """The games of a comma-separated list of ROM ids and names of sets."""
-    names = [name for part in text.split(",") for name in game_sets().get(part, (part,))]
-    return tuple(dict.fromkeys(game(name).name for name in names))
-
-
 def chosen_model(source: str, changes: list[str]) -> ForgetMeNotSettings:
     """The model's settings with changes of the form name=value; ConfigError names what is wrong."""
     model = {"default": DEFAULT, "paper": PAPER}[source]
@@ -156,7 +149,7 @@ def _config(options: argparse.Namespace) -> Config:
     for name in ("visits", "vector_steps", "emulators"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, is {getattr(options, name)}")
-    games = chosen_games(options.games)
+    games = games_of(options.games)
     visit_frames = options.vector_steps * options.emulators * FRAME_SKIP
     config = Config(
         seed=options.seed,

@@ -19,6 +19,7 @@ from typing import Any
 
 from configs.build import build_agent, build_memory
 from configs.parse import load
+from envs.game_sets import games_of
 from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluation.evaluator import SEED, evaluate_games
@@ -51,9 +52,7 @@ def main() -> int:
         for name, ours in (("--seed", "--seeds"), ("--stream.games", "--games")):
             if any(given.partition("=")[0] == name for given in overrides):
                 raise ValueError(f"{name} would be that of every run; give {ours}")
-        games = [find_game(name.strip()).name for name in options.games.split(",")]
-        if len(set(games)) < len(games):
-            raise ValueError(f"--games: each game once, is {options.games}")
+        games = games_of(options.games)
         command.check_writable(runs)
         command.check_writable(results)
         pairs = [(seed, game) for seed in options.seeds for game in games]

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from configs.checks import ConfigError
+from configs.layers import AGENTS
 from configs.overview import overview
 from configs.parse import make_parser, naming, parse, to_config
 from configs.schema import Config
@@ -46,6 +48,10 @@ def answer(given: Sequence[str]) -> int | None:
             to_config(train_parser(), options)
             if not options.config:  # the defaults alone are the paper's 50 million frames of one game
                 raise ConfigError("name a configuration to begin with, such as --config quick, or a run to --resume")
+            files = [Path(str(each)).absolute() for each in options.config]
+            if all(file in AGENTS.values() for file in files):
+                agent = files[0].stem
+                raise ConfigError(f"--config: {agent} says who plays; say first what: --config quick --config {agent}")
     except ConfigError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return BAD_INPUT

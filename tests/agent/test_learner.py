@@ -12,7 +12,7 @@ from agent.consolidators.none import NoConsolidation
 from agent.dqn import PlainUpdate, double_q_target, huber
 from agent.fast.update import FastUpdate
 from agent.fisher import fisher_information
-from agent.networks import joined_weights
+from agent.networks import Architecture, QNetwork, joined_weights
 from tests.agent.learners import OPTIMIZERS, consolidate, make_batch, make_learner
 from tests.conformance.alike import assert_alike
 
@@ -178,3 +178,11 @@ def test_learning_leaves_closed_gates_and_what_joins_closed_units_as_they_were(o
     for before, after in zip(gains, network.task_parameters[2].gains, strict=True):
         assert torch.equal(after[before == 0], before[before == 0])
         assert not torch.equal(before, after)
+
+
+def test_the_state_of_another_network_is_refused_in_a_sentence():
+    """As when a network's own file has changed between a run and its resume."""
+    generator = torch.Generator().manual_seed(0)
+    other = make_learner(QNetwork(Architecture(((4, 3, 3),), 9), 5, 3, 21, generator))
+    with pytest.raises(ValueError, match=r"^what was saved is of another network, in its [\w.]+; put its file back"):
+        make_learner().load_state_dict(other.state_dict())

@@ -172,6 +172,14 @@ def test_presets_and_agents_have_bare_names() -> None:
     assert not layers.PRESETS.keys() & layers.AGENTS.keys()
 
 
+def test_a_run_has_one_preset_and_it_comes_before_the_agent() -> None:
+    said = "--config: toy and quick are presets; a run plays one of them"
+    assert complaint("--config", "toy", "--config", "quick") == said
+    assert complaint("--config", "toy", "--config", str(layers.PRESETS["quick"])) == said
+    said = "--config: give quick, a preset, before plain_dqn, an agent; what is later wins"
+    assert complaint("--config=plain_dqn", "--config", "quick") == said
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [

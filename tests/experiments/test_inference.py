@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from envs.game_sets import game_set
-from experiments.inference import chosen_games, main
+from envs.game_sets import game_set, games_of
+from experiments.inference import main
 from tests.commands import code_of
 
 TOYS = ["--games", "toy_catch,toy_mirror,toy_avoid", "--visits", "2", "--vector_steps", "60", "--emulators", "4"]
@@ -61,4 +61,4 @@ def test_mistakes_are_one_sentence(arguments, told, capsys):
 def test_groups_are_games_named_once():
     assert [len(game_set(name)) for name in ("figure3", "pool", "thirty", "all")] == [10, 19, 30, 57]
     assert not set(game_set("thirty")) & set(game_set("pool"))
-    assert chosen_games("black,breakout,krull") == (*game_set("black"), "krull")
+    assert games_of("black, breakout,krull") == (*game_set("black"), "krull")

@@ -72,6 +72,7 @@ WITHOUT_TORCH = [
     (2, []),
     (2, ["--run_dir", "runs/x"]),
     (2, ["--config", "quik"]),
+    (2, ["--config", "plain_dqn"]),
     (2, ["--config", "quick", "--learner.nstep", "3"]),
     (2, ["--config", "quick", "--frames", "many"]),
     (2, ["--config", "quick", "--seed=-1"]),
@@ -95,7 +96,7 @@ for code, words in {WITHOUT_TORCH}:
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all("nearest" not in line and line.startswith("train.py: ") for line in done.stderr.splitlines())
-    assert len(done.stderr.splitlines()) == 8
+    assert len(done.stderr.splitlines()) == 9
 
 
 def test_the_program_answers_before_it_imports_anything_large(tmp_path: Path) -> None:
