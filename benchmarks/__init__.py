@@ -1,1 +1,1 @@
-"""Measurements of speed and memory, each a command; docs/results.md holds what they printed."""
+"""Measurements of speed and memory, each a command; docs/measurements.md holds what they printed."""

@@ -425,7 +425,7 @@ def test_what_is_evaluated_at_the_ends_of_visits_may_be_told_as_earlier_versions
 
 
 def test_kept_runs_of_earlier_versions_load() -> None:
-    kept = Path("results/quick/ewc/config.yaml"), Path("results/compare/three_games/ewc_inferred-0/config.yaml")
+    kept = Path("results/quick/before/ewc/config.yaml"), Path("results/compare/three_games/ewc_inferred-0/config.yaml")
     assert [read_mapping(file, "")["evaluation"]["at_visit_ends"] for file in kept] == [True, False]
     assert [load(file).evaluation.at_visit_ends for file in kept] == ["all", "none"]
 

@@ -20,7 +20,7 @@ TOY = "configs/presets/toy.yaml"
     ("config", "games"),
     [
         (TOY, ["toy_catch", "toy_avoid"]),
-        pytest.param("configs/presets/quick.yaml", ["road_runner", "jamesbond", "krull"], marks=pytest.mark.slow),
+        pytest.param("configs/presets/quick.yaml", ["road_runner", "freeway", "krull"], marks=pytest.mark.slow),
     ],
 )
 def test_it_learns_and_every_game_is_in_the_table(config: str, games: list[str], capsys: Any) -> None:
