@@ -40,5 +40,5 @@ def test_the_agent_of_ten_games_takes_every_game_for_its_own_task(tmp_path: Path
     assert main([str(agent), *briefly, "--output", str(tmp_path / "out")]) == 0
     with open(tmp_path / "out" / "scores.csv", newline="") as file:
         taken = {row["game"]: int(row["task"]) for row in csv.DictReader(file)}
-    changes = read_changes(agent.parent / "ten_games" / "task_changes.csv")
+    changes = read_changes(ROOT / "results" / "ten_games" / "ewc_inferred-0" / "task_changes.csv")
     assert len(set(taken.values())) == 10 and taken == own_tasks(changes, 4_000_000)
