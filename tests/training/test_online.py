@@ -222,8 +222,9 @@ def test_another_agent_does_not_go_on_with_it(tmp_path: Path) -> None:
     online_agent(elsewhere, tmp_path / "agent").close()
 
 
-@pytest.mark.parametrize("preset", ["quick", "three_games", "ten_games"])
+@pytest.mark.parametrize("preset", ["quick", "three_games", "ten_games_cpu", "ten_games"])
 def test_presets_suit_it_with_the_options_that_are_named(preset: str) -> None:
     config = load(f"configs/presets/{preset}.yaml", [*ONLINE, "--task_source=inferred"])
     check(copy.deepcopy(config))
     assert config.emulators.num_envs == 1 and not config.emulators.life_loss_terminal
+    assert (config.exploration.end, config.exploration.spread) == (0.01, 0.0)  # no ladder, whose first rung explores
