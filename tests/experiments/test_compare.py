@@ -187,7 +187,7 @@ def test_ten_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Pa
 def test_the_kept_runs_of_the_quick_result_are_of_its_preset_today() -> None:
     kept = RESULTS.parent / "quick"
     plain = ("--learner.network", "tiled", "--replay.capacity", "10000", "--evaluation.reference", "null")
-    runs = {f"ewc-{seed}": ("--seed", str(seed)) for seed in (1, 2, 3)}
+    runs = {f"ewc-{seed}": ("--seed", str(seed)) for seed in (1, 2)}
     runs["plain_dqn_short_replay"] = ("--seed", "1", *agent("plain_dqn"), *plain)
     for name, given in runs.items():
         check_settings([Job(name, ("--config", "quick", *given), Path("nowhere"), kept / name)])
