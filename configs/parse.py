@@ -116,17 +116,16 @@ def _can_be_parsed(file: Path, parser: ArgumentParser) -> bool:
 
 def _check_layers(files: list[Path]) -> None:
     """`ConfigError` for two presets, of which a run plays one, and for an agent that a preset would override."""
+    agents = [file for file in files if file.absolute() in AGENTS.values()]
     presets = [file for file in files if file.absolute() in PRESETS.values()]
     if len(presets) > 1:
         raise ConfigError(
             f"--config: {' and '.join(file.stem for file in presets)} are presets; a run plays one of them"
         )
-    for preset in presets:
-        before = [file.stem for file in files[: files.index(preset)] if file.absolute() in AGENTS.values()]
-        if before:
-            raise ConfigError(
-                f"--config: give {preset.stem}, a preset, before {before[0]}, an agent; what is later wins"
-            )
+    if presets and agents and files.index(agents[0]) < files.index(presets[0]):
+        raise ConfigError(
+            f"--config: give {presets[0].stem}, a preset, before {agents[0].stem}, an agent; what is later wins"
+        )
 
 
 def _check_preset(file: Path) -> None:

@@ -81,6 +81,8 @@ def check_place(option: str, path: Path) -> None:
     something can be written there."""
     if path.suffix not in _FORMATS:
         raise ValueError(f"{option}: the file's name must end with {' or '.join(_FORMATS)}, is {path}")
+    if path.is_dir():
+        raise ValueError(f"{option}: {path} is a folder; name a file")
     check_writable(path.parent)
 
 

@@ -53,6 +53,8 @@ def main() -> int:
             if any(given.partition("=")[0] == name for given in overrides):
                 raise ValueError(f"{name} would be that of every run; give {ours}")
         games = games_of(options.games)
+        if len(games) < len(options.games.split(",")):
+            raise ValueError(f"--games: each game once, is {options.games}")
         command.check_writable(runs)
         command.check_writable(results)
         pairs = [(seed, game) for seed in options.seeds for game in games]

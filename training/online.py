@@ -36,9 +36,14 @@ from training.machine import resolve
 from training.options import continued
 from training.resume import check_version, meta
 
-_ALONE = ["--emulators.num_envs=1", "--exploration.end=0.01", "--exploration.spread=0"]  # one emulator, no ladder
-ONLINE = [*_ALONE, "--emulators.life_loss_terminal=false"]
-"""Options with which a preset suits an agent that is shown the frames of one emulator and no lives."""
+ONLINE = [
+    "--emulators.num_envs=1",
+    "--emulators.life_loss_terminal=false",
+    "--exploration.end=0.01",
+    "--exploration.spread=0",
+]
+"""Options with which a preset suits an agent that is shown the frames of one emulator, which has one epsilon, and no
+lives."""
 
 _OF_THE_WORLD = ("stream.", "emulators.")  # settings of what is somebody else's here
 

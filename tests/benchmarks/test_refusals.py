@@ -15,6 +15,7 @@ FILE = str(Path(__file__).resolve())
 @pytest.mark.parametrize(
     ("module", "arguments", "said"),
     [
+        ("experiments.single_games", ["--games", "pong,Pong-v5"], "each game once"),
         ("experiments.single_games", ["--games", "pong,krul"], "did you mean krull"),
         ("experiments.single_games", ["--run_dir", "x"], "unknown field run_dir"),
         ("experiments.single_games", ["--dry_run"], "unknown field dry_run"),

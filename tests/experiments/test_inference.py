@@ -50,9 +50,12 @@ def test_a_setting_can_be_changed(capsys, tmp_path):
         (["--set", "levels=1"], "--set levels: must lie between 2 and 256, is 1"),
         (["--set", "levels=many"], "--set levels: 'many' is no value of it, which is 16"),
         (["--policy", "runs/nowhere"], "runs/nowhere"),
+        (["--figure", "a.png"], "--figure: a.png is a folder; name a file"),
     ],
 )
-def test_mistakes_are_one_sentence(arguments, told, capsys):
+def test_mistakes_are_one_sentence(arguments, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").mkdir()
     assert code_of(main, [*TOYS, *arguments]) == 2
     complaint = capsys.readouterr().err.strip()
     assert told in complaint and "\n" not in complaint
