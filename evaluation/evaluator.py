@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tracking.snapshots import read_snapshot
 
 SEED = 10_000
 """Of the emulators and generators of every evaluation during a run."""
+_TOGETHER = 2  # games, of which one acts while the other's emulators work; a third one would not be sooner on two cores
 
 
 def evaluate_games(
@@ -36,12 +37,11 @@ def evaluate_games(
     recogniser: Callable[[str], TaskRecogniser] | None = None,
     stopped: Callable[[], bool] = lambda: False,
     show: Show | None = None,
-) -> list[GameResult]:
+) -> Iterator[GameResult]:
     """Play every game with the agent's current weights, on emulators and generators of the evaluation's own.
 
-    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured); `show` is given the
-    pictures of every game's median episode. Raises
-    `evaluation.play.Abandoned` soon after `stopped()` becomes true.
+    `recogniser` makes what tells a game's task (default: the agent's own, as it was configured). The rest is that of
+    `evaluation.policy.play_games`.
     """
     return play_games(
         config,
@@ -52,6 +52,7 @@ def evaluate_games(
         emulators=emulators,
         max_episode_frames=max_episode_frames,
         seed=seed,
+        together=_TOGETHER,
         stopped=stopped,
         show=show,
     )
@@ -67,10 +68,11 @@ def scheduled_evaluation(
     """The evaluation that a run makes under way or, if it is the `last`, at its end: every game of the schedule, or one
     `game`, which is then played as it is among all."""
     e = config.evaluation
-    return evaluate_games(
+    games = [game] if game else list(build_schedule(config).games)
+    results = evaluate_games(
         config,
         agent,
-        [game] if game else build_schedule(config).games,
+        games,
         episodes=e.final_episodes if last else e.episodes,
         emulators=e.emulators,
         epsilon=e.epsilon,
@@ -78,6 +80,7 @@ def scheduled_evaluation(
         seed=SEED,
         stopped=stopped,
     )
+    return sorted(results, key=lambda result: games.index(result.game))
 
 
 def evaluate_snapshot(

@@ -1,7 +1,8 @@
-"""Plays one kept moment of a run, a game at a time."""
+"""Plays one kept moment of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from agent.continual import ContinualAgent
 from evaluation.evaluator import evaluate_games, load_agent
+from evaluation.play import GameResult
 from evaluation.playable import Playable, own_tasks
 from evaluation.recognition import Recognition, choose_recognition
 from evaluation.video import Show
@@ -47,14 +49,15 @@ class Moment:
         own = own_tasks(snapshot, self._playable.run_dir)
         return snapshot["frames"], agent, choose_recognition(self._asked.task_source, config, agent, snapshot, own)
 
-    def play(self, game: str, show: Show | None = None) -> dict[str, Any]:
-        """The game's result and how it was recognised, as JSON can hold them; `show` is given its median episode."""
+    def play(self, games: Sequence[str], show: Show | None = None) -> Iterator[tuple[GameResult, dict[str, Any]]]:
+        """The games' results as they end, and the same with how each was recognised, as JSON can hold them; `show` is
+        given every game's median episode."""
         frames, agent, recognition = self._agent
         a = self._asked
-        (result,) = evaluate_games(
+        for result in evaluate_games(
             self._playable.config,
             agent,
-            [game],
+            games,
             episodes=a.episodes,
             emulators=a.emulators,
             epsilon=a.epsilon,
@@ -62,5 +65,6 @@ class Moment:
             seed=a.seed,
             recogniser=recognition.recogniser,
             show=show,
-        )
-        return {"frames": frames, "result": asdict(result), "recognition": recognition.report(game)}
+        ):
+            told = recognition.report(result.game)
+            yield result, {"frames": frames, "result": asdict(result), "recognition": told}

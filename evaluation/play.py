@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +73,10 @@ def game_seed(seed: int, game: str) -> int:
     return int(np.random.default_rng([seed, zlib.crc32(game.encode())]).integers(2**31 - 1))
 
 
+Playing = Generator[None, None, GameResult]
+"""A game that is being played: it yields whenever its emulators are at work, and returns its result."""
+
+
 def play_game(
     game: str,
     player: Policy,
@@ -80,7 +86,7 @@ def play_game(
     *,
     stopped: Callable[[], bool] = lambda: False,
     on_step: Callable[[np.ndarray, TimeStep], None] = lambda action, now: None,
-) -> GameResult:
+) -> Playing:
     """Play `episodes` episodes of `game`, spread evenly over the emulators, and return their scores.
 
     Every emulator owes a fixed number of episodes, so that short episodes are not favoured. Raises `Abandoned`
@@ -98,7 +104,9 @@ def play_game(
             raise Abandoned(game)
         task = recogniser.identify(now)
         action = player.act(now.observation, task)
-        now = emulators.step(action)
+        emulators.send(action)
+        yield
+        now = emulators.receive()
         on_step(action, now)
         running += now.reward
         length += frames_each
@@ -107,3 +115,28 @@ def play_game(
             running[b], length[b] = 0.0, 0
     kept = [episode for done, due in zip(finished, owed, strict=True) for episode in done[:due]]
     return GameResult(game, tuple(r for r, _ in kept), tuple(frames for _, frames in kept), task, recogniser.posterior)
+
+
+def in_turns(games: Iterable[Playing], together: int) -> Generator[GameResult, None, None]:
+    """The results of several games in the order in which they end. So many are under way at a time: one acts while the
+    emulators of the others work. Each result is what the game alone would have."""
+    waiting = iter(games)
+    under_way = deque(islice(waiting, together))
+    try:
+        while under_way:
+            game = under_way.popleft()
+            try:
+                next(game)
+                under_way.append(game)
+            except StopIteration as end:
+                yield end.value
+                under_way.extend(islice(waiting, 1))
+    finally:
+        for game in under_way:
+            game.close()
+
+
+def alone(game: Playing) -> GameResult:
+    """The result of one game."""
+    (result,) = in_turns([game], together=1)
+    return result

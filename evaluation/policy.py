@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from configs.build import emulator_maker, for_evaluation
 from configs.schema import Config
 from envs.games import game as find_game
 from evaluation import table
-from evaluation.play import GameResult, Policy, game_seed, play_game
+from evaluation.play import GameResult, Playing, Policy, game_seed, in_turns, play_game
 from evaluation.video import Recorder, Show, film
 from taskid.source import FixedTask, TaskRecogniser
 
@@ -29,30 +29,33 @@ def play_games(
     emulators: int,
     max_episode_frames: int,
     seed: int,
+    together: int = 1,
     stopped: Callable[[], bool] = lambda: False,
     show: Show | None = None,
-) -> list[GameResult]:
+) -> Iterator[GameResult]:
     """Play every game with its `policy` and its `recogniser`, on emulators as in `config.emulators` but for their
     number, the frame cap, and lost lives, which end nothing. The emulators' seeds follow from `seed` and the game.
 
+    So many games are played `together`, and the results come as the games end (see `evaluation.play.in_turns`).
     `show` is given the pictures of every game's median episode. Raises `evaluation.play.Abandoned` soon after
     `stopped()` becomes true.
     """
-    results = []
-    for game in games:
+    playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
+
+    def play(game: str) -> Playing:
         seeds = game_seed(seed, game)
-        playing = for_evaluation(config, min(emulators, episodes), max_episode_frames)
         batch = emulator_maker(playing)(game, seeds)
-        noted = Recorder(policy(game)) if show else None
-        more = {"on_step": noted.on_step} if noted else {}
+        acts = Recorder(policy(game)) if show else policy(game)
+        on_step = {"on_step": acts.on_step} if isinstance(acts, Recorder) else {}
         try:
-            result = play_game(game, noted or policy(game), recogniser(game), batch, episodes, stopped=stopped, **more)
+            result = yield from play_game(game, acts, recogniser(game), batch, episodes, stopped=stopped, **on_step)
         finally:
             batch.close()
-        if show and noted:
-            show(game, noted.pictures(playing, game, seeds, episodes))
-        results.append(result)
-    return results
+        if show and isinstance(acts, Recorder):
+            show(game, acts.pictures(playing, game, seeds, episodes))
+        return result
+
+    return in_turns(map(play, games), together)
 
 
 def evaluate_policy(
@@ -74,7 +77,7 @@ def evaluate_policy(
     ValueError with one sentence for a game that there is not.
     """
     names = [find_game(name).name for name in games]
-    return play_games(
+    results = play_games(
         config or Config(),
         names,
         lambda game: _OfObservations(policy),
@@ -85,6 +88,7 @@ def evaluate_policy(
         seed=seed,
         show=film(video_dir) if video_dir else None,
     )
+    return list(results)
 
 
 def print_scores(results: Sequence[GameResult], frames: int = 0) -> None:

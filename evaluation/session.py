@@ -29,41 +29,50 @@ def play(asked: Asked, playable: Playable, results: Results, video: bool) -> tup
     answers: dict[str, Any] = {}
     before, total = 0, len(playable.snapshots) * len(asked.games)
     shown = {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
-    for moment, game in track(_pairs(asked, playable), "playing", total, **shown):  # type: ignore[arg-type]
-        name = f"{moment.path.stem}/{game}"
-        answer = results.plays.get(name)
-        if answer is not None and answer["filmed"] >= video:
-            before += 1
-        else:
-            show = results.film(moment.path.stem) if video else None
-            answer = {**moment.play(game, show), "filmed": video}
-            results.plays.put(name, answer)
+    for name, answer, played in track(_answers(asked, playable, results, video), "playing", total, **shown):  # type: ignore[arg-type]
         answers[name] = answer
+        before += not played
     if before:
         print(f"of {total} games {before} had been played before: {results.plays.path}")
     reports, rows = [], {}
     for path in playable.snapshots:
-        played = [answers[f"{path.stem}/{game}"] for game in asked.games]
-        frames, scores = played[0]["frames"], [GameResult.of(answer["result"]) for answer in played]
-        recognised = [answer["recognition"] for answer in played]
+        found = [answers[_name(path, game)] for game in asked.games]
+        frames, scores = found[0]["frames"], [GameResult.of(answer["result"]) for answer in found]
+        recognised = [answer["recognition"] for answer in found]
         rows[frames] = [{**row, **more} for row, more in zip(table.rows(frames, scores), recognised, strict=True)]
         reports.append(table.report(frames, rows[frames], scores))
     return reports, rows
 
 
-def _pairs(asked: Asked, playable: Playable) -> Iterator[tuple[Moment, str]]:
-    """Moment by moment, so that one agent is in memory at a time."""
+def _answers(
+    asked: Asked, playable: Playable, results: Results, video: bool
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Names, answers, and whether they were played just now; moment by moment, so that one agent is in memory at a
+    time."""
     for path in playable.snapshots:
-        moment = Moment(asked, playable, path)
+        left = []
         for game in asked.games:
-            yield moment, game
+            answer = results.plays.get(_name(path, game))
+            if answer is not None and answer["filmed"] >= video:
+                yield _name(path, game), answer, False
+            else:
+                left.append(game)
+        show = results.film(path.stem) if video else None
+        for result, answer in Moment(asked, playable, path).play(left, show) if left else ():
+            answer = {**answer, "filmed": video}
+            results.plays.put(_name(path, result.game), answer)
+            yield _name(path, result.game), answer, True
+
+
+def _name(path: Path, game: str) -> str:
+    return f"{path.stem}/{game}"
 
 
 def watch_games(moment: Moment, games: Sequence[str]) -> int:
     """Every game in the terminal, one after the other, until Ctrl-C; nothing is written. Returns the exit code."""
     try:
         for game in games:
-            result = GameResult.of(moment.play(game, watch(sys.stdout))["result"])
+            ((result, _),) = moment.play([game], watch(sys.stdout))
             print(f"{game}: {result.mean:,.1f} (human-normalised {result.human_normalised:.2f})")
     except KeyboardInterrupt:
         return command.INTERRUPTED

@@ -90,7 +90,7 @@ def _random_agent(game: str, preset: str, overrides: Sequence[str]) -> dict[str,
     """The same evaluation with epsilon 1."""
     config = resolve(load(preset, [*overrides, "--stream.games", f"[{game}]", "--learner.precision", "float32"]))
     e, episodes = config.evaluation, 30
-    result = evaluate_games(
+    (result,) = evaluate_games(
         config,
         build_agent(config, build_memory(config), lambda: game),
         [game],
@@ -99,7 +99,7 @@ def _random_agent(game: str, preset: str, overrides: Sequence[str]) -> dict[str,
         epsilon=1.0,
         max_episode_frames=e.max_episode_frames,
         seed=SEED,
-    )[0]
+    )
     return {"game": game, "episodes": episodes, "mean": result.mean, "standard_error": result.standard_error}
 
 

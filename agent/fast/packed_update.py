@@ -69,7 +69,7 @@ class PackedUpdate:
         self._cut = cut_patches_of(network.strides[0])
         self._lane = Lane(beside)
         self._learned: PackedTask | None = None
-        self._acted: PackedTask | None = None  # of another task than the one that is learned
+        self._acted: dict[int | None, PackedTask] = {}  # of other tasks than the one that is learned
         self._coming: Prepared | None = None  # the latest one, if it is not learned yet
         self._free: dict[int, list[Tensor]] = {}  # memory for pixels by its size, to be used again by either thread
 
@@ -124,9 +124,7 @@ class PackedUpdate:
         packed = self._learned
         if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
             self.flush()
-            packed = self._acted
-            if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
-                packed = self._acted = PackedTask(self.network, self.target, None, task, len(observation))
+            packed = self._task_to_act_in(task, len(observation))
         pixels = self._patches(*_unshifted(observation))
         values = packed.online.forward(pixels).clone()
         self._give_back(pixels)
@@ -144,6 +142,13 @@ class PackedUpdate:
         gradient = other.gradient(packed.pack.flat, pixels, recalled.values, recalled.strength)
         self._give_back(pixels)
         return other.places, gradient
+
+    def _task_to_act_in(self, task: int | None, count: int) -> PackedTask:
+        packed = self._acted.get(task)
+        if packed is None or packed.outdated() or packed.count < count:
+            self._acted = {other: there for other, there in self._acted.items() if not there.outdated()}
+            packed = self._acted[task] = PackedTask(self.network, self.target, None, task, count)
+        return packed
 
     def _task_to_learn(self, task: int, count: int) -> PackedTask:
         packed = self._learned

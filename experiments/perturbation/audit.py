@@ -24,7 +24,7 @@ from agent.learner import QLearner
 from configs.build import build_memory, emulator_maker, for_evaluation, numpy_generator, torch_generator
 from envs.games import game as find_game
 from envs.timestep import TimeStep
-from evaluation.play import GameResult, Policy, TaskRecogniser, game_seed, play_game
+from evaluation.play import GameResult, Policy, TaskRecogniser, alone, game_seed, play_game
 from experiments.perturbation import report
 from experiments.perturbation.kept_agent import KeptAgent
 from experiments.perturbation.noise import (
@@ -192,7 +192,7 @@ class Audit:
         playing = for_evaluation(self.kept.config, min(s.emulators, s.episodes), s.max_episode_frames)
         batch = emulator_maker(playing)(self.game, game_seed(s.seed, f"{self.game}, {purpose}"))
         try:
-            return play_game(self.game, player, recogniser, batch, s.episodes, on_step=on_step)
+            return alone(play_game(self.game, player, recogniser, batch, s.episodes, on_step=on_step))
         finally:
             batch.close()
 

@@ -242,7 +242,7 @@ class CountingRecogniser:
 def test_what_was_played_is_kept_and_the_same_command_goes_on(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    """To the numbers that an undisturbed one has."""
+    """To the numbers that an undisturbed one has. The error comes as the fourth game begins, during the third."""
     ask = [str(run), *QUICKLY, "--at", "all", "--output"]
     assert main([*ask, str(tmp_path / "whole")]) == 0
     interrupted, resumed, again = CountingRecogniser(3, error), CountingRecogniser(), CountingRecogniser()
@@ -250,7 +250,7 @@ def test_what_was_played_is_kept_and_the_same_command_goes_on(
     with pytest.raises(SystemExit) as end:
         command.run(lambda: main([*ask, str(tmp_path / "out")]))
     assert end.value.code == code and not (tmp_path / "out" / "scores.json").exists()
-    for playing, games in ((resumed, ["toy_avoid", *PLAYED]), (again, [])):
+    for playing, games in ((resumed, [*PLAYED, *PLAYED]), (again, [])):
         monkeypatch.setattr(policy, "play_game", playing)
         assert main([*ask, str(tmp_path / "out")]) == 0
         assert playing.played == games

@@ -20,7 +20,7 @@ from envs.games import game
 from envs.timestep import TimeStep
 from envs.toy import CatchBatch
 from evaluation.evaluator import evaluate_games
-from evaluation.play import Abandoned, GameResult, clipped_total, game_seed, play_game
+from evaluation.play import Abandoned, GameResult, Playing, alone, clipped_total, game_seed, in_turns, play_game
 from taskid.source import FixedTask
 from tests.conformance.alike import assert_alike
 from tests.envs.helpers import random_actions
@@ -49,13 +49,20 @@ class Scripted:
         self.num_envs = len(lengths)
         self.lengths = lengths
         self.steps = 0
+        self.at_work = False
 
     def reset(self) -> TimeStep:
         self.left = np.array([next(each) for each in self.lengths])
         self.played = np.zeros(self.num_envs, dtype=int)
         return self._show(np.zeros(self.num_envs), np.ones(self.num_envs), np.ones(self.num_envs, bool))
 
-    def step(self, action: np.ndarray) -> TimeStep:
+    def send(self, action: np.ndarray) -> None:
+        assert not self.at_work
+        self.at_work = True
+
+    def receive(self) -> TimeStep:
+        assert self.at_work
+        self.at_work = False
         self.steps += 1
         self.left -= 1
         over = self.left == 0
@@ -73,7 +80,7 @@ class Scripted:
 def test_every_emulator_owes_a_fixed_number_of_episodes() -> None:
     """By hand. Emulator 0 plays short episodes; it must not replace the long ones of the others."""
     lengths = [iter([1] * 99), iter([5, 2, 9]), iter([3, 4, 9])]
-    result = play_game("toy_catch", Drawn(), FixedTask(None), Scripted(lengths), 5)  # type: ignore[arg-type]
+    result = alone(play_game("toy_catch", Drawn(), FixedTask(None), Scripted(lengths), 5))  # type: ignore[arg-type]
     # 5 episodes over 3 emulators: 2, 2 and 1; cut-off ones count like ended ones.
     assert result.lengths == (4, 4, 20, 8, 12)
     assert result.returns == (1, 1, 55, 22, 63)
@@ -81,8 +88,61 @@ def test_every_emulator_owes_a_fixed_number_of_episodes() -> None:
 
 def test_it_ends_as_soon_as_the_last_is_through() -> None:
     emulators = Scripted([iter([3] * 9), iter([4] * 9), iter([2] * 9)])
-    play_game("toy_catch", Drawn(), FixedTask(None), emulators, 3)  # type: ignore[arg-type]
+    alone(play_game("toy_catch", Drawn(), FixedTask(None), emulators, 3))  # type: ignore[arg-type]
     assert emulators.steps == 4
+
+
+def test_two_games_at_a_time_and_each_as_if_it_were_alone() -> None:
+    """Of four games the first two begin; where one has ended, the next one does."""
+    lengths = (4, 2, 3, 3)
+
+    def emulators() -> list[Scripted]:
+        return [Scripted([iter([length] * 9), iter([1] * 9)]) for length in lengths]
+
+    def play(name: str, batch: Scripted) -> Playing:
+        return play_game(name, Drawn(), FixedTask(None), batch, 2)  # type: ignore[arg-type]
+
+    batches, busiest, names = emulators(), 0, [f"game {i}" for i in range(4)]
+
+    def counted(game: Playing) -> Playing:
+        nonlocal busiest
+        while True:
+            busiest = max(busiest, sum(batch.at_work for batch in batches))
+            try:
+                next(game)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield
+
+    results = list(in_turns(map(counted, map(play, names, batches)), 2))
+    assert [result.game for result in results] == ["game 1", "game 0", "game 2", "game 3"]
+    assert {r.game: r for r in results} == {n: alone(play(n, b)) for n, b in zip(names, emulators(), strict=True)}
+    assert busiest == 2
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_games_under_way_are_closed(fails: bool) -> None:
+    """Where one fails, and where nobody asks for the others any more."""
+    closed = []
+
+    def game(name: str, steps: int) -> Playing:
+        try:
+            for _ in range(steps):
+                yield
+            if fails:
+                raise Abandoned(name)
+            return GameResult(name, (0.0,), (4,), None, 1.0)
+        finally:
+            closed.append(name)
+
+    results = in_turns(map(game, "abc", (5, 2, 1)), 2)
+    if fails:
+        with pytest.raises(Abandoned, match="b"):
+            next(results)
+    else:
+        assert next(results).game == "b"
+        results.close()
+    assert closed == ["b", "a"]
 
 
 def brute_force(name: str, seed: int, episodes: int) -> tuple[list[float], list[int]]:
@@ -103,7 +163,7 @@ def brute_force(name: str, seed: int, episodes: int) -> tuple[list[float], list[
 
 @pytest.mark.parametrize(("name", "episodes"), [("toy_catch", 7), ("toy_avoid", 3), ("toy_rise", 1)])
 def test_scores_equal_those_of_a_brute_force_loop(name: str, episodes: int) -> None:
-    result = play_game(name, Drawn(), FixedTask(4), CatchBatch(name, 3, 11), episodes)
+    result = alone(play_game(name, Drawn(), FixedTask(4), CatchBatch(name, 3, 11), episodes))
     returns, lengths = brute_force(name, 11, episodes)
     assert list(result.returns) == returns and list(result.lengths) == lengths
     assert len(returns) == episodes and result.task == 4
@@ -118,18 +178,20 @@ def test_lost_lives_end_no_episode_and_a_frame_cap_does() -> None:
     """Breakout: about five lives and some hundred steps an episode at random; capped at 40 steps."""
     settings = AtariSettings(life_loss_terminal=False, threads=1)
     seen: list[TimeStep] = []
-    whole = play_game(
-        "breakout",
-        Drawn(),
-        FixedTask(None),
-        AtariBatch("breakout", 1, 3, settings),
-        1,
-        on_step=lambda a, n: seen.append(n),
+    whole = alone(
+        play_game(
+            "breakout",
+            Drawn(),
+            FixedTask(None),
+            AtariBatch("breakout", 1, 3, settings),
+            1,
+            on_step=lambda a, n: seen.append(n),
+        )
     )
     assert len(seen) * 4 == whole.lengths[0] > 200 and sum(step.first[0] for step in seen) == 1
     assert whole.returns[0] == sum(float(step.reward[0]) for step in seen)
     short = AtariSettings(max_episode_frames=160, threads=1)
-    capped = play_game("breakout", Drawn(), FixedTask(None), AtariBatch("breakout", 2, 3, short), 4)
+    capped = alone(play_game("breakout", Drawn(), FixedTask(None), AtariBatch("breakout", 2, 3, short), 4))
     assert capped.lengths == (160, 160, 160, 160)
 
 
@@ -137,7 +199,9 @@ def test_a_request_stops_it_before_the_next_step() -> None:
     asked = iter([False] * 10 + [True] * 100)
     player = Drawn()
     with pytest.raises(Abandoned):
-        play_game("toy_catch", player, FixedTask(0), CatchBatch("toy_catch", 2, 0), 9, stopped=lambda: next(asked))
+        alone(
+            play_game("toy_catch", player, FixedTask(0), CatchBatch("toy_catch", 2, 0), 9, stopped=lambda: next(asked))
+        )
     assert len(player.tasks) == 10
 
 
@@ -169,7 +233,7 @@ def trained() -> Any:
 
 def evaluated(agent: Any, **changes: Any) -> list[GameResult]:
     given: dict[str, Any] = {"episodes": 5, "emulators": 3, "epsilon": 0.3, "max_episode_frames": 400, "seed": 1}
-    return evaluate_games(CONFIG, agent, ["toy_catch", "toy_avoid"], **{**given, **changes})
+    return list(evaluate_games(CONFIG, agent, ["toy_catch", "toy_avoid"], **{**given, **changes}))
 
 
 def test_an_evaluation_changes_nothing_of_the_agent() -> None:
@@ -192,10 +256,10 @@ def test_the_same_seed_gives_the_same_numbers_whatever_else_is_played() -> None:
     first = evaluated(agent)
     assert evaluated(agent) == first
     assert evaluated(agent, seed=2) != first
-    alone = evaluate_games(
+    by_itself = evaluate_games(
         CONFIG, agent, ["toy_avoid"], episodes=5, emulators=3, epsilon=0.3, max_episode_frames=400, seed=1
     )
-    assert alone == first[1:]
+    assert list(by_itself) == first[1:]
 
 
 def test_epsilon_one_is_random_play() -> None:

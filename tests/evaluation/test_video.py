@@ -13,7 +13,7 @@ from configs.schema import Config
 from envs.timestep import TimeStep
 from envs.toy import CatchBatch
 from evaluation import video
-from evaluation.play import play_game
+from evaluation.play import alone, play_game
 from evaluation.video import Recorder, half_blocks, watch
 from taskid.source import FixedTask
 
@@ -60,7 +60,7 @@ def test_the_pictures_are_those_of_the_episode() -> None:
         recorder.on_step(action, now)
         seen.append(now)
 
-    result = play_game("toy_catch", recorder, FixedTask(2), batch, 6, on_step=on_step)
+    result = alone(play_game("toy_catch", recorder, FixedTask(2), batch, 6, on_step=on_step))
     emulator, first, last = recorder.median(6)
     pictures, told = zip(*recorder.pictures(config, "toy_catch", 17, 6), strict=True)
     assert len(pictures) == last - first + 1 == 25
