@@ -1,4 +1,4 @@
-"""What the agent learns in single games: a table of games and seeds beside a random agent and the human score.
+"""What the agent learns in single games: a table of games and seeds beside a random agent, the human score and DrQ(ε).
 
     python -m experiments.single_games [--config single_game] [--games krull,road_runner,boxing] [--seeds 0,1,2]
                                        [--processes 2]
@@ -24,6 +24,7 @@ from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluation.evaluator import SEED, evaluate_games
 from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from experiments.published import DRQ_EPSILON
 from tracking import command
 from tracking.numbers import whole, whole_list
 from tracking.run_directory import STOPPED
@@ -104,11 +105,13 @@ def _random_agent(game: str, preset: str, overrides: Sequence[str]) -> dict[str,
 
 
 def table(results: Path) -> str:
-    """The table of all games with finished runs as Markdown, from the result files."""
+    """The table of all games with finished runs as Markdown, from the result files; below it what it comes to in the
+    games for which a score of DrQ(ε) is published."""
     lines = [
-        "| game | random agent | human | mean over seeds ± standard error | per seed | human-normalised |",
-        "|---|---|---|---|---|---|",
+        "| game | random agent | human | mean over seeds ± standard error | per seed | human-normalised | DrQ(ε) |",
+        "|---|---|---|---|---|---|---|",
     ]
+    compared: list[tuple[float, float]] = []
     for chosen in sorted(results.glob("*-random.json")):
         game = chosen.name.removesuffix("-random.json")
         runs = [path / "report" / "scores.json" for path in sorted(results.glob(f"{game}-[0-9]*"))]
@@ -118,9 +121,20 @@ def table(results: Path) -> str:
         chance = json.loads(chosen.read_text())
         error = f"{statistics.stdev(means) / len(means) ** 0.5:,.1f}" if len(means) > 1 else "–"
         mean = statistics.fmean(means)
+        ours, theirs = human_normalised(game, mean), "–"
+        if game in DRQ_EPSILON:
+            compared.append((ours, human_normalised(game, DRQ_EPSILON[game])))
+            theirs = f"{compared[-1][1]:.2f}"
         lines.append(
             f"| {game} | {chance['mean']:,.1f} | {find_game(game).human:,.1f} | {mean:,.1f} ± {error} "
-            f"| {', '.join(f'{m:,.1f}' for m in means)} | {human_normalised(game, mean):.2f} |"
+            f"| {', '.join(f'{m:,.1f}' for m in means)} | {ours:.2f} | {theirs} |"
+        )
+    if compared:
+        clipped = [statistics.fmean(min(1.0, each[who]) for each in compared) for who in (0, 1)]
+        ahead = sum(ours >= theirs for ours, theirs in compared)
+        lines.append(
+            f"\nOf the {len(compared)} with a published score (`experiments/published.py`): mean of min(1, "
+            f"human-normalised) {clipped[0]:.3f}, DrQ(ε) {clipped[1]:.3f}; {ahead} at or above it."
         )
     return "\n".join(lines) + "\n"
 
