@@ -45,8 +45,8 @@ class WeightAverage:
         if task != self.task:
             return
         self.updates += 1
-        looks, due = divmod(self.updates, EVERY)
-        if due:
+        looks, since = divmod(self.updates, EVERY)
+        if since:
             return
         now = self._parameters(network())
         if not self._mean:

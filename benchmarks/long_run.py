@@ -36,11 +36,12 @@ import torch
 import train  # noqa: F401 (what it imports is resident in a run)
 from agent.fisher import fisher_information
 from benchmarks.recordings import Filler, load, record
-from configs.build import FRAME_SKIP, Parts, build
+from configs.build import Parts, build
 from configs.checks import ConfigError, check
 from configs.ranges import argument
 from configs.schema import Config, ConsolidationConfig, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.game_sets import games_of
+from envs.timestep import FRAME_SKIP
 from tracking import command
 from tracking.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Stateful
 from tracking.console import print_json

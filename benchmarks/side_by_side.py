@@ -2,10 +2,10 @@
 
     python -m benchmarks.side_by_side --seconds 120 --json [--network nature|paper] [--game breakout] [--pairs 4]
 
-All learn the same game at the same samples per step in minibatches of 32. Ours has 8 emulators and goes through
-`training.resources.measure_rates` as `benchmarks.throughput` does; the others have one (`benchmarks/plain_dqn.py`, and
-`benchmarks/sb3_dqn.py` in an environment of its own, see --sb3_python). Every turn is a fresh process that warms up
-until it is in steady state before its clock starts. Ours runs between the two others, and the order is turned round
+All learn the same game at the same samples per step in minibatches of 32. Ours has 8 emulators (quick: 4) and goes
+through `training.resources.measure_rates` as `benchmarks.throughput` does; the others have one
+(`benchmarks/plain_dqn.py`, and `benchmarks/sb3_dqn.py` in an environment of its own, see --sb3_python). Every turn is a
+fresh process that warms up until it is in steady state before its clock starts. Ours runs between the two others, and the order is turned round
 every time, so that what is compared are always neighbouring turns. --seconds is measured per contestant and divided
 among its turns. --precision is of ours; the others compute in float32. GPUs are hidden from all, and all use as many
 threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS is not heeded.
@@ -13,9 +13,9 @@ threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS 
 --agent plain knows one task and has no consolidation, as the others; continual infers its task and is held by the
 anchors of ten others. It is then compared with our plain agent as well (`single`).
 
---recipe quick compares the recipe of configs/presets/quick.yaml, as the preset has it, ten anchors included, with the
-same recipe for one task in one plain file (`benchmarks/plain_quick.py`) and with stable-baselines3's DQN on the tiled
-network at as many samples per step.
+--recipe quick compares the recipe of configs/presets/quick.yaml, held by ten anchors, with the same recipe for one task
+in one plain file (`benchmarks/plain_quick.py`) and with stable-baselines3's DQN on the tiled network at as many samples
+per step.
 
 With --json the last line is one JSON object: agent steps per second (medians over the turns), ratios (medians over
 the pairs), their ranges over the pairs, and what was run; null for those that did not take part.
@@ -70,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     check_options(parser, options)
+    if options.recipe == "quick":
+        for name in ("network", "samples_per_step", "precision", "agent"):
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(f"--{name}: --recipe quick decides it; leave one of the two out")
     try:
         options.game = find_game(options.game).name
         if find_game(options.game).is_toy:
@@ -184,9 +188,9 @@ def our_config(options: argparse.Namespace, agent: str) -> Config:
 
 
 def quick_config(options: argparse.Namespace) -> Config:
-    """The preset's, on the game that is asked for."""
+    """The preset's, on the game that is asked for and as many threads as there are cores."""
     preset = load("configs/presets/quick.yaml", [])
-    return replace(preset, seed=options.seed, stream=StreamConfig(games=[options.game]))
+    return replace(preset, threads=0, seed=options.seed, stream=StreamConfig(games=[options.game]))
 
 
 def our_turn(config: Config, seconds: float) -> Turn:

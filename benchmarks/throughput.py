@@ -8,11 +8,11 @@ Runs act, emulate and learn on one real game in steady state, without logging, e
 
 from __future__ import annotations
 
-from configs.build import FRAME_SKIP
 from configs.checks import check
 from configs.ranges import argument
 from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig
 from envs.games import canonical
+from envs.timestep import FRAME_SKIP
 from tracking import command
 from tracking.console import print_json
 from tracking.numbers import real

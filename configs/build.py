@@ -29,15 +29,13 @@ from envs.atari import AtariBatch, AtariSettings
 from envs.colour import ColourScreen
 from envs.schedule import Listed, Rounds, Schedule, UniformDraw, Visit, timetable
 from envs.stream import GameStream
-from envs.timestep import ACTIONS, SIZE, STACK, EmulatorBatch
+from envs.timestep import ACTIONS, FRAME_SKIP, SIZE, STACK, EmulatorBatch
 from envs.toy import VARIANTS, CatchBatch
 from replay.buffer import ReplayBuffer
 from replay.device_cache import DeviceFrameCache
 from replay.horizon import Horizon
 from replay.per_task import PerTaskReplay
 from taskid.source import TaskSource
-
-FRAME_SKIP = 4
 
 
 @dataclass(frozen=True, slots=True)

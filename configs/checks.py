@@ -9,6 +9,7 @@ from configs.ranges import problems
 from configs.schema import Config
 from envs.games import game
 from envs.schedule import count_visits
+from envs.timestep import FRAME_SKIP
 from tracking.command import UserError
 from tracking.numbers import shown
 
@@ -96,7 +97,7 @@ def _stream_problems(c: Config) -> Iterator[str]:
     lengths = {"reseed_frames": s.reseed_frames, "visit_frames": s.visit_frames}
     lengths |= {f"visits[{i}].frames": visit.frames for i, visit in enumerate(s.visits)}
     longest = c.learner.longest_n_step
-    needed = 4 * c.emulators.num_envs * (longest + 2)
+    needed = FRAME_SKIP * c.emulators.num_envs * (longest + 2)
     for name, frames in lengths.items():
         if frames < needed:
             yield (

@@ -47,7 +47,7 @@ class EmulatorConfig:
     """The batch of emulators. All play the same game."""
 
     num_envs: int = number(4, 1, 1024)
-    """Number B of emulators."""
+    """Number B of emulators (PAPER does not say)."""
     threads: int = number(0, 0, 1024)
     """Threads that emulate; 0: one per emulator, at most one per core that does not compute, but one at least."""
     sticky_actions: float = number(0.0, 0.0, 0.99)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 ACTIONS = 18  # ALE's full action set, offered in every game, so that one output head fits all of them
 STACK = 4
 SIZE = 84
+FRAME_SKIP = 4  # frames that an action lasts
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.states import tensor
-from envs.timestep import ACTIONS, SIZE, STACK, TimeStep, checked_action
+from envs.timestep import ACTIONS, FRAME_SKIP, SIZE, STACK, TimeStep, checked_action
 
 GRID = 6
 CELL = SIZE // GRID
 BALLS = 5  # per episode
 STEPS = GRID - 1  # per ball
-FRAME_SKIP = 4  # a step counts as four frames, as in Atari
 _BLANK = -1  # the index of the all-zero picture
 _ARRAYS = ("paddle", "column", "row", "balls", "history", "reward", "discount", "first")  # of a state
 

@@ -102,7 +102,7 @@ def report(frames: int, lines: Sequence[dict[str, Any]], results: Sequence[GameR
 
 def console_table(frames: int, lines: Sequence[dict[str, Any]], width: int | None = None) -> Table:
     """The table a person reads, from `rows`, in so many columns (None: any number); with one on recognition where they
-    tell of it (see `evaluation.recognition.Inferred`)."""
+    tell of it (see `evaluation.recognition.InferredTask`)."""
     counted = any("recognised" in row for row in lines)
     total = clipped_total([row["human_normalised"] for row in lines])
     told = {

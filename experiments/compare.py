@@ -1,6 +1,7 @@
 """The agents side by side on a stream of several games: which of them remembers, and which still learns.
 
-    python -m experiments.compare [--config configs/presets/three_games.yaml] [--agents ewc_inferred,...] [--seeds 3]
+    python -m experiments.compare [--config configs/presets/three_games.yaml] [--agents ewc_inferred,...]
+                                  [--seeds 0,1,2]
 
 The agents differ in a setting or two (see configs/agents). Beside them every game is learned on its own for as many
 frames as the stream has of it: as in `experiments.single_games` where that preset has as many and differs in nothing
@@ -30,7 +31,7 @@ from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
 from experiments.report import command as report
 from experiments.single_games import PRESETS, single_game
 from tracking import command
-from tracking.numbers import whole
+from tracking.numbers import whole, whole_list
 from tracking.run_directory import FAILED, STOPPED
 
 _DEFAULT = "ewc_inferred,ewc_labels,no_penalty,plain_dqn"
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", type=Path, default=Path("configs/presets/three_games.yaml"))
     parser.add_argument("--agents", default=_DEFAULT, help=f"of {', '.join(AGENTS)} (default: {_DEFAULT})")
-    parser.add_argument("--seeds", type=whole(1, 1000), default=3, help="of 0, 1, ... so many (default: 3)")
+    parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2", help="default: 0,1,2")
     parser.add_argument(
         "--processes", type=whole(1, 1024), default=2, help="runs at a time, one core each (default: 2)"
     )
@@ -80,12 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def jobs_of(
-    config: Path, agents: Sequence[str], seeds: int, runs: Path, results: Path, overrides: Sequence[str]
+    config: Path, agents: Sequence[str], seeds: Sequence[int], runs: Path, results: Path, overrides: Sequence[str]
 ) -> list[Job]:
     """A run for every agent and seed; all agents of a seed before the next seed."""
     jobs: list[Job] = []
     known: dict[str, str] = {}
-    for seed in range(seeds):
+    for seed in seeds:
         for agent in agents:
             name, given = f"{agent}-{seed}", ["--config", str(AGENTS[agent]), "--seed", str(seed), *overrides]
             jobs.append(_job(name, config, given, runs, results))
@@ -98,11 +99,11 @@ def jobs_of(
     return jobs
 
 
-def single_jobs(config: Path, seeds: int, runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
+def single_jobs(config: Path, seeds: Sequence[int], runs: Path, results: Path, overrides: Sequence[str]) -> list[Job]:
     """Every game of the stream on its own, for as many frames."""
     presets = {name: load(name) for name in PRESETS}
     jobs = []
-    for seed in range(seeds):
+    for seed in seeds:
         loaded = load(config, ["--seed", str(seed), *overrides])
         frames: Counter[str] = Counter()
         for _, _, visit in planned_visits(loaded):

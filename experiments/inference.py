@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from configs.build import FRAME_SKIP, build_stream, numpy_generator
+from configs.build import build_stream, numpy_generator
 from configs.checks import ConfigError, check
 from configs.ranges import argument, problems
 from configs.schema import Config, EmulatorConfig, StreamConfig
 from envs.game_sets import game_sets, games_of
-from envs.timestep import ACTIONS, TimeStep
+from envs.timestep import ACTIONS, FRAME_SKIP, TimeStep
 from evaluation.evaluator import load_agent
 from evaluation.inference_score import InferenceScore
 from evaluation.playable import find

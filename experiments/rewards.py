@@ -18,10 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.build import FRAME_SKIP, emulator_maker, frames_per_step, numpy_generator, planned_visits
+from configs.build import emulator_maker, frames_per_step, numpy_generator, planned_visits
 from configs.checks import ConfigError
 from configs.schema import Config
-from envs.timestep import ACTIONS
+from envs.timestep import ACTIONS, FRAME_SKIP
 from evaluation.playable import load_run
 from tracking import command
 from tracking.run_directory import RunDirectory, RunDirectoryError

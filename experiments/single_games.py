@@ -40,12 +40,13 @@ def main() -> int:
     parser = command.Parser(
         prog="python -m experiments.single_games", description=__doc__.split("\n")[0], allow_abbrev=False
     )
-    parser.add_argument("--config", choices=PRESETS, default="single_game")
-    parser.add_argument("--games", default="krull,road_runner,boxing")
-    parser.add_argument("--seeds", type=whole_list(0, 10**9), default="0,1,2")
-    parser.add_argument("--processes", type=whole(1, 1024), default=2)
-    parser.add_argument("--runs", type=Path, help="where the run directories go (default: runs/single_game)")
-    parser.add_argument("--results", type=Path, help="where the small files go")
+    add = parser.add_argument
+    add("--config", choices=PRESETS, default="single_game", help="default: single_game")
+    add("--games", default="krull,road_runner,boxing", help="ROM ids and sets of games (default: %(default)s)")
+    add("--seeds", type=whole_list(0, 10**9), default="0,1,2", help="default: 0,1,2")
+    add("--processes", type=whole(1, 1024), default=2, help="runs at a time, one core each (default: 2)")
+    add("--runs", type=Path, help="where the run directories go (default: runs/CONFIG)")
+    add("--results", type=Path, help="where the small files go (default: results/single_games, results/one_of_ten)")
     options, overrides = parser.parse_known_args()
     preset = options.config
     runs, results = options.runs or Path("runs") / preset, options.results or PRESETS[preset]
@@ -88,7 +89,7 @@ def single_game(
 
 
 def _random_agent(game: str, preset: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """The same evaluation with epsilon 1."""
+    """Thirty episodes under the run's own cap, with epsilon 1."""
     config = resolve(load(preset, [*overrides, "--stream.games", f"[{game}]", "--learner.precision", "float32"]))
     e, episodes = config.evaluation, 30
     (result,) = evaluate_games(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from configs.build import build_network, build_schedule, frames_per_step, planned_visits
 from configs.choices import own_settings
 from configs.schema import Config
-from envs.timestep import SIZE, STACK
+from envs.timestep import FRAME_SKIP, SIZE, STACK
 from taskid.forget_me_not_settings import ForgetMeNotSettings
 from taskid.pixels import PIXELS
 from taskid.sources import inferred
@@ -56,7 +56,7 @@ def contexts(config: Config, games: int, frames: int) -> int:
     s = _forget_me_not(config)
     if s is None:
         return 1 if config.task_source == "single" else games
-    windows = frames // (4 * config.emulators.num_envs * s.period * s.window) + 1
+    windows = frames // (frames_per_step(config) * s.period * s.window) + 1
     found = games if s.episode_start_only else windows  # where every window may find another, in the end they do
     return min(found, s.max_contexts or found)
 
@@ -116,11 +116,11 @@ def _checkpoints(config: Config, met: _Met, shared: int, alone: int) -> int:
     sealed = growing = 0.0
     for frames in seen:
         half = batch * _BLOCK_ROWS / 2
-        full = frames / 4 > config.replay.capacity
-        sealed += config.replay.capacity if full else max(0.0, frames / 4 - half)
-        growing += min(frames / 4, half)
+        full = frames / FRAME_SKIP > config.replay.capacity
+        sealed += config.replay.capacity if full else max(0.0, frames / FRAME_SKIP - half)
+        growing += min(frames / FRAME_SKIP, half)
     replay = min(sealed * transition, config.replay.budget_gib * 2**30)
-    evicted = min(_LINES * period / 4, sealed) if sealed < sum(seen) / 4 - growing else 0.0
+    evicted = min(_LINES * period / FRAME_SKIP, sealed) if sealed < sum(seen) / FRAME_SKIP - growing else 0.0
     growing = growing * transition + len(seen) * batch * STACK * SIZE * SIZE
     shortest = min(visit.frames for _, _, visit in planned_visits(config))
     anchors, replaced = (

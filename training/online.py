@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agent.continual import ContinualAgent
-from configs.build import FRAME_SKIP, build_agent, build_memory, prepare_process
+from configs.build import build_agent, build_memory, prepare_process
 from configs.checks import ConfigError
 from configs.choices import TASK_SOURCES
 from configs.parse import dump, load
 from configs.schema import Config
 from envs.raw_frames import RawFrames
+from envs.timestep import FRAME_SKIP
 from tracking.checkpoints import Checkpoints, Stateful
 from tracking.files import write_text
 from tracking.run_directory import RunDirectory

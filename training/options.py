@@ -46,7 +46,7 @@ def answer(given: Sequence[str]) -> int | None:
         options = parse(train_parser(), list(given))
         if options.resume is None:
             to_config(train_parser(), options)
-            if not options.config:  # the defaults alone are the paper's 50 million frames of one game
+            if not options.config:  # the defaults alone are 50 million frames of three games
                 raise ConfigError("name a configuration to begin with, such as --config quick, or a run to --resume")
             files = [Path(str(each)).absolute() for each in options.config]
             if all(file in AGENTS.values() for file in files):

@@ -12,7 +12,7 @@ from pathlib import Path
 from configs.build import Parts, build, build_network, build_schedule, frames_per_step, planned_visits
 from configs.checks import ConfigError
 from configs.schema import Config, StreamConfig
-from envs.timestep import SIZE
+from envs.timestep import FRAME_SKIP, SIZE
 from tracking.durations import spoken
 from tracking.files import existing_part
 from tracking.metrics import PhaseTimer
@@ -117,22 +117,26 @@ def measure_rates(config: Config, seconds: float, prepare: Callable[[Parts], Non
 
 
 def _duration(config: Config, games: int, rates: Rates) -> float:
-    learning = config.frames / 4 / rates.agent_steps_per_s
+    learning = config.frames / FRAME_SKIP / rates.agent_steps_per_s
     e = config.evaluation
-    step_seconds = (rates.ms_per_phase["act"] + rates.emulator_ms) / 1000
+    act, emulate = rates.ms_per_phase["act"], rates.emulator_ms
+    # Of two games that are played at a time one acts while the emulators of both work.
+    step_seconds = (max(act, (act + emulate) / 2) if games > 1 else act + emulate) / 1000
     step_seconds *= min(e.emulators, e.episodes) / config.emulators.num_envs
     waited_for = 0 if e.background else _plays(config, games)
     episodes = waited_for * e.episodes + games * e.final_episodes
-    evaluating = episodes / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / 4 * step_seconds
+    evaluating = episodes / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / FRAME_SKIP * step_seconds
     return learning + evaluating
 
 
 def _plays(config: Config, games: int) -> int:
-    """How often a game is evaluated on the way: all at the period; all, one or none where a visit ends between."""
-    period, at_end = config.evaluation.period, {"none": 0, "left": 1, "all": games}[config.evaluation.at_visit_ends]
+    """How often a game is evaluated before the end: all at the start, if asked, and at the period; all, one or none
+    where a visit ends between."""
+    e = config.evaluation
+    period, at_end = e.period, {"none": 0, "left": 1, "all": games}[e.at_visit_ends]
     ends = [start + visit.frames for _, start, visit in planned_visits(config)[:-1]]
     between = sum(not period or end % period >= frames_per_step(config) for end in ends)
-    return games * (config.frames // period if period else 0) + at_end * between
+    return games * (e.at_start + ((config.frames - 1) // period if period else 0)) + at_end * between
 
 
 def describe(config: Config, estimate: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Plays snapshots for a training run that goes on meanwhile; started by `evaluation.background`.
+"""Plays snapshots for a training run that goes on meanwhile; started by `training.background`.
 
     python -m training.worker CONFIG
 

@@ -38,7 +38,7 @@ def packed_indices(network: QNetwork, open_units: Sequence[Tensor]) -> list[Tens
             units = len(network.weights[layer - 1])
             places = places.unflatten(1, (units, -1))[:, open_units[layer - 1]]  # [U, U before, positions or 1, ...]
             places = places.flatten(1, 2) if layer < convolutions else places
-        if layer == 0:  # as `agent.fast.kernels.cut_patches` cuts: row, frame, column
+        if layer == 0:  # as `agent.fast.kernels.plain_cut_patches` cuts: row, frame, column
             places = places.movedim(1, 2)
         elif layer <= convolutions:  # channels last, in patches and in the map that the first linear layer sees
             places = places.movedim(1, -1)

@@ -35,5 +35,5 @@ def test_it_plays_every_visit_and_goes_on_after_the_last_one_that_was_saved(
 
 
 def test_the_preset_is_one_that_an_online_agent_can_have() -> None:
-    config = challenge.load("three_games", [*challenge.ONLINE, "--task_source=inferred"])
+    config = challenge.load("upper_bound", challenge.ONLINE)
     assert isinstance(config, Config) and config.task_source == "inferred" and config.emulators.num_envs == 1

@@ -49,7 +49,7 @@ def test_a_comparison_of_toys_runs_once_and_keeps_what_is_small(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_config(tmp_path / "toys.yaml", TOY)
-    arguments = ["--config", str(config), "--agents", "ewc_labels,plain_dqn", "--seeds", "1", "--without_single"]
+    arguments = ["--config", str(config), "--agents", "ewc_labels,plain_dqn", "--seeds", "0", "--without_single"]
     arguments += ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "kept")]
     assert main([*arguments, "--frames", "1600"]) == 0
     for agent, tasks, kind in (("ewc_labels-0", "true_labels", "ewc"), ("plain_dqn-0", "single", "none")):
@@ -156,18 +156,18 @@ def test_an_interruption_stops_what_is_under_way_and_says_how_to_go_on(
 
 
 def test_three_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Path) -> None:
-    jobs = single_jobs(Path("configs/presets/three_games.yaml"), 2, tmp_path, tmp_path, [])
+    jobs = single_jobs(Path("configs/presets/three_games.yaml"), [0, 1], tmp_path, tmp_path, [])
     assert [job.name for job in jobs] == [f"{game}-{s}" for s in (0, 1) for game in ("road_runner", "boxing", "krull")]
     stream, alone = load("configs/presets/three_games.yaml"), load("configs/presets/single_game.yaml")
     for part in ("exploration", "replay", "emulators"):
         assert getattr(stream, part) == getattr(alone, part)
     assert replace(stream.learner, network="small", gated=0.0) == alone.learner  # as many units for every game
     wider = ["--learner.network", "wide8", "--learner.gated", "0.875"]
-    jobs = single_jobs(Path("configs/presets/three_games.yaml"), 1, tmp_path, tmp_path, wider)
+    jobs = single_jobs(Path("configs/presets/three_games.yaml"), [0], tmp_path, tmp_path, wider)
     assert [job.name for job in jobs] == [f"{game}-0" for game in ("road_runner", "boxing", "krull")]
     for text in ("learner.learning_rate 1e-4", "replay.capacity 50000", "learner.network nature", "learner.gated 0.9"):
         other = f"--{text}".split()  # what learns differently
-        jobs = single_jobs(Path("configs/presets/three_games.yaml"), 1, tmp_path, tmp_path, other)
+        jobs = single_jobs(Path("configs/presets/three_games.yaml"), [0], tmp_path, tmp_path, other)
         assert [job.name for job in jobs] == [f"single_{game}-0" for game in ("road_runner", "boxing", "krull")]
 
 
@@ -175,12 +175,12 @@ def test_ten_games_are_compared_with_single_runs_of_the_same_length(tmp_path: Pa
     config = Path("configs/presets/ten_games_cpu.yaml")
     games = build_schedule(load(config)).games
     games = tuple(visit.game for _, _, visit in planned_visits(load(config))[: len(games)])  # in the order of the round
-    assert [job.name for job in single_jobs(config, 1, tmp_path, tmp_path, [])] == [f"{game}-0" for game in games]
-    jobs = single_jobs(config, 1, tmp_path / "runs", tmp_path / "kept", [])
+    assert [job.name for job in single_jobs(config, [0], tmp_path, tmp_path, [])] == [f"{game}-0" for game in games]
+    jobs = single_jobs(config, [0], tmp_path / "runs", tmp_path / "kept", [])
     assert jobs[0].directory == tmp_path / "runs" / "one_of_ten" / jobs[0].name and "one_of_ten" in jobs[0].arguments
     assert jobs[0].kept == tmp_path / "kept" / "one_of_ten" / jobs[0].name
-    assert single_jobs(config, 1, tmp_path, RESULTS, [])[0].kept.parent == RESULTS.parent / "one_of_ten"
-    other = single_jobs(config, 1, tmp_path, tmp_path, ["--learner.gated", "0.5"])
+    assert single_jobs(config, [0], tmp_path, RESULTS, [])[0].kept.parent == RESULTS.parent / "one_of_ten"
+    other = single_jobs(config, [0], tmp_path, tmp_path, ["--learner.gated", "0.5"])
     assert all(job.name.startswith("single_") for job in other)
 
 
@@ -203,7 +203,7 @@ def test_the_other_three_games_are_played_with_the_same_settings() -> None:
 
 
 def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuration(tmp_path: Path) -> None:
-    jobs = single_jobs(Path("configs/presets/quick.yaml"), 1, tmp_path, tmp_path, ["--log.period", "8000"])
+    jobs = single_jobs(Path("configs/presets/quick.yaml"), [0], tmp_path, tmp_path, ["--log.period", "8000"])
     assert [job.name for job in jobs] == ["single_road_runner-0", "single_freeway-0", "single_krull-0"]
     stream = load("configs/presets/quick.yaml")
     for job, frames in zip(jobs, (208_000, 200_000, 152_000), strict=True):
@@ -218,7 +218,7 @@ def test_single_runs_of_another_length_are_plain_agents_of_the_same_configuratio
 
 
 def test_single_runs_of_visits_in_a_file_are_of_their_games() -> None:
-    jobs = single_jobs(Path("configs/presets/paper_schedule.yaml"), 1, Path("runs"), Path("nowhere"), [])
+    jobs = single_jobs(Path("configs/presets/paper_schedule.yaml"), [0], Path("runs"), Path("nowhere"), [])
     frames = {job.name: load(job.arguments[1], job.arguments[2:]).frames for job in jobs}
     assert len(frames) == 10 and sum(frames.values()) == load("configs/presets/paper_schedule.yaml").frames
 
@@ -227,18 +227,18 @@ def test_what_is_kept_of_other_settings_is_refused() -> None:
     """What lies in the repository is what the commands ask for; with other settings it would be taken for that."""
     config, nowhere = Path("configs/presets/three_games.yaml"), Path("nowhere")
     given: list[str] = []
-    jobs = jobs_of(config, ["ewc_inferred", "no_penalty_nor_closing"], 3, nowhere, RESULTS, given)
-    jobs += single_jobs(config, 3, nowhere, RESULTS, given)
+    jobs = jobs_of(config, ["ewc_inferred", "no_penalty_nor_closing"], range(3), nowhere, RESULTS, given)
+    jobs += single_jobs(config, range(3), nowhere, RESULTS, given)
     assert all(job.done for job in jobs)
     check_settings(jobs)
     with pytest.raises(ConfigError, match="n_step: 10 in the run, 3 asked for"):
-        check_settings(jobs_of(config, ["ewc_inferred"], 1, nowhere, RESULTS, ["--learner.n_step", "3"]))
+        check_settings(jobs_of(config, ["ewc_inferred"], [0], nowhere, RESULTS, ["--learner.n_step", "3"]))
     with pytest.raises(ConfigError, match="frames: 1200000 in the run, 600000 asked for"):
-        check_settings(jobs_of(config, ["ewc_inferred"], 1, nowhere, RESULTS, ["--frames", "600000"]))
+        check_settings(jobs_of(config, ["ewc_inferred"], [0], nowhere, RESULTS, ["--frames", "600000"]))
 
 
 def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
-    jobs = jobs_of(Path("configs/presets/three_games.yaml"), ["l2", "plain_dqn"], 2, tmp_path, tmp_path, [])
+    jobs = jobs_of(Path("configs/presets/three_games.yaml"), ["l2", "plain_dqn"], [0, 1], tmp_path, tmp_path, [])
     assert [job.name for job in jobs] == ["l2-0", "plain_dqn-0", "l2-1", "plain_dqn-1"]
 
 
@@ -246,7 +246,7 @@ def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--agents", "ewc"], "there is no 'ewc'; choose from ewc_inferred, ewc_labels"),
-        (["--seeds", "0"], "--seeds: must lie between 1 and 1,000"),
+        (["--seeds", "0,1,0"], "--seeds: give each number once, is '0,1,0'"),
         (["--config", "configs/none.yaml"], "none.yaml"),
         (["--learner.n_steps", "3"], "n_steps"),
         (["--seed", "5"], "ewc_inferred-1 would be the same run as ewc_inferred-0"),

@@ -104,22 +104,38 @@ def test_a_running_average_plays_in_an_agent_of_its_own() -> None:
 
 @pytest.mark.usefixtures("quick_rates")
 def test_evaluations_in_the_background_cost_memory_instead_of_time(toy: Path) -> None:
-    """By hand: 4 evaluations of 2 games, 2,000 steps each of 1 + 1 ms; the last one takes time in any case."""
+    """By hand: 3 evaluations of 2 games before the run's end, 2,000 steps each of 1 ms, since one game acts while the
+    other emulates; the last evaluation takes time in any case."""
     own, background = (plan(load(toy, ["--evaluation.background", on]), measure=True) for on in ("false", "true"))
     assert own.seconds is not None and background.seconds is not None
-    assert own.seconds - background.seconds == pytest.approx(4 * 2 * 2000 * 0.002)
+    assert own.seconds - background.seconds == pytest.approx(3 * 2 * 2000 * 0.001)
     assert background.memory_bytes - own.memory_bytes == GIB // 2
 
 
 @pytest.mark.usefixtures("quick_rates")
+def test_an_evaluation_at_the_start_takes_time_and_so_does_one_of_a_single_game(toy: Path) -> None:
+    """By hand: 2,000 steps a game of 1 ms, or of 2 where there is no other game to act in while one emulates."""
+
+    def seconds(*given: str) -> float:
+        return plan(load(toy, ["--evaluation.period", "0", *given]), measure=True).seconds or 0.0
+
+    late, early = (seconds("--evaluation.at_start", on) for on in ("false", "true"))
+    assert early - late == pytest.approx(2 * 2000 * 0.001)
+    one = ["--stream.games", "[toy_catch]"]
+    late, early = (seconds(*one, "--evaluation.at_start", on) for on in ("false", "true"))
+    assert early - late == pytest.approx(2000 * 0.002)
+
+
+@pytest.mark.usefixtures("quick_rates")
 def test_evaluations_at_the_ends_of_visits_cost_time_as_games_are_played(toy: Path) -> None:
-    """By hand: of the ends at 800, 1,600 and 2,400 frames one is no multiple of 1,600 and not the run's."""
+    """By hand: of the ends at 800, 1,600 and 2,400 frames one is no multiple of 1,600 and not the run's. Two games at
+    a time take 1 ms a step."""
     seconds = {
         when: plan(load(toy, ["--evaluation.period", "1600", "--evaluation.at_visit_ends", when]), measure=True).seconds
         for when in ("none", "left", "all")
     }
     none, left, every = (seconds[when] or 0.0 for when in ("none", "left", "all"))
-    assert (left - none, every - none) == (pytest.approx(2000 * 0.002), pytest.approx(2 * 2000 * 0.002))
+    assert (left - none, every - none) == (pytest.approx(2000 * 0.001), pytest.approx(2 * 2000 * 0.001))
 
 
 def test_a_disk_that_is_too_small_is_refused(tmp_path: Path) -> None:
