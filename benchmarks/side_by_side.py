@@ -5,10 +5,10 @@
 All learn the same game at the same samples per step in minibatches of 32. Ours has 8 emulators (quick: 4) and goes
 through `training.resources.measure_rates` as `benchmarks.throughput` does; the others have one
 (`benchmarks/plain_dqn.py`, and `benchmarks/sb3_dqn.py` in an environment of its own, see --sb3_python). Every turn is a
-fresh process that warms up until it is in steady state before its clock starts. Ours runs between the two others, and the order is turned round
-every time, so that what is compared are always neighbouring turns. --seconds is measured per contestant and divided
-among its turns. --precision is of ours; the others compute in float32. GPUs are hidden from all, and all use as many
-threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS is not heeded.
+fresh process that warms up until it is in steady state before its clock starts. Ours runs between the two others, and
+the order is turned round every time, so that what is compared are always neighbouring turns. --seconds is measured per
+contestant and divided among its turns. --precision is of ours; the others compute in float32. GPUs are hidden from all,
+and all use as many threads as they do by default: restrict the cores with taskset; OMP_NUM_THREADS is not heeded.
 
 --agent plain knows one task and has no consolidation, as the others; continual infers its task and is held by the
 anchors of ten others. It is then compared with our plain agent as well (`single`).

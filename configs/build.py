@@ -234,8 +234,9 @@ def build_agent(config: Config, memory: PerTaskReplay, label: Callable[[], str])
 
 
 def prepare_process(config: Config) -> None:
-    """Set torch's number of threads as in a resolved configuration, how memory is freed, and that numbers too small for
-    a full mantissa are 0: an optimizer's averages decay to them where a weight is no longer used, and a processor takes
+    """Set torch's number of threads as in a resolved configuration (`agent.fast.offers.fastest_update` may then make it
+    one, and divide its work between two by itself), how memory is freed, and that numbers too small for a full mantissa
+    are 0: an optimizer's averages decay to them where a weight is no longer used, and a processor takes
     ten times as long for them."""
     torch.set_num_threads(config.threads)
     torch.set_flush_denormal(True)

@@ -16,7 +16,14 @@ from tracking import command
 
 def read_options(description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was asked, with the number of episodes; where there is no terminal to watch it in, films of it."""
-    options = _parser(description).parse_args(arguments)
+    parser = _parser(description)
+    options = parser.parse_args(arguments)
+    if options.at == "all" and (options.watch or options.export):
+        parser.error(f"--at all: {'--watch shows' if options.watch else '--export writes'} one moment, such as latest")
+    if options.export:
+        for name in ("games", "video", "watch", "output"):
+            if getattr(options, name):
+                parser.error(f"--{name}: --export plays nothing; leave one of the two out")
     options.episodes = options.episodes or (1 if options.watch else 10)
     if options.watch and not sys.stdout.isatty():
         print("note: there is no terminal to watch it in; films are written instead", file=sys.stderr)

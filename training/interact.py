@@ -49,8 +49,8 @@ def interact(
     """The steps of `agent` on `stream`, which is started; between two of them both can be saved.
 
     Ends when `stopped()` is true before a step, and without a step soon after it becomes true while the agent leaves a
-    task; `agent.change` then holds what was given up. `timer` measures the phases act, learn, emulate (what is left of
-    it after learning) and remember.
+    task; the agent's `change` then holds what was given up. `timer` measures the phases act, learn, emulate (what is
+    left of it after learning) and remember.
     """
     timer = timer or PhaseTimer()
     while not stopped():

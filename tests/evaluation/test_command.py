@@ -348,6 +348,11 @@ def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.C
     assert "--emulators" in refused(capsys, run, "--emulators", "0")
     assert "--epsilon" in refused(capsys, run, "--epsilon", "2")
     assert "is one moment" in refused(capsys, run / "snapshots" / f"{600:012d}.pt", "--at", "all")
+    assert "--watch shows one moment" in refused(capsys, run, "--at", "all", "--watch")
+    assert "--export writes one moment" in refused(capsys, run, "--at", "all", "--export", tmp_path / "one.pt")
+    for more in (["--video"], ["--watch"], ["--games", "toy_catch"], ["--output", tmp_path]):
+        assert f"{more[0]}: --export plays nothing" in refused(capsys, run, "--export", tmp_path / "one.pt", *more)
+    assert not (tmp_path / "one.pt").exists()
     stray = Path(shutil.copy(run / "snapshots" / f"{600:012d}.pt", tmp_path / "stray.pt"))
     said = refused(capsys, stray)
     assert "config.yaml" in said and "--export" in said

@@ -34,7 +34,7 @@ def test_agents_differ_from_the_whole_one_in_a_few_settings(name: str) -> None:
     own = {"learner.network"} if name == "plain_dqn_small" else set()
     assert 1 <= len(differ - own) <= 2 and load(WHOLE) == load(WHOLE, agent("ewc_inferred"))
     assert differ - own <= {"task_source", "consolidation.kind", "learner.rehearsal"}  # the paper has no gates
-    shipped = load("configs/presets/quick.yaml", agent("no_penalty_nor_closing"))
+    shipped = load("configs/presets/quick.yaml", agent("no_penalty_nor_pruning"))
     assert not shipped.consolidation.prune_inactive and load("configs/presets/quick.yaml").consolidation.prune_inactive
     assert load("configs/presets/quick.yaml", agent("plain_dqn")).learner.gated == 0
 
@@ -227,7 +227,7 @@ def test_what_is_kept_of_other_settings_is_refused() -> None:
     """What lies in the repository is what the commands ask for; with other settings it would be taken for that."""
     config, nowhere = Path("configs/presets/three_games.yaml"), Path("nowhere")
     given: list[str] = []
-    jobs = jobs_of(config, ["ewc_inferred", "no_penalty_nor_closing"], range(3), nowhere, RESULTS, given)
+    jobs = jobs_of(config, ["ewc_inferred", "no_penalty_nor_pruning"], range(3), nowhere, RESULTS, given)
     jobs += single_jobs(config, range(3), nowhere, RESULTS, given)
     assert all(job.done for job in jobs)
     check_settings(jobs)
