@@ -71,9 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     check_options(parser, options)
     if options.recipe == "quick":
-        for name in ("network", "samples_per_step", "precision", "agent"):
-            if getattr(options, name) != parser.get_default(name):
-                parser.error(f"--{name}: --recipe quick decides it; leave one of the two out")
+        given = [word.partition("=")[0] for word in (sys.argv[1:] if arguments is None else arguments)]
+        for name in ("--network", "--samples_per_step", "--precision", "--agent"):
+            if name in given:
+                parser.error(f"{name}: --recipe quick decides it; leave one of the two out")
     try:
         options.game = find_game(options.game).name
         if find_game(options.game).is_toy:
@@ -237,7 +238,7 @@ def _table(report: Mapping[str, Any]) -> list[str]:
 
 
 def _parser() -> command.Parser:
-    parser = command.Parser(prog="side_by_side", description=__doc__.split("\n")[0])
+    parser = command.Parser(prog="side_by_side", description=__doc__.split("\n")[0], allow_abbrev=False)
     add_options(parser, seconds=120.0)
     parser.add_argument("--pairs", type=whole(1, 1000), default=4, help="turns of each contestant (default: 4)")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")

@@ -138,8 +138,8 @@ class AtariBatch:
         emulators = self._started("receive")
         if not self._pending:
             raise RuntimeError("no step is under way: call send() before receive()")
+        self._pending = False  # first: Ctrl-C is raised where recv returns, and then nothing is under way any more
         result = emulators.recv()
-        self._pending = False
         self._now = self._time_step(*result)
         return self._now
 
@@ -179,9 +179,9 @@ class AtariBatch:
 
     def close(self) -> None:
         """Stop the emulators and join their threads; closing twice is harmless."""
-        if self._pending and self._emulators is not None:
+        pending, self._pending = self._pending, False
+        if pending and self._emulators is not None:
             self._emulators.recv()
-        self._pending = False
         self._emulators = None  # its destructor joins the threads
         self._now = None
 

@@ -21,8 +21,7 @@ class Kept:
     def __init__(self, path: Path | None, question: Mapping[str, Any]) -> None:
         self.path = path
         self._question = dict(question)
-        lines = _lines(path) if path and path.is_file() else []
-        self._answers: dict[str, Any] = {line["name"]: line["answer"] for line in lines[1:]}
+        self._answers: dict[str, Any] = _answers(path) if path and path.is_file() else {}
 
     def get(self, name: str) -> Any:
         """The answer of this name, or None."""
@@ -46,6 +45,8 @@ class Kept:
         self._answers[name] = answer
         if self.path is None:
             return
+        if self.path.is_file():  # where another command that asks the same may have kept more meanwhile
+            self._answers = _answers(self.path) | self._answers
         lines = [self._question, *({"name": name, "answer": one} for name, one in self._answers.items())]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -63,9 +64,16 @@ def claim(path: Path, question: Mapping[str, Any]) -> bool:
 def is_free(path: Path, question: Mapping[str, Any]) -> bool:
     """Whether the file is not there, or holds whole answers to this question."""
     try:
-        return not path.exists() or _lines(path)[0] == json.loads(json.dumps(question))
-    except (OSError, ValueError, IndexError):
+        if not path.exists():
+            return True
+        _answers(path)
+        return bool(_lines(path)[0] == json.loads(json.dumps(question)))
+    except (OSError, ValueError, IndexError, KeyError, TypeError):
         return False
+
+
+def _answers(path: Path) -> dict[str, Any]:
+    return {line["name"]: line["answer"] for line in _lines(path)[1:]}
 
 
 def _lines(path: Path) -> list[Any]:

@@ -21,9 +21,13 @@ def read_options(description: str, arguments: Sequence[str] | None) -> argparse.
     if options.at == "all" and (options.watch or options.export):
         parser.error(f"--at all: {'--watch shows' if options.watch else '--export writes'} one moment, such as latest")
     if options.export:
-        for name in ("games", "video", "watch", "output"):
-            if getattr(options, name):
+        for name in vars(options).keys() - {"path", "at", "export"}:
+            if getattr(options, name) != parser.get_default(name):
                 parser.error(f"--{name}: --export plays nothing; leave one of the two out")
+    if options.watch and sys.stdout.isatty():
+        for name in ("video", "output"):
+            if getattr(options, name):
+                parser.error(f"--{name}: --watch writes nothing; leave one of the two out")
     options.episodes = options.episodes or (1 if options.watch else 10)
     if options.watch and not sys.stdout.isatty():
         print("note: there is no terminal to watch it in; films are written instead", file=sys.stderr)

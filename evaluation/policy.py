@@ -74,8 +74,10 @@ def evaluate_policy(
     `policy` maps uint8 [N, 4, 84, 84] to N actions, integers in 0..17; N is `emulators`, or fewer. With the same
     arguments every policy plays on the same emulators: in `config`, `emulators` says how these play. The results go
     into `evaluation.table`, `evaluation.retention` and `evaluation.aggregates` like those of a run; their task is 0.
-    ValueError with one sentence for a game that there is not.
+    ValueError with one sentence for a game that there is not, or for no episodes or emulators.
     """
+    if episodes < 1 or emulators < 1:
+        raise ValueError(f"episodes and emulators must be at least 1, are {episodes} and {emulators}")
     names = [find_game(name).name for name in games]
     results = play_games(
         config or Config(),

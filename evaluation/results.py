@@ -18,7 +18,8 @@ from evaluation.playable import Playable
 from evaluation.plots import save
 from evaluation.score_figure import draw_scores
 from evaluation.story import Records
-from evaluation.video import Show, film
+from evaluation.video import Show, film, film_of
+from tracking.command import check_writable
 from tracking.files import numbered, write_text
 from tracking.run_directory import RunDirectory
 from tracking.task_log import read_changes
@@ -44,6 +45,9 @@ def choose_folder(named: Path | None, run_dir: Path | None, question: Question) 
     made, and this question's from then on. None if there is neither a name nor a run. ValueError with one sentence if
     the one named holds others."""
     if named is not None:
+        if named.is_file():
+            raise ValueError(f"--output: {named} is a file; name a folder")
+        check_writable(named)
         if not _claimed(named, question):
             raise ValueError(f"--output: {named} holds the results of other settings or weights; name another folder")
         return named
@@ -61,7 +65,7 @@ def _claimed(folder: Path, question: Question) -> bool:
                 return False
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
     return kept.claim(plays, asdict(question))
 
@@ -76,7 +80,15 @@ class Results:
 
     def film(self, moment: str) -> Show | None:
         """Writes the pictures of a moment's games."""
-        return film(self.folder / "videos" / moment) if self.folder else None
+        return film(self._films(moment)) if self.folder else None
+
+    def filmed(self, moment: str, game: str) -> bool:
+        """Whether there is a film of it."""
+        return self.folder is not None and film_of(self._films(moment), game).is_file()
+
+    def _films(self, moment: str) -> Path:
+        assert self.folder is not None
+        return self.folder / "videos" / moment
 
     def write(self, reports: Sequence[Any], rows: Sequence[dict[str, Any]], run_dir: Path | None) -> list[Path]:
         """scores.json and scores.csv and, of several moments, scores.png; which files were written."""

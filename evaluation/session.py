@@ -53,13 +53,12 @@ def _answers(
         left = []
         for game in asked.games:
             answer = results.plays.get(_name(path, game))
-            if answer is not None and answer["filmed"] >= video:
+            if answer is not None and (not video or results.filmed(path.stem, game)):
                 yield _name(path, game), answer, False
             else:
                 left.append(game)
         show = results.film(path.stem) if video else None
         for result, answer in Moment(asked, playable, path).play(left, show) if left else ():
-            answer = {**answer, "filmed": video}
             results.plays.put(_name(path, result.game), answer)
             yield _name(path, result.game), answer, True
 

@@ -96,8 +96,13 @@ class Recorder:
                 screen.close()
 
 
+def film_of(directory: Path, game: str) -> Path:
+    """The file that `film` writes."""
+    return directory / f"{game}.mp4"
+
+
 def film(directory: Path) -> Show:
-    """Writes the pictures into `directory`/GAME.mp4."""
+    """Writes the pictures of every game into a file of `directory`."""
 
     def show(game: str, pictures: Iterable[Picture]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -106,7 +111,7 @@ def film(directory: Path) -> Show:
             picture = captioned(frame, words)
             if writer is None:
                 size = (picture.shape[1], picture.shape[0])
-                path = str(directory / f"{game}.mp4")
+                path = str(film_of(directory, game))
                 writer = imageio_ffmpeg.write_frames(path, size, fps=FRAMES_PER_SECOND, macro_block_size=2)
                 writer.send(None)
             writer.send(np.ascontiguousarray(picture))

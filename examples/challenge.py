@@ -8,7 +8,10 @@ import sys
 from ale_py import ALEInterface, LoggerMode
 
 from configs.parse import load
+from envs.game_sets import games_of
 from envs.roms import find_rom
+from tracking import command
+from tracking.numbers import whole
 from training.online import ONLINE, online_agent
 
 GAMES = ("atlantis", "battle_zone", "centipede", "defender", "krull", "ms_pacman", "qbert", "up_n_down")
@@ -51,5 +54,27 @@ def main(directory="runs/challenge", frames=400_000, *games):
     return scores
 
 
+def read_arguments():
+    """Directory, frames and games of the command line."""
+    parser = command.Parser(prog="python -m examples.challenge", description=__doc__.split("\n")[0])
+    parser.add_argument("directory", nargs="?", default="runs/challenge", help="default: runs/challenge")
+    parser.add_argument("frames", nargs="?", type=whole(1, 10**9), default=400_000, help="of a visit; default: 400,000")
+    parser.add_argument("games", nargs="*", default=GAMES, help=f"default: {', '.join(GAMES)}")
+    options = parser.parse_args()
+    try:
+        games = games_of(",".join(options.games))
+        for game in games:
+            find_rom(game)
+    except ValueError as error:
+        parser.error(str(error))
+    return options.directory, options.frames, *games
+
+
+def play():
+    """Play as the command line says; the exit code."""
+    main(*read_arguments())
+    return 0
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    command.run(play)

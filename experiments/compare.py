@@ -27,7 +27,7 @@ from configs.choices import NETWORKS, own_settings
 from configs.layers import AGENTS
 from configs.parse import load
 from configs.schema import Config
-from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_free, check_settings, run_all
 from experiments.report import command as report
 from experiments.single_games import PRESETS, single_game
 from tracking import command
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.check_writable(options.runs)
     command.check_writable(options.results)
     try:
+        check_free(overrides, {"--seed": "--seeds"})
         jobs = jobs_of(options.config, agents, options.seeds, options.runs, options.results, overrides)
         if not options.without_single:
             jobs += single_jobs(options.config, options.seeds, options.runs, options.results, overrides)
@@ -91,6 +92,8 @@ def jobs_of(
             name, given = f"{agent}-{seed}", ["--config", str(AGENTS[agent]), "--seed", str(seed), *overrides]
             jobs.append(_job(name, config, given, runs, results))
             loaded = load(config, given)  # what is wrong with it is said before anything runs
+            if loaded.seed != seed:
+                raise ConfigError(f"what goes to every run would change the seed of {name}")
             if len(build_schedule(loaded).games) < 2:
                 raise ConfigError(f"{config} plays one game only, and there is nothing to remember with one")
             same = known.setdefault(repr(loaded), name)

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,13 @@ def check_settings(jobs: Sequence[Job]) -> None:
             raise ConfigError(
                 f"{there} is of other settings, {'; '.join(changed)}; keep both, with another --runs and --results"
             )
+
+
+def check_free(overrides: Sequence[str], decided: Mapping[str, str]) -> None:
+    """Raise `ConfigError` if what goes to every run says what the command decides for each, {its name: our option}."""
+    for name, ours in decided.items():
+        if any(given.partition("=")[0] == name for given in overrides):
+            raise ConfigError(f"{name} would be that of every run; give {ours}")
 
 
 class Interrupted(Exception):

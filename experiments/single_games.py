@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from configs.build import build_agent, build_memory
+from configs.checks import ConfigError
 from configs.parse import load
 from envs.game_sets import games_of
 from envs.games import game as find_game
 from envs.games import human_normalised
 from evaluation.evaluator import SEED, evaluate_games
-from experiments.jobs import ONE_CORE, Interrupted, Job, check_settings, run_all
+from experiments.jobs import ONE_CORE, Interrupted, Job, check_free, check_settings, run_all
 from experiments.published import DRQ_EPSILON
 from tracking import command
 from tracking.numbers import whole, whole_list
@@ -51,11 +52,9 @@ def main() -> int:
     preset = options.config
     runs, results = options.runs or Path("runs") / preset, options.results or PRESETS[preset]
     try:
-        for name, ours in (("--seed", "--seeds"), ("--stream.games", "--games")):
-            if any(given.partition("=")[0] == name for given in overrides):
-                raise ValueError(f"{name} would be that of every run; give {ours}")
+        check_free(overrides, {"--seed": "--seeds", "--stream.games": "--games"})
         games = games_of(options.games)
-        if len(games) < len(options.games.split(",")):
+        if len(games) < sum(len(games_of(part)) for part in options.games.split(",")):
             raise ValueError(f"--games: each game once, is {options.games}")
         command.check_writable(runs)
         command.check_writable(results)
@@ -83,8 +82,12 @@ def main() -> int:
 def single_game(
     game: str, seed: int, runs: Path, results: Path, overrides: Sequence[str] = (), preset: str = "single_game"
 ) -> Job:
-    """One game for as long as the preset says."""
-    arguments = ["--config", preset, "--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
+    """One game for as long as the preset says. `ConfigError` if `overrides` change the game or the seed."""
+    given = ["--seed", str(seed), "--stream.games", f"[{game}]", *ONE_CORE, *overrides]
+    config = load(preset, given)
+    if config.seed != seed or list(config.stream.games) != [game]:
+        raise ConfigError(f"what goes to every run would change the game or the seed of {game}-{seed}")
+    arguments = ["--config", preset, *given]
     return Job(f"{game}-{seed}", tuple(arguments), runs / f"{game}-{seed}", results / f"{game}-{seed}")
 
 
@@ -115,7 +118,8 @@ def table(results: Path) -> str:
     compared: list[tuple[float, float]] = []
     for chosen in sorted(results.glob("*-random.json")):
         game = chosen.name.removesuffix("-random.json")
-        runs = [path / "report" / "scores.json" for path in sorted(results.glob(f"{game}-[0-9]*"))]
+        kept = sorted(results.glob(f"{game}-[0-9]*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        runs = [path / "report" / "scores.json" for path in kept]
         means = [json.loads(run.read_text())["games"][0]["mean"] for run in runs if run.is_file()]
         if not means:
             continue

@@ -52,7 +52,8 @@ class TaskSource(Protocol):
         """Keep what is known of tasks for another stream; what was undecided is dropped."""
 
     def recogniser(self, label: str) -> TaskRecogniser:
-        """A recogniser for an evaluation of the game `label`, which only `TrueLabels` may look at."""
+        """A recogniser for an evaluation of the game `label`, which only `TrueLabels` may look at. Each is an object of
+        its own: several games are recognised in turn."""
 
     def state_dict(self) -> dict[str, Any]: ...
 

@@ -120,23 +120,24 @@ def _duration(config: Config, games: int, rates: Rates) -> float:
     learning = config.frames / FRAME_SKIP / rates.agent_steps_per_s
     e = config.evaluation
     act, emulate = rates.ms_per_phase["act"], rates.emulator_ms
-    # Of two games that are played at a time one acts while the emulators of both work.
-    step_seconds = (max(act, (act + emulate) / 2) if games > 1 else act + emulate) / 1000
-    step_seconds *= min(e.emulators, e.episodes) / config.emulators.num_envs
-    waited_for = 0 if e.background else _plays(config, games)
-    episodes = waited_for * e.episodes + games * e.final_episodes
-    evaluating = episodes / min(e.emulators, e.episodes) * _EVALUATION_EPISODE_FRAMES / FRAME_SKIP * step_seconds
+    one = (act + emulate) / 1000 * min(e.emulators, e.episodes) / config.emulators.num_envs  # a step of a single game
+    beside = games > 1 and len(os.sched_getaffinity(0)) > 1
+    together = one * max(act / (act + emulate), 0.5) if beside else one  # one game acts while two emulate
+    every, left = (0, 0) if e.background else _evaluations(config)
+    rounds = _EVALUATION_EPISODE_FRAMES / FRAME_SKIP / min(e.emulators, e.episodes)
+    evaluating = rounds * (games * (every * e.episodes + e.final_episodes) * together + left * e.episodes * one)
     return learning + evaluating
 
 
-def _plays(config: Config, games: int) -> int:
-    """How often a game is evaluated before the end: all at the start, if asked, and at the period; all, one or none
-    where a visit ends between."""
+def _evaluations(config: Config) -> tuple[int, int]:
+    """How many there are before the end of all games (at the start, if asked, at the period, and maybe where a visit
+    ends between), and of the game just left."""
     e = config.evaluation
-    period, at_end = e.period, {"none": 0, "left": 1, "all": games}[e.at_visit_ends]
+    period = e.period
     ends = [start + visit.frames for _, start, visit in planned_visits(config)[:-1]]
     between = sum(not period or end % period >= frames_per_step(config) for end in ends)
-    return games * (e.at_start + ((config.frames - 1) // period if period else 0)) + at_end * between
+    every = e.at_start + ((config.frames - 1) // period if period else 0)
+    return every + between * (e.at_visit_ends == "all"), between * (e.at_visit_ends == "left")
 
 
 def describe(config: Config, estimate: Plan) -> str:

@@ -40,13 +40,19 @@ class FastUpdate:
         self.optimizer = optimizer
         self.max_gradient_norm = max_gradient_norm
         self._online, self._target = FastNetwork(network), FastNetwork(target)
+        self._learned: int | None = None  # the task of the latest update
+        self._acting: dict[int | None, FastNetwork] = {}  # for other tasks, where each has copies of its own
         self._states: Tensor | None = None
         gradients = lambda: [p.grad for p in network.parameters()]  # noqa: E731
         self._graphs = CudaGraphs(self._update, gradients) if cuda_graphs else None
 
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
-        return self._online.forward(observation, task)[0]
+        if not self.network.gated or task == self._learned:
+            return self._online.forward(observation, task)[0]
+        if task not in self._acting:
+            self._acting[task] = FastNetwork(self.network)
+        return self._acting[task].forward(observation, task)[0]
 
     def prepare(
         self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
@@ -57,6 +63,7 @@ class FastUpdate:
 
     def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
         """Learn from one minibatch; float32 [5] in the order of METRICS."""
+        self._learned = task
         states = self._together(prepared.observation, prepared.next_observation)
         inputs = states, prepared.action, prepared.reward, prepared.discount
         self._target.convert(task)

@@ -21,6 +21,11 @@ FILE = str(Path(__file__).resolve())
         ("experiments.single_games", ["--dry_run"], "unknown field dry_run"),
         ("experiments.single_games", ["--seed", "5"], "--seed would be that of every run; give --seeds"),
         ("experiments.single_games", ["--stream.games=[pong]"], "--stream.games would be that of every run"),
+        ("experiments.single_games", ["--games", "figure3,krull"], "each game once"),
+        ("experiments.single_games", ["--stream", "{games: [pong]}"], "would change the game or the seed of krull-0"),
+        ("experiments.compare", ["--seeds", "0", "--seed", "5"], "--seed would be that of every run; give --seeds"),
+        ("benchmarks.side_by_side", ["--recipe", "quick", "--agent", "plain"], "--agent: --recipe quick decides it"),
+        ("benchmarks.side_by_side", ["--samples_per_step=8", "--recipe=quick"], "--samples_per_step: --recipe quick"),
         ("benchmarks.inference", ["--variant", "a/b"], "--variant: must do as a part of a file's name"),
         ("benchmarks.consolidation", ["--samples", "10"], "--samples: must lie between 32 and"),
         (
@@ -38,9 +43,8 @@ def test_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    places = (
-        ["--runs", tmp_path / "runs", "--results", tmp_path / "results"] if module == "experiments.single_games" else []
-    )
+    keeps = module in ("experiments.single_games", "experiments.compare")
+    places = ["--runs", tmp_path / "runs", "--results", tmp_path / "results"] if keeps else []
     monkeypatch.setattr("sys.argv", [module, *map(str, places), *arguments])
     main = importlib.import_module(module).main
     assert code_of(lambda _: main(), []) == 2

@@ -245,3 +245,27 @@ def test_close_leaves_no_threads():
     batch.close()
     batch.close()
     assert len(os.listdir("/proc/self/task")) == before
+
+
+class InterruptedOnce:
+    """Emulators during whose next step somebody presses Ctrl-C: Python tells of it when `recv` returns."""
+
+    def __init__(self, emulators):
+        self._emulators = emulators
+        self.steps = 0
+
+    def recv(self):
+        self.steps += 1
+        assert self.steps == 1, "waits for a step that nobody has begun, and Ctrl-C does not end that"
+        self._emulators.recv()
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_emulators_work_leaves_nothing_to_wait_for():
+    batch = AtariBatch("pong", 1, 0, AtariSettings())
+    batch.reset()
+    batch.send(np.zeros(1, dtype=np.int64))
+    batch._emulators = InterruptedOnce(batch._emulators)
+    with pytest.raises(KeyboardInterrupt):
+        batch.receive()
+    batch.close()

@@ -266,29 +266,48 @@ def test_kept_games_are_of_these_weights(run: Path, tmp_path: Path, capsys: pyte
     shutil.copy(other / "snapshots" / f"{600:012d}.pt", other / "snapshots" / f"{1000:012d}.pt")
     ask = (other, *QUICKLY, "--output", tmp_path / "out")
     assert "holds the results of other settings or weights" in refused(capsys, *ask)
-    (tmp_path / "out" / "plays.jsonl").write_text("{")
+    question = (tmp_path / "out" / "plays.jsonl").read_text().splitlines()[0]
+    for broken in ("{", question + '\n{"name": "600/toy_catch"}\n', question + "\n[]\n"):
+        (tmp_path / "out" / "plays.jsonl").write_text(broken)
+        assert "holds the results of other settings or weights" in refused(capsys, *ask)
+    (tmp_path / "out" / "plays.jsonl").unlink()
+    (tmp_path / "out" / "scores.json").write_text("[]")
     assert "holds the results of other settings or weights" in refused(capsys, *ask)
 
 
-def test_a_film_asked_for_later_is_made(run: Path, tmp_path: Path) -> None:
+def test_a_film_asked_for_later_is_made_and_made_again_where_it_is_gone(run: Path, tmp_path: Path) -> None:
     ask = [str(run), *QUICKLY, "--games", "toy_catch", "--output", str(tmp_path)]
-    for arguments in ([], ["--video"]):
+    film = tmp_path / "videos" / f"{1000:012d}" / "toy_catch.mp4"
+    for arguments in ([], ["--video"], ["--video"]):
+        film.unlink(missing_ok=True)
         assert main([*ask, *arguments]) == 0
-    assert (tmp_path / "videos" / f"{1000:012d}" / "toy_catch.mp4").is_file()
+        assert film.is_file() == bool(arguments)
+
+
+def test_of_two_commands_with_one_question_none_drops_what_the_other_keeps(tmp_path: Path) -> None:
+    question = Question({"games": ["krull", "pong"]}, ["a"])
+    choose_folder(tmp_path, None, question)
+    one, other = (Results(tmp_path, question).plays for _ in range(2))
+    one.put("krull", 1)
+    other.put("pong", 2)
+    assert [Results(tmp_path, question).plays.get(name) for name in ("krull", "pong")] == [1, 2]
 
 
 def test_it_can_be_watched_in_a_terminal_and_is_filmed_where_there_is_none(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evaluation.video.FRAMES_PER_SECOND", 1e6)
-    ask = [str(run), "--watch", "--games", "toy_catch", "--output", str(tmp_path / "out")]
+    ask = [str(run), "--watch", "--games", "toy_catch"]
     with monkeypatch.context() as terminal:
         terminal.setattr(sys.stdout, "isatty", lambda: True)
+        assert main(ask) == 0
+        for more in (["--video"], ["--output", tmp_path / "out"]):
+            assert f"{more[0]}: --watch writes nothing" in refused(capsys, *ask, *more)
         assert main(ask) == 0
     shown = capsys.readouterr().out
     assert shown.count("\x1b[H") == 25 and shown.splitlines()[-1].startswith("toy_catch: ")
     assert not (tmp_path / "out").exists()
-    assert main([*ask, *QUICKLY]) == 0
+    assert main([*ask, "--output", str(tmp_path / "out"), *QUICKLY]) == 0
     told = capsys.readouterr()
     assert "no terminal to watch it in; films are written instead" in told.err and "\x1b[H" not in told.out
     assert (tmp_path / "out" / "videos" / f"{1000:012d}" / "toy_catch.mp4").is_file()
@@ -347,10 +366,11 @@ def test_mistakes_are_told_in_a_line(run: Path, tmp_path: Path, capsys: pytest.C
     assert "--episodes" in refused(capsys, run, "--episodes", "0")
     assert "--emulators" in refused(capsys, run, "--emulators", "0")
     assert "--epsilon" in refused(capsys, run, "--epsilon", "2")
+    assert "config.yaml is a file; name a folder" in refused(capsys, run, "--output", run / "config.yaml")
     assert "is one moment" in refused(capsys, run / "snapshots" / f"{600:012d}.pt", "--at", "all")
     assert "--watch shows one moment" in refused(capsys, run, "--at", "all", "--watch")
     assert "--export writes one moment" in refused(capsys, run, "--at", "all", "--export", tmp_path / "one.pt")
-    for more in (["--video"], ["--watch"], ["--games", "toy_catch"], ["--output", tmp_path]):
+    for more in (["--video"], ["--watch"], ["--games", "toy_catch"], ["--output", tmp_path], ["--seed", "4"]):
         assert f"{more[0]}: --export plays nothing" in refused(capsys, run, "--export", tmp_path / "one.pt", *more)
     assert not (tmp_path / "one.pt").exists()
     stray = Path(shutil.copy(run / "snapshots" / f"{600:012d}.pt", tmp_path / "stray.pt"))

@@ -89,3 +89,9 @@ def test_atari_games_are_filmed_where_a_folder_is_given(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused_with_a_sentence(policy: object, games: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         evaluate_policy(policy, games, **ASKED)
+
+
+@pytest.mark.parametrize("few", [{"episodes": 0}, {"emulators": 0}])
+def test_no_episodes_are_refused(few: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least 1"):
+        evaluate_policy(lambda seen: np.zeros(len(seen), np.int64), ["toy_catch"], CONFIG, **{**ASKED, **few})

@@ -249,7 +249,7 @@ def test_the_order_is_seed_by_seed(tmp_path: Path) -> None:
         (["--seeds", "0,1,0"], "--seeds: give each number once, is '0,1,0'"),
         (["--config", "configs/none.yaml"], "none.yaml"),
         (["--learner.n_steps", "3"], "n_steps"),
-        (["--seed", "5"], "ewc_inferred-1 would be the same run as ewc_inferred-0"),
+        (["--seed", "5"], "--seed would be that of every run; give --seeds"),
         (["--config", "configs/presets/single_game.yaml"], "plays one game only"),
         (["--consolidation.kind", "ewc"], "no_penalty-0 would be the same run as ewc_inferred-0"),
     ],

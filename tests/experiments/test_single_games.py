@@ -33,6 +33,11 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert lines[6].endswith("0.750, DrQ(ε) 0.871; 1 at or above it.") and len(lines) == 7
 
 
+def test_seeds_stand_in_their_order(tmp_path: Path) -> None:
+    keep(tmp_path, "krull", [float(1_000 + seed) for seed in range(11)], 1_700.0)
+    assert ", 1,009.0, 1,010.0 |" in table(tmp_path)
+
+
 def test_drq_reaches_what_is_said_of_it(tmp_path: Path) -> None:
     """.699 on the ten games of the comparison; nobody is ahead of oneself."""
     names = "krull road_runner boxing jamesbond assault breakout crazy_climber freeway gopher demon_attack"

@@ -75,6 +75,21 @@ def test_with_gates_the_fast_update_learns_as_the_plain_one():
     assert_moved_alike(*learn_alike("adam", "proximal step", make), make())
 
 
+def test_with_gates_tasks_are_acted_in_in_turn_each_on_copies_of_its_own():
+    """As where two games are evaluated: none makes another's copies anew, and none is behind the network."""
+    learner = make_learner(make_network(gated=0.5, gate_seed=7), make_update=FastUpdate)
+    x, copies = make_batch(seed=99).observation, {}
+    for seed in range(3):
+        for task in (0, 1, None):
+            expected = learner.network(x, task).detach()
+            torch.testing.assert_close(learner.q_values(x, task), expected, rtol=1e-3, atol=1e-4)
+        for task, network in learner.update._acting.items():
+            places = [weight.data_ptr() for weight in network._weights]
+            assert copies.setdefault(task, places) == places
+        learner.learn(make_batch(seed=seed), 0, NONE)
+    assert copies.keys() == {0, 1, None}
+
+
 # -- which one is offered ------------------------------------------------------------------------------------------
 
 
