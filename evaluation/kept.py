@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ class Kept:
     def __init__(self, path: Path | None, question: Mapping[str, Any]) -> None:
         self.path = path
         self._question = dict(question)
-        self._answers: dict[str, Any] = _answers(path) if path and path.is_file() else {}
+        self._answers: dict[str, Any] = _answers(_lines(path)) if path and path.is_file() else {}
 
     def get(self, name: str) -> Any:
         """The answer of this name, or None."""
@@ -46,7 +46,7 @@ class Kept:
         if self.path is None:
             return
         if self.path.is_file():  # where another command that asks the same may have kept more meanwhile
-            self._answers = _answers(self.path) | self._answers
+            self._answers = _answers(_lines(self.path)) | self._answers
         lines = [self._question, *({"name": name, "answer": one} for name, one in self._answers.items())]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -66,14 +66,15 @@ def is_free(path: Path, question: Mapping[str, Any]) -> bool:
     try:
         if not path.exists():
             return True
-        _answers(path)
-        return bool(_lines(path)[0] == json.loads(json.dumps(question)))
+        lines = _lines(path)
+        _answers(lines)  # whole ones
+        return bool(lines[0] == json.loads(json.dumps(question)))
     except (OSError, ValueError, IndexError, KeyError, TypeError):
         return False
 
 
-def _answers(path: Path) -> dict[str, Any]:
-    return {line["name"]: line["answer"] for line in _lines(path)[1:]}
+def _answers(lines: Sequence[Any]) -> dict[str, Any]:
+    return {line["name"]: line["answer"] for line in lines[1:]}
 
 
 def _lines(path: Path) -> list[Any]:

@@ -45,14 +45,15 @@ def play_games(
     def play(game: str) -> Playing:
         seeds = game_seed(seed, game)
         batch = emulator_maker(playing)(game, seeds)
-        acts = Recorder(policy(game)) if show else policy(game)
-        on_step = {"on_step": acts.on_step} if isinstance(acts, Recorder) else {}
+        noted = Recorder(policy(game)) if show else None
+        more = {"on_step": noted.on_step} if noted else {}
+        who = noted or policy(game)
         try:
-            result = yield from play_game(game, acts, recogniser(game), batch, episodes, stopped=stopped, **on_step)
+            result = yield from play_game(game, who, recogniser(game), batch, episodes, stopped=stopped, **more)
         finally:
             batch.close()
-        if show and isinstance(acts, Recorder):
-            show(game, acts.pictures(playing, game, seeds, episodes))
+        if show and noted:
+            show(game, noted.pictures(playing, game, seeds, episodes))
         return result
 
     return in_turns(map(play, games), together)

@@ -29,10 +29,10 @@ def emulator(game, seed):
     return ale
 
 
-def main(directory="runs/challenge", frames=400_000, *games):
+def main(directory, frames, *games):
     """Play visits of so many frames, each printed and saved; started again, go on with the first that is not (and never
     tell what the last frame before it earned)."""
-    frames, visits = int(frames), (games or GAMES) * CYCLES
+    frames, visits = int(frames), games * CYCLES
     agent = online_agent(load("upper_bound", ONLINE), directory)
     if agent.frames % frames:
         sys.exit(f"{directory} was begun with visits of another length than {frames:,} frames")
