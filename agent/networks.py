@@ -22,6 +22,7 @@ PIXEL_MAX = 255.0
 class Architecture:
     """Convolutions as (feature maps, kernel side, stride), then one hidden layer of `hidden` units.
 
+    pool: pictures are averaged over squares of so many pixels a side before the first layer sees them.
     share: of all hidden units, the part that a task is meant to use; its weights are at first as large as those of a
     network of its own, of so many units.
     """
@@ -29,20 +30,31 @@ class Architecture:
     convolutions: tuple[tuple[int, int, int], ...]
     hidden: int
     share: float = 1.0
+    pool: int = 1
 
 
 class TaskParameters(nn.Module):
-    """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1.
+    """One task's bias b and gain g for every unit of every layer: biases start at 0, gains at 1, those of hidden layers
+    at `initial_gain`.
 
     `gated`, `closed`: the share and the numbers of the units of each hidden layer whose gains start at 0. They stay
-    there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start at
+    there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start larger, by
     sqrt(share / (1 - gated)), which makes up for the inputs that are missing where weights do not (`Architecture`).
     """
 
-    def __init__(self, units: list[int], gated: float = 0.0, closed: Sequence[Tensor] = (), share: float = 1.0) -> None:
+    def __init__(
+        self,
+        units: list[int],
+        gated: float = 0.0,
+        closed: Sequence[Tensor] = (),
+        share: float = 1.0,
+        initial_gain: float = 1.0,
+    ) -> None:
         super().__init__()
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
+        for gain in list(self.gains)[:-1]:
+            gain.data *= initial_gain
         for gain in list(self.gains)[1:]:
             gain.data /= math.sqrt((1 - gated) / share)
         for gain, numbers in zip(self.gains, closed, strict=False):
@@ -53,7 +65,8 @@ class QNetwork(nn.Module):
     """Action values of every task: y_i = (sum_j W_ij x_j + b_i) g_i, ReLU between the layers.
 
     Only W is shared; b and g are the task's (PAPER: task-specific biases and gains). Weights are drawn from
-    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in that a task is meant to use. Parameters are float32;
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)), with the fan-in that a task is meant to use; every ReLU layer then divides what
+    passes it by about sqrt(6), which `initial_gain` can undo (He et al. 2015). Parameters are float32;
     `compute_dtype` (float32 or bfloat16) is the type that layers are computed in, except the last, whose values are
     float32.
 
@@ -72,8 +85,10 @@ class QNetwork(nn.Module):
         compute_dtype: torch.dtype = torch.float32,
         gated: float = 0.0,
         gate_seed: int = 0,
+        initial_gain: float = 1.0,
     ) -> None:
         super().__init__()
+        self.initial_gain = initial_gain
         self.gated = gated
         self.gate_seed = gate_seed
         self.share = architecture.share
@@ -82,7 +97,8 @@ class QNetwork(nn.Module):
         self.strides = [stride for _, _, stride in architecture.convolutions]
         self.sides: list[int] = []  # of the maps that they make
         shapes: list[tuple[int, ...]] = []
-        channels, pixels = stack, side
+        self.pool = architecture.pool
+        channels, pixels = stack, side // self.pool
         for maps, kernel, stride in architecture.convolutions:
             shapes.append((maps, channels, kernel, kernel))
             channels, pixels = maps, (pixels - kernel) // stride + 1
@@ -102,14 +118,16 @@ class QNetwork(nn.Module):
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
         closed = self._closed(len(self.task_parameters))
-        created = TaskParameters(self.units, self.gated, closed, self.share).to(self.weights[0].device)
+        created = TaskParameters(self.units, self.gated, closed, self.share, self.initial_gain)
+        created.to(self.weights[0].device)
         self.task_parameters.append(created)
         return created
 
     def of_task(self, task: int | None) -> TaskParameters:
         """A task's own parameters; of one never met (None): those of a new one, without gates."""
         if task is None:
-            return TaskParameters(self.units, share=self.share).to(self.weights[0].device)
+            fresh = TaskParameters(self.units, share=self.share, initial_gain=self.initial_gain)
+            return fresh.to(self.weights[0].device)
         own = self.task_parameters[task]
         assert isinstance(own, TaskParameters)
         return own
@@ -136,7 +154,7 @@ class QNetwork(nn.Module):
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: as a new one without gates."""
         own = self.of_task(task)
-        x = observation.to(self.compute_dtype)
+        x = self.pooled(observation).to(self.compute_dtype)
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
             if layer == last:
@@ -153,13 +171,20 @@ class QNetwork(nn.Module):
                 x = functional.relu(x)
         return x
 
+    def pooled(self, observation: Tensor) -> Tensor:
+        """Pixels [N, S, H, W] as the first layer sees them: means over squares of `pool` by `pool`, rounded, of the
+        same type. Pixels that are so already stay as they are."""
+        if self.pool == 1 or observation.shape[-1] != self.interface[-1]:
+            return observation
+        return (functional.avg_pool2d(observation.float(), self.pool) + 0.5).floor_().to(observation.dtype)
+
     def with_taps(self, observation: Tensor, task: int) -> tuple[Tensor, list[Tap]]:
         """The values float32 [N, A] and every layer's product with its shared weights, for `agent.taps`.
 
         Computed in float32 throughout and in the order of the equation, gain after bias.
         """
         own = self.of_task(task)
-        x = observation.float() / PIXEL_MAX
+        x = self.pooled(observation).float() / PIXEL_MAX
         taps: list[Tap] = []
         for layer, weight in enumerate(self.weights):
             bias, gain = own.biases[layer], own.gains[layer]

@@ -36,7 +36,7 @@ class OwnNetwork:
         kernels = [w.shape[-1] for w in whole.weights]
         convolutions = tuple(zip(counts[: len(whole.strides)], kernels, whole.strides, strict=False))
         actions, stack, side = whole.interface
-        architecture = Architecture(convolutions, counts[-2])
+        architecture = Architecture(convolutions, counts[-2], pool=whole.pool)
         small = QNetwork(architecture, actions, stack, side, torch.Generator(), whole.compute_dtype)
         own, theirs = small.add_task(), whole.of_task(task)
         for weight, all_weights, mask in zip(small.weights, whole.weights, self._joined, strict=True):

@@ -168,13 +168,8 @@ def update_operations(config: Config) -> float:
     """Floating-point operations of an update's multiplications: states and successors through the online network,
     successors through the target network, and backwards; pixels need no gradient."""
     network = build_network(config)
-    macs, side = [], 84
-    for layer, weight in enumerate(network.weights):
-        places = 1
-        if layer < len(network.strides):
-            side = (side - weight.shape[-1]) // network.strides[layer] + 1
-            places = side * side
-        macs.append(places * prod(weight.shape))
+    places = [side * side for side in network.sides] + [1, 1]
+    macs = [each * prod(weight.shape) for each, weight in zip(places, network.weights, strict=True)]
     forward, backward = 3 * sum(macs), 2 * sum(macs) - macs[0]
     return 2.0 * config.learner.batch_size * (forward + backward)
 

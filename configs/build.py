@@ -134,8 +134,8 @@ def build_network(config: Config) -> QNetwork:
     architecture = NETWORKS.build(config.learner.network, own_settings(config, "learner.network"))
     generator = torch_generator(config.seed, "network")
     gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
-    gated = config.learner.gated
-    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed).to(config.device)
+    gated, gain = config.learner.gated, config.learner.initial_gain
+    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed, gain).to(config.device)
 
 
 def build_learner(config: Config, network: QNetwork, consolidator: Consolidator) -> QLearner:

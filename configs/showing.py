@@ -50,6 +50,9 @@ def group_help(parser: ArgumentParser, topic: str) -> str:
         kind, default = known[name]
         shown = f"{default:_}" if type(default) is int else as_text(default)
         head, default = f"--{name} {_values(parser, name, kind)}", f"   (default: {shown})"
+        if len(head) > _WIDTH:  # a long list of values
+            *wrapped, head = textwrap.wrap(head.replace(",", ", "), _WIDTH, subsequent_indent=4 * " ")
+            lines += wrapped
         lines += [head + default] if len(head + default) <= _WIDTH else [head, default]
         lines += textwrap.wrap(_help(parser, name), _WIDTH, initial_indent=4 * " ", subsequent_indent=4 * " ")
     return "\n".join(lines)

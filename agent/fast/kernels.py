@@ -1,6 +1,6 @@
 """Loops over single pixels and weights, compiled by numba where it is installed; the plain twins compute the same bits.
 
-Axes: F frames of H x W pixels, N observations of S stacked frames, P patches of `stride` x `stride` pixels, row by row.
+Axes: F frames of H x W pixels, N observations of S stacked frames, P patches of pixels, row by row.
 """
 
 from __future__ import annotations
@@ -14,64 +14,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from numba import float32, int64, njit, uint64
+    from numba import float32, int64, njit, uint32, uint64
 
     COMPILED = True
 except ImportError:  # the plain twin serves
     COMPILED = False
 
 
+@dataclass(frozen=True)
+class PixelPatches:
+    """How the first layer's patches are cut: squares of side `kernel`, `stride` apart, of pictures that are averaged
+    over squares of `pool` x `pool` pixels first (rounded; 1: as they are)."""
+
+    kernel: int
+    stride: int
+    pool: int = 1
+
+    def count(self, side: int) -> int:
+        """How many fit along a side of so many pixels. What is left at the right and at the bottom is in none."""
+        return (side // self.pool - self.kernel) // self.stride + 1
+
+
 def plain_cut_patches(
     frames: NDArray[np.uint8],
     stacks: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    stride: int,
+    cut: PixelPatches,
     out: NDArray[np.uint8],
 ) -> None:
-    """Stack, shift and cut: out uint8 [N, P, stride * S * stride] from frames uint8 [F, H, W].
+    """Stack, shift, average and cut: out uint8 [N, P, kernel * S * kernel] from frames uint8 [F, H, W].
 
     stacks int64 [N, S]: the numbers of each observation's frames. offsets int64 [N, 2]: where its pixels are taken
     from, so many rows below and columns to the right; beyond the border its pixels are repeated. A patch lies in memory
-    by row, frame and column. What is left at the right and at the bottom is in no patch.
+    by row, frame and column.
     """
-    (count, depth), (height, width) = stacks.shape, frames.shape[1:]
-    rows, columns = height // stride, width // stride
+    (count, depth), (height, width), pool = stacks.shape, frames.shape[1:], cut.pool
     for n in range(count):
-        y = np.clip(np.arange(rows * stride) + offsets[n, 0], 0, height - 1)
-        x = np.clip(np.arange(columns * stride) + offsets[n, 1], 0, width - 1)
-        picture = frames[stacks[n]][:, y[:, None], x].reshape(depth, rows, stride, columns, stride)
-        out[n] = picture.transpose(1, 3, 2, 0, 4).reshape(rows * columns, -1)
+        y = np.clip(np.arange(height // pool * pool) + offsets[n, 0], 0, height - 1)
+        x = np.clip(np.arange(width // pool * pool) + offsets[n, 1], 0, width - 1)
+        picture = frames[stacks[n]][:, y[:, None], x].reshape(depth, height // pool, pool, width // pool, pool)
+        means = (picture.sum((2, 4), dtype=np.int64) + pool * pool // 2) // (pool * pool)
+        found = np.lib.stride_tricks.sliding_window_view(means, (cut.kernel, cut.kernel), (1, 2))
+        out[n] = found[:, :: cut.stride, :: cut.stride].transpose(1, 2, 3, 0, 4).reshape(out.shape[1:])
 
 
-def _compiled(stride: int) -> Any:
-    """`plain_cut_patches` for one stride, which the compiler then knows, one line of pixels after the other. Unsigned
-    places spare looks at their sign."""
+def _compiled(kernel: int, stride: int, pool: int) -> Any:
+    """`plain_cut_patches` for one kind of patches, which the compiler then knows, one line of pixels after the other.
+    Unsigned places spare looks at their sign."""
+
+    @njit(nogil=True)
+    def average(frame: Any, down: Any, right: Any, out: Any) -> None:
+        """A frame [H, W], shifted and averaged."""
+        height, width = frame.shape
+        first = min(out.shape[1], (max(0, -right) + pool - 1) // pool)  # whole squares between these two
+        last = max(first, min(out.shape[1], (width - right) // pool))
+        sums = np.empty(out.shape[1] * pool, np.uint16)
+        for y in range(len(out)):
+            sums[:] = 0
+            for dy in range(pool):
+                line = frame[min(max(y * pool + dy + down, 0), height - 1)]
+                for x in range(first * pool, last * pool):
+                    sums[uint64(x)] += line[uint64(x + right)]
+                for x in range(first * pool):
+                    sums[x] += line[min(max(x + right, 0), width - 1)]
+                for x in range(last * pool, len(sums)):
+                    sums[x] += line[min(max(x + right, 0), width - 1)]
+            for x in range(out.shape[1]):
+                total = uint32(pool * pool // 2)
+                for dx in range(pool):
+                    total += sums[uint64(x * pool + dx)]
+                out[y, x] = total // uint32(pool * pool)
 
     @njit(nogil=True)
     def cut(frames: Any, stacks: Any, offsets: Any, out: Any) -> None:
-        height, width = frames.shape[1], frames.shape[2]
-        rows, columns, depth = height // stride, width // stride, stacks.shape[1]
-        pixels, values = frames.reshape(-1), out.reshape(-1)
-        size = depth * stride * stride
+        height, width, depth = frames.shape[1] // pool, frames.shape[2] // pool, stacks.shape[1]
+        rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        means = np.empty((height, width), np.uint8)
+        pixels = frames.reshape(-1) if pool == 1 else means.reshape(-1)
+        values, size = out.reshape(-1), depth * kernel * kernel
         for n in range(len(stacks)):
-            down, right = int64(offsets[n, 0]), int64(offsets[n, 1])
-            first = min(columns, (max(0, -right) + stride - 1) // stride)  # whole patches between these two
-            last = max(first, min(columns, (width - right) // stride))
-            for row in range(rows):
-                for dy in range(stride):
-                    y = min(max(row * stride + dy + down, 0), height - 1)
-                    for s in range(depth):
-                        line = (int64(stacks[n, s]) * height + y) * width
-                        place = (n * rows + row) * columns * size + (dy * depth + s) * stride
+            for s in range(depth):
+                down, right = int64(offsets[n, 0]), int64(offsets[n, 1])
+                begin = int64(stacks[n, s]) * height
+                if pool > 1:
+                    average(frames[stacks[n, s]], down, right, means)
+                    begin, down, right = 0, 0, 0
+                first = min(columns, (max(0, -right) + stride - 1) // stride)  # whole patches between these two
+                last = max(first, min(columns, (width - right - kernel) // stride + 1))
+                for row in range(rows):
+                    for dy in range(kernel):
+                        line = (begin + min(max(row * stride + dy + down, 0), height - 1)) * width
+                        place = (n * rows + row) * columns * size + (dy * depth + s) * kernel
                         source, target = uint64(line + first * stride + right), uint64(place + first * size)
                         for _ in range(first, last):
-                            for dx in range(stride):
+                            for dx in range(kernel):
                                 values[target + uint64(dx)] = pixels[source + uint64(dx)]
                             source += uint64(stride)
                             target += uint64(size)
                         for column in range(columns):
                             if column < first or column >= last:
-                                for dx in range(stride):
+                                for dx in range(kernel):
                                     x = min(max(column * stride + dx + right, 0), width - 1)
                                     values[uint64(place + column * size + dx)] = pixels[uint64(line + x)]
 
@@ -79,11 +121,11 @@ def _compiled(stride: int) -> Any:
 
 
 @functools.cache
-def cut_patches_of(stride: int) -> Callable[..., None]:
-    """`plain_cut_patches` for this stride, called without it; compiled at the first call (a second)."""
+def cut_patches_of(cut: PixelPatches) -> Callable[..., None]:
+    """`plain_cut_patches` for these patches, called without them; compiled at the first call (a second)."""
     if not COMPILED:
-        return lambda frames, stacks, offsets, out: plain_cut_patches(frames, stacks, offsets, stride, out)
-    return _compiled(stride)
+        return lambda frames, stacks, offsets, out: plain_cut_patches(frames, stacks, offsets, cut, out)
+    return _compiled(cut.kernel, cut.stride, cut.pool)
 
 
 @dataclass(frozen=True)

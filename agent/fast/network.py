@@ -80,7 +80,8 @@ class FastNetwork:
 
     def prepared(self, observation: Tensor) -> Tensor:
         """Pixels [N, S, H, W] in the order in which the first layer takes them."""
-        return unfold(observation, self.network.strides[0]) if 0 in self._patched else observation
+        pixels = self.network.pooled(observation)
+        return unfold(pixels, self.network.strides[0]) if 0 in self._patched else pixels
 
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:

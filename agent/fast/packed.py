@@ -1,9 +1,9 @@
 """One task's own network, packed: the part of a gated network that the task uses, in contiguous memory.
 
-A network whose convolutions do not overlap (stride = kernel's side) is a chain of matrix products over patches. Only
-the open units of a task take part, so all that an update reads or writes is gathered once when the task is entered:
-weights, the optimizer's averages and the merged anchor. Updates see nothing else, and it is written back when somebody
-looks at the network (`agent.fast.packed_update`). Averages of weights that the task does not use therefore stand still.
+The network is a chain of matrix products over patches. Only the open units of a task take part, so all that an update
+reads or writes is gathered once when the task is entered: weights, the optimizer's averages and the merged anchor.
+Updates see nothing else, and it is written back when somebody looks at the network (`agent.fast.packed_update`).
+Averages of weights that the task does not use therefore stand still.
 
 Axes: N observations, U open units of a layer, K inputs of a unit, P positions of a map.
 """
@@ -17,12 +17,6 @@ import torch
 from torch import Tensor
 
 from agent.networks import QNetwork
-
-
-def is_patchwise(network: QNetwork) -> bool:
-    """Whether every convolution's stride is its kernel's side."""
-    sides = [weight.shape[-1] for weight in network.weights[: len(network.strides)]]
-    return sides == list(network.strides)
 
 
 def packed_indices(network: QNetwork, open_units: Sequence[Tensor]) -> list[Tensor]:

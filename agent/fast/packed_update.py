@@ -1,6 +1,6 @@
 """Adam on one task's packed network: all that an update touches lies in a few pieces of memory.
 
-On a CPU in float32, for networks whose convolutions do not overlap. It computes what `agent.dqn.PlainUpdate` does, but
+On a CPU in float32. It computes what `agent.dqn.PlainUpdate` does, but
 that weights which the task does not use stand still: neither old averages nor the penalty move them.
 
 Axes: N transitions of a minibatch, S stacked frames, P patches of K pixels, A actions.
@@ -25,7 +25,7 @@ from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.augmentation import Offsets
 from agent.consolidators.none import NoConsolidation
 from agent.dqn import double_q_target, measured
-from agent.fast.kernels import AdamStep, adam, cut_patches_of
+from agent.fast.kernels import AdamStep, PixelPatches, adam, cut_patches_of
 from agent.fast.lane import Lane
 from agent.fast.optimizers import Adam
 from agent.fast.packed import Pack
@@ -66,7 +66,8 @@ class PackedUpdate:
         self.target = target
         self.optimizer = optimizer
         self.max_gradient_norm = max_gradient_norm
-        self._cut = cut_patches_of(network.strides[0])
+        self._patches_of_pixels = PixelPatches(network.weights[0].shape[-1], network.strides[0], network.pool)
+        self._cut = cut_patches_of(self._patches_of_pixels)
         self._lane = Lane(beside)
         self._learned: PackedTask | None = None
         self._acted: dict[int | None, PackedTask] = {}  # of other tasks than the one that is learned
@@ -160,9 +161,8 @@ class PackedUpdate:
 
     def _patches(self, frames: NDArray[np.uint8], stacks: NDArray[np.int64], offsets: NDArray[np.int64]) -> Tensor:
         """uint8 [N P, K]: see `agent.fast.kernels`."""
-        (count, depth), stride = stacks.shape, self.network.strides[0]
-        patches = (frames.shape[1] // stride) * (frames.shape[2] // stride)
-        pixels = self._room((count, patches, depth * stride * stride))
+        (count, depth), cut = stacks.shape, self._patches_of_pixels
+        pixels = self._room((count, self.network.sides[0] ** 2, depth * cut.kernel**2))
         self._cut(frames, stacks, offsets, pixels.numpy())
         return pixels.flatten(0, 1)
 

@@ -7,12 +7,14 @@ Axes: N observations, U units of a layer, K inputs of a unit, P positions of a m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from agent.fast.packed import Pack
+from agent.fast.patches import Patches
 from agent.networks import PIXEL_MAX
 
 
@@ -39,24 +41,26 @@ class Layers:
 class Passes:
     """The passes through some layers for up to `count` observations.
 
-    sides, strides: of the maps that the convolutions make, and of their patches, for instance (16, 3) and (5, 5).
+    sides, strides: of the maps that the convolutions make, and of their patches, for instance (20, 9) and (4, 2).
     """
 
     def __init__(self, layers: Layers, sides: Sequence[int], strides: Sequence[int], count: int) -> None:
         self.layers = layers
         self.weights, self.biases, self.gains = layers.weights, layers.biases, layers.gains
         self._kernels, self._offsets = layers.kernels, layers.offsets
-        self.sides, self.strides = list(sides), list(strides)
+        self.sides = list(sides)
         convolutions = len(strides)
+        kernels = [math.isqrt(w.shape[1] // len(b)) for w, b in zip(self.weights[1:], self.weights, strict=False)]
+        self._cuts = [Patches(*each) for each in zip(sides, sides[1:], kernels, strides[1:], strict=False)]
         self._patches = [
             torch.empty(count * sides[layer] ** 2, self.weights[layer].shape[1]) for layer in range(convolutions)
         ]
         self._maps = [torch.empty(count * sides[layer] ** 2, len(self.weights[layer])) for layer in range(convolutions)]
         self._products = [torch.empty(count, len(w)) for w in self.weights[convolutions:]]
         self._hidden = [torch.empty(count, len(w)) for w in self.weights[convolutions:]]
-        self._spread = [torch.zeros(0)] + [
-            torch.zeros(count, sides[layer - 1], sides[layer - 1], len(self.weights[layer - 1]))
-            for layer in range(1, convolutions)
+        self._joined = [
+            torch.zeros(count, each.before, each.before, len(w))
+            for each, w in zip(self._cuts, self.weights, strict=False)
         ]
 
     @torch.no_grad()
@@ -65,7 +69,10 @@ class Passes:
         n = len(pixels) // self.sides[0] ** 2
         patches, x = self._patches[0][: len(pixels)].copy_(pixels), self._maps[0]
         for layer, side in enumerate(self.sides):
-            patches = self._cut(x, layer, n) if layer else patches
+            if layer:
+                before = self.sides[layer - 1]
+                patches = self._patches[layer][: n * side * side]
+                self._cuts[layer - 1].cut(x.view(n, before, before, -1), patches)
             x = self._maps[layer][: n * side * side]
             torch.addmm(self._offsets[layer], patches, self._kernels[layer].T, out=x).relu_()
         x = x.view(n, -1)
@@ -109,25 +116,6 @@ class Passes:
             torch.sum(kernels.mul_(self.weights[layer]), 1, out=gains[layer])
             gains[layer].addcmul_(bias, offsets)
             if layer:
-                x = self._join(x @ self._kernels[layer], layer, n)
-
-    def _cut(self, x: Tensor, layer: int, n: int) -> Tensor:
-        """A map [N * P, U] into the patches of the next layer."""
-        found = self._patches[layer][: n * self.sides[layer] ** 2]
-        self._windows(x.view(n, self.sides[layer - 1], self.sides[layer - 1], -1), layer, found, n, cut=True)
-        return found
-
-    def _join(self, patches: Tensor, layer: int, n: int) -> Tensor:
-        """The inverse of `_cut`, 0 where no patch lies."""
-        whole = self._spread[layer][:n]
-        self._windows(whole, layer, patches, n, cut=False)
-        return whole
-
-    def _windows(self, whole: Tensor, layer: int, patches: Tensor, n: int, cut: bool) -> None:
-        side, stride = self.sides[layer], self.strides[layer]
-        inside = whole[:, : side * stride, : side * stride].unflatten(1, (side, stride)).unflatten(3, (side, stride))
-        flat = patches.view(n, side, side, stride, stride, -1)
-        if cut:
-            flat.copy_(inside.permute(0, 1, 3, 2, 4, 5))
-        else:
-            inside.permute(0, 1, 3, 2, 4, 5).copy_(flat)
+                found = x @ self._kernels[layer]
+                x = self._joined[layer - 1][:n]
+                self._cuts[layer - 1].join(found, x)

@@ -1,6 +1,7 @@
 """The network against the paper's numbers and against its own equation written out."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -52,14 +53,18 @@ def test_values_depend_on_as_many_rows_and_columns_as_is_said(size, seen):
     assert matters[:seen, :seen].all() and matters.sum() == seen * seen
 
 
-@pytest.mark.parametrize("size", ["small", "nature"])
+@pytest.mark.parametrize("size", ["small", "pooled", "nature"])
 def test_equals_the_equation_written_out(size):
     network = make(size)
     network.add_task()
     network.add_task()
     randomise_tasks(network)
     x = observations(3)
-    y = x.float() / 255
+    if network.pool > 1:  # means over squares, rounded
+        squares = x.float().unfold(2, network.pool, network.pool).unfold(3, network.pool, network.pool)
+        y = (squares.mean((4, 5)) + 0.5).floor() / 255
+    else:
+        y = x.float() / 255
     own = network.task_parameters[1]
     last = len(network.weights) - 1
     for layer, weight in enumerate(network.weights):
@@ -81,7 +86,7 @@ def test_weights_are_uniform_within_one_over_root_fan_in():
         assert weight.std().item() == pytest.approx((fan_in * 3) ** -0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("size", ["small", "tiled4", "wide4", "wide8"])
+@pytest.mark.parametrize("size", ["small", "pooled", "tiled4", "wide4", "wide8"])
 def test_a_task_never_met_plays_like_a_fresh_one(size):
     network = make(size)
     network.add_task()
@@ -176,7 +181,14 @@ def test_a_task_that_was_never_learned_takes_no_units_from_others():
 
 @pytest.mark.parametrize(
     ("size", "of", "share"),
-    [("wide4", "small", 0.25), ("wide8", "small", 0.125), ("tiled2", "tiled", 0.5), ("tiled4", "tiled", 0.25)],
+    [
+        ("wide4", "small", 0.25),
+        ("wide8", "small", 0.125),
+        ("tiled2", "tiled", 0.5),
+        ("tiled4", "tiled", 0.25),
+        ("pooled2", "pooled", 0.5),
+        ("pooled4", "pooled", 0.25),
+    ],
 )
 def test_a_share_of_a_wider_network_begins_as_a_small_one(size, of, share):
     small, network = make(of), make(size, gated=1 - share)
@@ -190,6 +202,21 @@ def test_a_share_of_a_wider_network_begins_as_a_small_one(size, of, share):
         bound = alone[0].numel() ** -0.5
         assert 0.98 * bound < weight.detach()[used].abs().max() <= bound
         assert (gain.detach()[is_open] - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("gated", [0.0, 0.5])
+def test_an_initial_gain_of_root_six_keeps_the_size_of_what_layers_pass_on(gated):
+    """ReLU halves the mean square, and weights from U(-1/sqrt(n), 1/sqrt(n)) divide it by three."""
+    network = make("tiled2" if gated else "tiled", gated=gated, initial_gain=6**0.5)
+    network.add_task()
+    _, taps = network.with_taps(observations(8), 0)
+    last = network.of_task(0).gains[-1].detach()
+    sizes = [tap.input.square().sum().item() / 8 / tap.input[0].numel() for tap in taps]
+    sizes = [size / (1 - gated if layer else 1) for layer, size in enumerate(sizes)]  # of open units
+    assert all(0.6 < after / before < 1.6 for before, after in itertools.pairwise(sizes))
+    torch.testing.assert_close(last, torch.ones(18))
+    fresh = network.of_task(None)
+    assert all(torch.equal(gain, torch.full_like(gain, 6**0.5)) for gain in list(fresh.gains)[:1])
 
 
 def test_without_gates_every_gain_begins_at_one():

@@ -10,10 +10,11 @@ from agent.own_network import OwnNetwork, without_unused
 from replay.transition import Transition
 
 WIDE = Architecture(((16, 3, 3), (24, 2, 2)), 40)  # 21 x 21 pixels
+OVERLAPPING = Architecture(((16, 4, 2), (24, 2, 1)), 40, pool=2)
 
 
-def gated(share=0.8, tasks=3, seed=0):
-    network = QNetwork(WIDE, 5, 3, 21, torch.Generator().manual_seed(seed), gated=share, gate_seed=2)
+def gated(share=0.8, tasks=3, seed=0, layers=WIDE):
+    network = QNetwork(layers, 5, 3, 21, torch.Generator().manual_seed(seed), gated=share, gate_seed=2)
     generator = torch.Generator().manual_seed(seed + 1)
     for _ in range(tasks):
         for parameter in network.add_task().parameters():
@@ -27,8 +28,9 @@ def batch(seed, count=6):
     return Transition(x, torch.randint(5, (count,), generator=g), torch.randn(count, generator=g), torch.ones(count), y)
 
 
-def test_its_values_are_those_of_the_whole_network():
-    network = gated()
+@pytest.mark.parametrize("layers", [WIDE, OVERLAPPING])
+def test_its_values_are_those_of_the_whole_network(layers):
+    network = gated(layers=layers)
     own = OwnNetwork(network, 1)
     assert own.is_small and own.task == 0 and own.network.units == [3, 5, 8, 5]
     torch.testing.assert_close(own.network(batch(3).observation, 0), network(batch(3).observation, 1))

@@ -115,7 +115,12 @@ WRONG_TYPE = [
     ("learner.learning_rate", "fast", "float"),
     ("replay.compress", "maybe", "bool"),
     ("stream.games", "krull", "there is no set of games 'krull'; there are all, "),
-    ("learner.network", "huge", "'nature', 'paper', 'small', 'tiled', 'tiled2', 'tiled4', 'wide', 'wide4', 'wide8'"),
+    (
+        "learner.network",
+        "huge",
+        "'nature', 'paper', 'pooled', 'pooled2', 'pooled4', 'small', 'tiled', 'tiled2', 'tiled4', 'wide', "
+        "'wide4', 'wide8'",
+    ),
     ("learner.precision", "float64", "'bfloat16'"),
     ("stream.order", "backwards", "'uniform'"),
     ("consolidation.kind", "elastic", ", ".join(repr(name) for name in CONSOLIDATORS)),

@@ -72,7 +72,8 @@ def test_a_run_with_all_of_them_chosen_by_name_trains_to_its_end(copy: Path) -> 
         (["--consolidation.initial.stiffness=-1"], "consolidation.initial.stiffness: must lie between 0 and 1e+06"),
         (
             ["--learner.network=tinny"],
-            "one of 'nature', 'paper', 'small', 'tiled', 'tiled2', 'tiled4', 'tiny', 'wide', 'wide4', 'wide8'",
+            "one of 'nature', 'paper', 'pooled', 'pooled2', 'pooled4', 'small', 'tiled', 'tiled2', 'tiled4', 'tiny', "
+            "'wide', 'wide4', 'wide8'",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import torch._dynamo  # the optimizers import it
 from matplotlib.figure import Figure
 
 import train
-from agent.fast.kernels import cut_patches_of
+from agent.fast.kernels import PixelPatches, cut_patches_of
 from training import background, final_report
 
 __all__ = ["background", "final_report", "torch", "train"]
@@ -13,7 +13,7 @@ __all__ = ["background", "final_report", "torch", "train"]
 STRIDE, SIDE = 5, 84  # of the networks of these runs
 
 # Compiles.
-cut_patches_of(STRIDE)(
+cut_patches_of(PixelPatches(STRIDE, STRIDE))(
     np.zeros((4, SIDE, SIDE), np.uint8),
     np.zeros((1, 4), np.int64),
     np.zeros((1, 2), np.int64),

@@ -38,7 +38,7 @@ def test_help_on_a_group_has_all_of_its_settings_with_range_and_default(capsys: 
     assert named == [name for name in field_types() if name.startswith("learner.")]
     words = " ".join(told.split())
     assert "--learner.n_step N (default: 1) Steps of reward before bootstrapping (PAPER: 1). From 1 to 1,000." in words
-    networks = "{nature,paper,small,tiled,tiled2,tiled4,wide,wide4,wide8}"
+    networks = "{nature, paper, pooled, pooled2, pooled4, small, tiled, tiled2, tiled4, wide, wide4, wide8}"
     assert f"--learner.network {networks} (default: paper)" in words and "small: 0.2 M" in words
     assert "--learner.optimizer {rmsprop,adam} (default: rmsprop)" in words
     assert max(map(len, told.splitlines())) <= 80

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.fast.kernels import AdamStep, adam, cut_patches_of, plain_adam, plain_cut_patches
+from agent.fast.kernels import AdamStep, PixelPatches, adam, cut_patches_of, plain_adam, plain_cut_patches
 
 
 def world(height, width, depth, reach, seed=0):
@@ -13,24 +13,39 @@ def world(height, width, depth, reach, seed=0):
     return frames, rng.integers(0, 9, (7, depth)), rng.integers(-reach, reach + 1, (7, 2))
 
 
-@pytest.mark.parametrize(("height", "width", "stride"), [(84, 84, 5), (84, 84, 4), (21, 23, 3), (6, 6, 1), (10, 10, 5)])
+@pytest.mark.parametrize(
+    ("height", "width", "kernel", "stride", "pool"),
+    [
+        (84, 84, 5, 5, 1),
+        (84, 84, 4, 4, 1),
+        (21, 23, 3, 3, 1),
+        (6, 6, 1, 1, 1),
+        (10, 10, 5, 5, 1),
+        (84, 84, 8, 4, 1),
+        (84, 84, 4, 2, 2),
+        (21, 23, 3, 2, 2),
+        (22, 19, 2, 1, 3),
+        (20, 20, 2, 3, 1),
+    ],
+)
 @pytest.mark.parametrize("reach", [0, 4, 40])
-def test_a_patch_is_its_pixels_by_row_frame_and_column(height, width, stride, reach):
+def test_a_patch_is_its_pixels_by_row_frame_and_column(height, width, kernel, stride, pool, reach):
     frames, stacks, offsets = world(height, width, 3, reach)
-    rows, columns = height // stride, width // stride
-    out = np.zeros((7, rows * columns, 3 * stride * stride), np.uint8)
-    cut_patches_of(stride)(frames, stacks, offsets, out)
+    cut = PixelPatches(kernel, stride, pool)
+    rows, columns = cut.count(height), cut.count(width)
+    out = np.zeros((7, rows * columns, 3 * kernel * kernel), np.uint8)
+    cut_patches_of(cut)(frames, stacks, offsets, out)
     twin = np.ones_like(out)
-    plain_cut_patches(frames, stacks, offsets, stride, twin)
+    plain_cut_patches(frames, stacks, offsets, cut, twin)
     assert np.array_equal(out, twin)
     rng = np.random.default_rng(1)
     for _ in range(50):  # and the twin, number by number
         n, row, column = rng.integers(7), rng.integers(rows), rng.integers(columns)
-        dy, s, dx = rng.integers(stride), rng.integers(3), rng.integers(stride)
-        y = np.clip(row * stride + dy + offsets[n, 0], 0, height - 1)
-        x = np.clip(column * stride + dx + offsets[n, 1], 0, width - 1)
-        value = twin[n, row * columns + column, (dy * 3 + s) * stride + dx]
-        assert value == frames[stacks[n, s], y, x]
+        dy, s, dx = rng.integers(kernel), rng.integers(3), rng.integers(kernel)
+        y = np.clip((row * stride + dy) * pool + np.arange(pool) + offsets[n, 0], 0, height - 1)
+        x = np.clip((column * stride + dx) * pool + np.arange(pool) + offsets[n, 1], 0, width - 1)
+        value = twin[n, row * columns + column, (dy * 3 + s) * kernel + dx]
+        assert value == np.floor(frames[stacks[n, s]][np.ix_(y, x)].mean() + 0.5)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3])

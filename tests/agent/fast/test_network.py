@@ -22,7 +22,7 @@ def close(a, b, tolerance):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("size", ["small", "tiled", "nature", "paper"])
+@pytest.mark.parametrize("size", ["small", "tiled", "pooled", "nature", "paper"])
 def test_values_and_gradients_are_those_of_autograd(size, dtype):
     network = network_of(size, dtype)
     x = observations(20)

@@ -23,11 +23,12 @@ from replay.transition import FrameBatch, Transition
 from tests.conformance.alike import assert_alike, through_a_file
 
 TINY = Architecture(((8, 3, 3), (12, 2, 2)), 10)  # 21 x 21 pixels -> 7 x 7 -> 3 x 3, with a rest at the border
+OVERLAPPING = Architecture(((6, 3, 1), (8, 3, 2), (12, 2, 1)), 10, pool=2)  # 10 x 10 pixels -> 8 x 8 -> 3 x 3 -> 2 x 2
 SIDE, STACK, ACTIONS = 21, 3, 5
 
 
-def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2):
-    network = QNetwork(TINY, ACTIONS, STACK, SIDE, torch.Generator().manual_seed(seed), torch.float32, gated, 7)
+def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2, layers=TINY):
+    network = QNetwork(layers, ACTIONS, STACK, SIDE, torch.Generator().manual_seed(seed), torch.float32, gated, 7)
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer("adam", network.weights.parameters(), learning_rate=1e-3, epsilon=1e-3, decay=0.9)
     rule = update(network, target, optimizer, 2.0)
@@ -99,10 +100,11 @@ def test_scatter_undoes_gather_and_touches_nothing_else():
     assert_alike([p.detach() for p in network.parameters()], before)
 
 
+@pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("gated", [0.0, 0.5])
 @pytest.mark.parametrize("task", [0, 2, None])
-def test_values_are_those_of_the_network(gated, task):
-    learner = make_learner(gated=gated)
+def test_values_are_those_of_the_network(layers, gated, task):
+    learner = make_learner(gated=gated, layers=layers)
     with torch.no_grad():
         for parameter in learner.network.task_parameters.parameters():
             parameter += 0.3 * torch.randn(parameter.shape) * (parameter != 0)
@@ -114,10 +116,11 @@ def test_values_are_those_of_the_network(gated, task):
 # -- the update ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gated", [0.0, 0.5])
-def test_learning_one_task_is_what_autograd_learns(kind, gated):
-    plain, packed = make_learner(PlainUpdate, gated), make_learner(PackedUpdate, gated)
+def test_learning_one_task_is_what_autograd_learns(layers, kind, gated):
+    plain, packed = (make_learner(update, gated, layers=layers) for update in (PlainUpdate, PackedUpdate))
     kinds = [KINDS[kind](learner) for learner in (plain, packed)]
     for seed in range(8):
         found = [learner.learn(make_batch(seed), 1, k) for learner, k in zip((plain, packed), kinds, strict=True)]
@@ -228,11 +231,13 @@ def test_a_second_thread_changes_no_bit(kind):
     assert_alike(learned(True), learned(False))
 
 
+@pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gated", [0.0, 0.5])
 @pytest.mark.parametrize("beside", [True, False])
-def test_recalling_another_task_is_what_autograd_recalls(kind, gated, beside):
-    plain, packed = make_learner(PlainUpdate, gated), make_learner(partial(PackedUpdate, beside=beside), gated)
+def test_recalling_another_task_is_what_autograd_recalls(layers, kind, gated, beside):
+    updates = PlainUpdate, partial(PackedUpdate, beside=beside)
+    plain, packed = (make_learner(update, gated, layers=layers) for update in updates)
     kinds = [KINDS[kind](learner) for learner in (plain, packed)]
     before = [w.detach().clone() for w in plain.weights]
     for seed in range(8):
@@ -286,13 +291,11 @@ def test_it_is_offered_where_it_serves():
     learner = make_learner()
     network, target, adam = learner.network, learner.target, learner.optimizer
     rmsprop = make_optimizer("rmsprop", network.weights.parameters(), learning_rate=1, epsilon=1, decay=0.9)
-    overlapping = QNetwork(Architecture(((8, 4, 3),), 10), 5, 3, 21, torch.Generator())
     none = NoConsolidation()
     assert isinstance(fastest_update(network, target, rmsprop, 1.0, none, recalls=True), PlainUpdate)
     assert isinstance(fastest_update(network, target, adam, 1.0, none, recalls=True), PackedUpdate)
     assert isinstance(fastest_update(network, target, adam, 1.0, none), PackedUpdate)
     assert not isinstance(fastest_update(network, target, rmsprop, 1.0, none), PackedUpdate)
-    assert not isinstance(fastest_update(overlapping, overlapping, adam, 1.0, none), PackedUpdate)
     for step in (ProximalStep(), PenaltyGradient()):
         assert isinstance(fastest_update(network, target, adam, 1.0, anchored(learner, step)), PackedUpdate)
 
