@@ -169,7 +169,7 @@ class ReplayBuffer:
             windows = self._windows(pairs)
             good = np.flatnonzero(windows.valid)
         if len(good) < size:  # few are valid: draw the rest from a list of them
-            everything = self._sampleable_pairs()
+            everything = self.sampleable()
             if not len(everything):
                 raise ValueError("The replay holds no transition that can be sampled yet.")
             pairs = np.concatenate([pairs[good], rng.choice(everything, size - len(good))])
@@ -190,7 +190,17 @@ class ReplayBuffer:
 
     def count_sampleable(self) -> int:
         """How many transitions `sample` chooses from; looks at every row (milliseconds per 100 000)."""
-        return len(self._sampleable_pairs())
+        return len(self.sampleable())
+
+    def sampleable(self) -> np.ndarray:
+        """The numbers int64 [N] of all transitions that `sample` chooses from: row · B + emulator, in order of time."""
+        low, high = self._first * self._rows.batch, self._head * self._rows.batch
+        chunks = [np.arange(i, min(i + _CHUNK, high)) for i in range(low, high, _CHUNK)]
+        return np.concatenate([np.zeros(0, np.int64), *(c[self._windows(c).valid] for c in chunks)])
+
+    def transitions(self, numbers: np.ndarray) -> FrameBatch:
+        """Those of `sampleable` with these numbers, int64 [N]."""
+        return self._gather(numbers, self._windows(numbers))
 
     def drop_oldest_block(self) -> None:
         """Free the oldest block, with its transitions. ValueError if no other full block would remain."""
@@ -309,11 +319,6 @@ class ReplayBuffer:
         newest = steps == self._head - 1
         rows = self._rows
         return n_step_windows(rows.reward[at], rows.discount[at], rows.cut[at], followed, newest, self._gamma)
-
-    def _sampleable_pairs(self) -> np.ndarray:
-        low, high = self._first * self._rows.batch, self._head * self._rows.batch
-        chunks = [np.arange(i, min(i + _CHUNK, high)) for i in range(low, high, _CHUNK)]
-        return np.concatenate([np.zeros(0, np.int64), *(c[self._windows(c).valid] for c in chunks)])
 
     def _stacks(self, pairs: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """Blocks int64 [2 N] and numbers of frames in them int64 [2 N, S], of the windows' first states, then of the

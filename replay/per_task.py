@@ -46,6 +46,10 @@ class PerTaskReplay:
         """Bytes held by all rings."""
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
+    def buffer(self, task: int) -> ReplayBuffer:
+        """The ring of `task`. KeyError if it was never seen."""
+        return self._buffers[task]
+
     def size(self, task: int) -> int:
         """Transitions held of `task`; 0 if it was never seen."""
         return len(self._buffers[task]) if task in self._buffers else 0

@@ -35,8 +35,8 @@ def fill(rings: list, stream: Stream, rows: int, seams: float = 0.0, time: int =
 
 def whole(ring: ReplayBuffer) -> list:
     """Every transition that the ring can sample, once."""
-    pairs = ring._sampleable_pairs()
-    return keys(ring._gather(pairs, ring._windows(pairs))) if len(pairs) else []
+    numbers = ring.sampleable()
+    return keys(ring.transitions(numbers)) if len(numbers) else []
 
 
 @given(
