@@ -34,6 +34,7 @@ _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _PLACEHOLDER = re.compile(r"[A-Z_]+|\{.*\}.*|.*[A-Z]{2,}/.*")  # DIR, {a,b}, RUN/evaluation
+TAKE_SETTINGS = ("experiments.compare", "experiments.single_games", "experiments.value_fit")  # those of train.py
 _FOLDERS = "agent|benchmarks|configs|docs|envs|examples|experiments|results|sweeps|taskid|tests"
 
 
@@ -157,11 +158,13 @@ def refusal(command: str) -> str | None:
     if module.startswith("examples."):  # without a parser; their own tests call them with what the page shows
         return None
     parser = parser_of(module)
+    if module in TAKE_SETTINGS:
+        given -= {f"--{name}" for name in field_names(train())}
     if unknown := given - {option for action in parser._actions for option in action.option_strings}:
         return f"unknown: {unknown}"
     if complete:
         try:
-            parser.parse_args(arguments)
+            (parser.parse_known_args if module in TAKE_SETTINGS else parser.parse_args)(arguments)
         except SystemExit as ended:
             return f"the parser ends it with {ended.code}"
     return None
