@@ -74,7 +74,7 @@ class LearnerConfig:
     context-dependent gating, Masse et al. 2018, which draws them at random; PAPER: 0)."""
     initial_gain: float = number(1.0, 0.01, 100.0)
     """Gain that every hidden unit starts with (PAPER: 1). The paper's weights are so small that a layer divides what
-    passes it by about √6; a gain of 2.45 makes up for it (He et al. 2015), and values are learned in half the time."""
+    passes it by about √6; a gain of 2.45 makes up for it (He et al. 2015). Values are fitted sooner, games not."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type that layers are computed in. bfloat16 is faster where the hardware multiplies it: on GPUs, and on processors
     with avx512_bf16 or AMX; runs of the two types are different runs."""
