@@ -28,7 +28,7 @@ from configs.build import build_learner, build_network, prepare_process
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.schema import Config
-from experiments.perturbation.kept_agent import load_kept
+from experiments.kept_agent import load_kept
 from replay.buffer import ReplayBuffer
 from replay.transition import FrameBatch, Transition
 from tracking import command

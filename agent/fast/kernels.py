@@ -30,10 +30,6 @@ class PixelPatches:
     stride: int
     pool: int = 1
 
-    def count(self, side: int) -> int:
-        """How many fit along a side of so many pixels. What is left at the right and at the bottom is in none."""
-        return (side // self.pool - self.kernel) // self.stride + 1
-
 
 def plain_cut_patches(
     frames: NDArray[np.uint8],
@@ -46,7 +42,7 @@ def plain_cut_patches(
 
     stacks int64 [N, S]: the numbers of each observation's frames. offsets int64 [N, 2]: where its pixels are taken
     from, so many rows below and columns to the right; beyond the border its pixels are repeated. A patch lies in memory
-    by row, frame and column.
+    by row, frame and column. What is left at the right and at the bottom is in no patch.
     """
     (count, depth), (height, width), pool = stacks.shape, frames.shape[1:], cut.pool
     for n in range(count):

@@ -1,7 +1,7 @@
 """Adam on one task's packed network: all that an update touches lies in a few pieces of memory.
 
-On a CPU in float32. It computes what `agent.dqn.PlainUpdate` does, but
-that weights which the task does not use stand still: neither old averages nor the penalty move them.
+On a CPU in float32. It computes what `agent.dqn.PlainUpdate` does, but that weights which the task does not use stand
+still: neither old averages nor the penalty move them.
 
 Axes: N transitions of a minibatch, S stacked frames, P patches of K pixels, A actions.
 """

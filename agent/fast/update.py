@@ -105,10 +105,10 @@ class FastUpdate:
         return measured(error, values, chosen, norm)
 
     def _together(self, now: Tensor, following: Tensor) -> Tensor:
-        """Both, one after the other; on a processor already prepared for the passes, and always in the same memory,
-        since what is new to a process is slow."""
+        """Both, one after the other, as the first layer sees them; on a processor already prepared for the passes, and
+        always in the same memory, since what is new to a process is slow."""
         if now.device.type != "cpu":
-            return torch.cat([now, following])
+            return self.network.pooled(torch.cat([now, following]))
         states = [self._online.prepared(each) for each in (now, following)]
         shape = 2 * len(now), *states[0].shape[1:]
         if self._states is None or self._states.shape != shape:

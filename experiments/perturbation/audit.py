@@ -25,8 +25,8 @@ from configs.build import build_memory, emulator_maker, for_evaluation, numpy_ge
 from envs.games import game as find_game
 from envs.timestep import TimeStep
 from evaluation.play import GameResult, Policy, TaskRecogniser, alone, game_seed, play_game
+from experiments.kept_agent import KeptAgent
 from experiments.perturbation import report
-from experiments.perturbation.kept_agent import KeptAgent
 from experiments.perturbation.noise import (
     KINDS,
     changed,

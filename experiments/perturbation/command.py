@@ -35,9 +35,9 @@ from agent.fisher import ESTIMATORS
 from configs.ranges import argument
 from envs.games import game as find_game
 from evaluation.plots import save
+from experiments.kept_agent import load_kept
 from experiments.perturbation import report
 from experiments.perturbation.audit import Audit, Settings
-from experiments.perturbation.kept_agent import load_kept
 from experiments.perturbation.plays import KeptPlays, is_free
 from tracking import command
 from tracking.checkpoints import CheckpointError

@@ -14,9 +14,9 @@ from agent.fisher import fisher_information
 from configs.build import numpy_generator, torch_generator
 from envs.games import game
 from evaluation.play import GameResult
+from experiments.kept_agent import find, load_kept
 from experiments.perturbation.audit import Audit, Settings
 from experiments.perturbation.command import free_folder, main
-from experiments.perturbation.kept_agent import find, load_kept
 from experiments.perturbation.noise import KINDS, least_informative
 from experiments.perturbation.plays import KeptPlays
 from experiments.perturbation.report import half_scale, paper, paper_at, share_interval
