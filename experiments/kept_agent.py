@@ -13,7 +13,7 @@ from configs.build import build_agent, build_memory
 from configs.schema import Config
 from evaluation.playable import load_run
 from replay.per_task import PerTaskReplay
-from tracking.checkpoints import CheckpointError, Checkpoints, load_file
+from tracking.checkpoints import CheckpointError, Checkpoints, load_file, load_part
 from tracking.manifest import DamageError, verify
 from tracking.run_directory import RunDirectory, run_of
 from tracking.snapshots import kept_snapshots, newest_intact, read_snapshot
@@ -37,6 +37,14 @@ class KeptAgent:
             return 0.0
         whole = sum(frames.get(task, 0) for frames in table.values())
         return table.get(game, {}).get(task, 0) / whole if whole else 0.0
+
+    def recollect(self) -> None:
+        """Load what the agent's consolidator and `Recall` keep of its tasks, too; CheckpointError if that is nowhere,
+        as in a snapshot."""
+        if self.path.is_file():
+            raise CheckpointError(f"{self.path} is a snapshot, which has no anchors; give a run with checkpoints")
+        self.agent.consolidator.load_state_dict(load_part(self.path, "consolidation"))
+        self.agent.recall.load_state_dict(load_part(self.path, "recall"))
 
     def replay(self, task: int) -> PerTaskReplay | None:
         """The memory with what the checkpoint holds of `task`; None if that is nothing, as in a snapshot."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from torch import Tensor
 
 from agent.consolidators.none import NoConsolidation
 from agent.learner import QLearner
+from agent.recall import Recall
+from agent.roles import Consolidator
 from configs.build import build_learner, build_network, prepare_process
 from configs.checks import ConfigError
 from configs.parse import load
@@ -90,12 +92,16 @@ def line(at: dict[str, float]) -> str:
 
 @dataclass
 class Fit:
-    """A regression of the values of `learner`, whose only task is 0, towards what `teacher` makes of a replay."""
+    """A regression of the values that `learner` has of `task`, towards what `teacher`, in its task 0, makes of a
+    replay."""
 
     learner: QLearner
     teacher: torch.nn.Module
     buffer: ReplayBuffer
     config: Config
+    task: int = 0
+    consolidator: Consolidator = field(default_factory=NoConsolidation)
+    recall: Recall = field(default_factory=lambda: Recall(0, 0, 0.0))
 
     def run(self, updates: int) -> Iterator[dict[str, float]]:
         """Learn so many minibatches, and measure at MARKS."""
@@ -111,7 +117,8 @@ class Fit:
         for update in range(1, updates + 1):
             batch = self._with_goals(rng.choice(learned, size))
             begin = time.perf_counter()
-            latest.append(self.learner.learn(batch, 0, NoConsolidation())["td_error"])
+            prepared = self.learner.prepare(batch, self.task, self.recall.draw(self.task))
+            latest.append(self.learner.learn_prepared(prepared, self.task, self.consolidator)["td_error"])
             seconds += time.perf_counter() - begin
             if update in marks:
                 yield {
@@ -132,7 +139,9 @@ class Fit:
     def _predicted(self, batches: Sequence[FrameBatch]) -> tuple[Tensor, Tensor]:
         """Goals [N] and the learner's values [N] of the same actions."""
         wholes: list[Transition] = [batch.stacked() for batch in batches]
-        values = [self.learner.q_values(b.observation, 0).gather(1, b.action[:, None]).squeeze(1) for b in wholes]
+        values = [
+            self.learner.q_values(b.observation, self.task).gather(1, b.action[:, None]).squeeze(1) for b in wholes
+        ]
         return torch.cat([b.reward for b in wholes]), torch.cat(values)
 
 

@@ -316,6 +316,11 @@ def _split(part: str, state: Mapping[str, Any]) -> dict[str, Tree]:
     return {f"{part}.pt": own, **{f"{part}.{name}.pt": tree for name, tree in segments.items()}}
 
 
+def load_part(checkpoint: Path, part: str) -> dict[str, Any]:
+    """The state of one part of a checkpoint, segments and all; DamageError or CheckpointError if it cannot be read."""
+    return _load_part(checkpoint, part, read_manifest(checkpoint)["files"])
+
+
 def _load_part(path: Path, part: str, files: Files) -> dict[str, Any]:
     """The state of one part; DamageError names a file that cannot be read though its hash is right."""
     if f"{part}.pt" not in files:
