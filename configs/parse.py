@@ -187,10 +187,17 @@ def _refuse_gaps(options: Namespace, usual: Any, prefix: str = "") -> None:
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """The checked `Config` of a YAML file, which a ConfigError names, with overrides such as `--learner.n_step 3`."""
-    parser = _plain_parser()
+    """The checked `Config` of a YAML file with overrides such as `--learner.n_step 3`; a ConfigError names the file
+    where it is wrong by itself."""
+    parser, given = _plain_parser(), ["--config", str(path)]
+    if overrides:
+        try:
+            return to_config(parser, parse(parser, [*given, *overrides]))
+        except ConfigError as error:
+            load(path)  # raises what is wrong with the file, if anything is
+            raise error from None
     with naming(Path(path)):
-        return to_config(parser, parse(parser, ["--config", str(path), *(overrides or [])]))
+        return to_config(parser, parse(parser, given))
 
 
 @cache

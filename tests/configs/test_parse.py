@@ -108,6 +108,21 @@ def test_an_unknown_field_like_no_other_points_to_the_help() -> None:
     assert complaint("--zzzqq", "1") == "unknown field zzzqq; see --help"
 
 
+def test_a_file_is_blamed_for_its_own_mistakes_only(tmp_path):
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text("seed: 1\n")
+    wrong.write_text("learner: {n_stp: 3}\n")
+    mistakes = {
+        (right, "--learner.n_stp"): "unknown field learner.n_stp; did you mean learner.n_step?",
+        (right, "--learner.n_step"): "learner.n_step: must lie between 1 and 1,000, is 0",
+        (wrong, "--seed"): f"{wrong}: unknown field learner.n_stp; did you mean learner.n_step?",
+    }
+    for (file, option), said in mistakes.items():
+        with pytest.raises(ConfigError) as caught:
+            load(file, [option, "0"])
+        assert str(caught.value) == said
+
+
 WRONG_TYPE = [
     ("frames", "many", "int"),
     ("frames", 1.5, "int"),
