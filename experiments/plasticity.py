@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lambdas = options.ewc_lambda or [0.0, load_kept(options.agent, "").config.consolidation.ewc_lambda]
         for ewc_lambda, strength in itertools.product(lambdas, options.recall_strength):
             kept = load_kept(options.agent, "")
-            held = {"ewc_lambda": ewc_lambda, "recall_strength": strength}
-            console.print(f"{kept.path} {held}", highlight=False, soft_wrap=True)
+            said = f"{kept.path}, lambda {ewc_lambda:g}, recalled values {strength:g}"
+            console.print(said, highlight=False, soft_wrap=True)
             for at in one_more(kept, game, memory.buffer(0), ewc_lambda, strength, options.updates):
                 console.print(f"{line(at)}  unchanged {at['unchanged']:.3f}", highlight=False)
-                found.append({**held, **at})
+                found.append({"ewc_lambda": ewc_lambda, "recall_strength": strength, **at})
     except (ConfigError, CheckpointError, DamageError, ValueError) as error:
         parser.error(str(error))
     if options.json:
