@@ -25,7 +25,7 @@ from agent.anchors.anchored import AnchoredConsolidator
 from configs.build import prepare_process
 from configs.checks import ConfigError
 from experiments.kept_agent import KeptAgent, load_kept
-from experiments.value_fit import Fit, line
+from experiments.value_fit import Fit, kept_game, line
 from replay.buffer import ReplayBuffer
 from tracking import command
 from tracking.checkpoints import CheckpointError
@@ -48,16 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=100)
     found = []
     try:
-        game = load_kept(options.replay, "")
-        memory = game.replay(0)
-        if memory is None:
-            raise ValueError(f"{game.path} holds no replay of task 0; give a run with checkpoints")
-        lambdas = options.ewc_lambda or [0.0, load_kept(options.agent, "").config.consolidation.ewc_lambda]
-        for ewc_lambda, strength in itertools.product(lambdas, options.recall_strength):
+        game, buffer = kept_game(options.replay)
+        for given, strength in itertools.product(options.ewc_lambda or [0.0, None], options.recall_strength):
             kept = load_kept(options.agent, "")
+            ewc_lambda = kept.config.consolidation.ewc_lambda if given is None else given
             said = f"{kept.path}, lambda {ewc_lambda:g}, recalled values {strength:g}"
             console.print(said, highlight=False, soft_wrap=True)
-            for at in one_more(kept, game, memory.buffer(0), ewc_lambda, strength, options.updates):
+            for at in one_more(kept, game, buffer, ewc_lambda, strength, options.updates):
                 console.print(f"{line(at)}  unchanged {at['unchanged']:.3f}", highlight=False)
                 found.append({"ewc_lambda": ewc_lambda, "recall_strength": strength, **at})
     except (ConfigError, CheckpointError, DamageError, ValueError) as error:

@@ -30,7 +30,7 @@ from configs.build import build_learner, build_network, prepare_process
 from configs.checks import ConfigError
 from configs.parse import load
 from configs.schema import Config
-from experiments.kept_agent import load_kept
+from experiments.kept_agent import KeptAgent, load_kept
 from replay.buffer import ReplayBuffer
 from replay.transition import FrameBatch, Transition
 from tracking import command
@@ -70,16 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def prepared(path: Path, overrides: Sequence[str]) -> tuple[Fit, str]:
     """The regression, and which checkpoint it is on. ValueError, ConfigError or CheckpointError with one sentence."""
-    kept = load_kept(path, "")
-    memory = kept.replay(0)
-    if memory is None:
-        raise ValueError(f"{kept.path} holds no replay of task 0; give a run with checkpoints")
+    kept, buffer = kept_game(path)
     config = load(RunDirectory(run_of(kept.path)).config, list(overrides))
     config = resolve(replace(config, threads=config.threads or 1))
     prepare_process(config)
     learner = build_learner(config, build_network(config), NoConsolidation())
     learner.add_task()
-    return Fit(learner, kept.agent.learner.network, memory.buffer(0), config), str(kept.path)
+    return Fit(learner, kept.agent.learner.network, buffer, config), str(kept.path)
+
+
+def kept_game(path: Path) -> tuple[KeptAgent, ReplayBuffer]:
+    """The agent of a run or checkpoint, and its replay of task 0. ValueError or CheckpointError with one sentence."""
+    kept = load_kept(path, "")
+    memory = kept.replay(0)
+    if memory is None:
+        raise ValueError(f"{kept.path} holds no replay of task 0; give a run with checkpoints")
+    return kept, memory.buffer(0)
 
 
 def line(at: dict[str, float]) -> str:
