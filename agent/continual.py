@@ -253,7 +253,9 @@ class ContinualAgent:
         def fisher() -> list[Tensor]:
             generator = torch.Generator().manual_seed(seed)
             estimator = departure.fisher_estimator
-            return fisher_information(network, learner.target, batches(1), task, estimator, generator)
+            return fisher_information(
+                network, learner.target, batches(1), task, estimator, generator, learner.update.td_target
+            )
 
         if departure.prune_inactive and not change.pruned:
             pruning.prune(learner, task, pruning.inactive_units(network, batches(0), task))
@@ -279,7 +281,9 @@ class ContinualAgent:
         rng = np.random.default_rng([self.updates, self.task])
         learner = self.learner
         batch = self.replay.sample(self.task, 4 * self.when.batch_size, rng).to(learner.device)
-        gradients, activations = diagnostics.loss_gradients(learner.network, learner.target, batch, self.task)
+        gradients, activations = diagnostics.loss_gradients(
+            learner.network, learner.target, batch, self.task, learner.update.td_target
+        )
         gradients = [g / 4 for g in gradients]  # at the scale of one minibatch
         curvature = diagnostics.curvature(learner.optimizer, learner.weights)
         found = self.consolidator.diagnostics(learner.weights, gradients, curvature)

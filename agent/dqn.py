@@ -15,18 +15,10 @@ from agent.augmentation import Offsets, augmented
 from agent.networks import QNetwork, joined_weights
 from agent.recall import Recalled, recall_loss
 from agent.roles import Consolidator, Optimizer
+from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")
-
-
-def double_q_target(reward: Tensor, discount: Tensor, next_online: Tensor, next_target: Tensor) -> Tensor:
-    """float32 [N]: r + discount * Q_target(s', argmax_a Q_online(s', a)) (van Hasselt et al. 2016).
-
-    `reward` and `discount` [N] belong to the n-step window; `next_online`, `next_target` are [N, A].
-    """
-    best = next_online.argmax(dim=1, keepdim=True)
-    return reward + discount * next_target.gather(1, best).squeeze(1)
 
 
 def huber(error: Tensor) -> Tensor:
@@ -36,18 +28,22 @@ def huber(error: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def bootstrapped(network: QNetwork, target: QNetwork, batch: Transition, task: int) -> Tensor:
-    """The double-Q targets [N] of a minibatch."""
+def bootstrapped(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, td_target: TDTarget = double_q
+) -> Tensor:
+    """What the values of a minibatch are learned towards, [N]."""
     following = batch.next_observation
-    return double_q_target(batch.reward, batch.discount, network(following, task), target(following, task))
+    return td_target(batch.reward, batch.discount, network(following, task), target(following, task))
 
 
-def td_error(network: QNetwork, target: QNetwork, batch: Transition, task: int) -> tuple[Tensor, Tensor]:
+def td_error(
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, td_target: TDTarget = double_q
+) -> tuple[Tensor, Tensor]:
     """TD errors [N] and the values [N, A] that they are of; gradients flow through the values only."""
     states = torch.cat([batch.observation, batch.next_observation])
     values, next_online = network(states, task).chunk(2)
     with torch.no_grad():
-        goal = double_q_target(batch.reward, batch.discount, next_online, target(batch.next_observation, task))
+        goal = td_target(batch.reward, batch.discount, next_online, target(batch.next_observation, task))
     chosen = values.gather(1, batch.action[:, None]).squeeze(1)
     return chosen - goal, values
 
@@ -71,6 +67,9 @@ def measured(error: Tensor, values: Tensor, chosen: Tensor, norm: Tensor) -> Ten
 class Update(Protocol):
     """Values for acting, and one step of the optimizer: plain here, sooner in `agent.fast`."""
 
+    td_target: TDTarget
+    """What values are learned towards."""
+
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
 
@@ -90,7 +89,15 @@ class Update(Protocol):
 class PlainUpdate:
     """The reference: autograd, for any network, on any device."""
 
-    def __init__(self, network: QNetwork, target: QNetwork, optimizer: Optimizer, max_gradient_norm: float) -> None:
+    def __init__(
+        self,
+        network: QNetwork,
+        target: QNetwork,
+        optimizer: Optimizer,
+        max_gradient_norm: float,
+        td_target: TDTarget = double_q,
+    ) -> None:
+        self.td_target = td_target
         self.network = network
         self.target = target
         self.optimizer = optimizer
@@ -111,7 +118,7 @@ class PlainUpdate:
         """Minimise the Huber loss, summed over the minibatch, and what recalling and `consolidator` add."""
         batch, recalled = prepared
         self.optimizer.zero_grad()
-        error, values = td_error(self.network, self.target, batch, task)
+        error, values = td_error(self.network, self.target, batch, task, self.td_target)
         huber(error).sum().backward()
         if recalled is not None:
             self._recall(recalled, task)

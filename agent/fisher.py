@@ -8,6 +8,7 @@ Axes: N samples, A actions or classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,22 +17,24 @@ from agent.dqn import bootstrapped, huber
 from agent.networks import QNetwork, joined_weights
 from agent.own_network import OwnNetwork
 from agent.taps import Tap, squared_gradients
+from agent.td_target import TDTarget, double_q
 from replay.transition import Transition
 
-Squares = Callable[[QNetwork, QNetwork, Transition, int, torch.Generator], list[Tensor]]
-"""(network, target network, minibatch, task, generator) -> sums over samples of squared gradients, layer by layer."""
+Squares = Callable[[QNetwork, Transition, int, Callable[[], Tensor], torch.Generator], list[Tensor]]
+"""(network, minibatch, task, what its values are learned towards, generator) -> sums over samples of squared gradients,
+layer by layer."""
 
 
 def squares_of_td_loss(
-    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+    network: QNetwork, batch: Transition, task: int, goals: Callable[[], Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """Of the Huber loss of the TD error: vanishes as a game is learned."""
     values, taps = network.with_taps(batch.observation, task)
-    return squared_gradients(huber(_replayed(values, batch) - bootstrapped(network, target, batch, task)), taps)
+    return squared_gradients(huber(_replayed(values, batch) - goals()), taps)
 
 
 def squares_of_q(
-    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+    network: QNetwork, batch: Transition, task: int, goals: Callable[[], Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """Of Q(s, a), a as replayed: that of a Gaussian likelihood of Q with unit variance."""
     values, taps = network.with_taps(batch.observation, task)
@@ -39,14 +42,14 @@ def squares_of_q(
 
 
 def squares_of_all_q(
-    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+    network: QNetwork, batch: Transition, task: int, goals: Callable[[], Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """The same, averaged over all actions: as many backward passes."""
     return all_outputs_squares(*network.with_taps(batch.observation, task))
 
 
 def squares_of_policy(
-    network: QNetwork, target: QNetwork, batch: Transition, task: int, generator: torch.Generator
+    network: QNetwork, batch: Transition, task: int, goals: Callable[[], Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """Of log softmax(Q)[a], a drawn from it with `generator`."""
     values, taps = network.with_taps(batch.observation, task)
@@ -69,16 +72,19 @@ def fisher_information(
     task: int,
     estimator: str,
     generator: torch.Generator,
+    td_target: TDTarget = double_q,
 ) -> list[Tensor]:
     """The mean over all samples, layer by layer, of the squares that `estimator` names; ValueError if none does."""
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown Fisher estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
     squares, device = ESTIMATORS[estimator], network.weights[0].device
     own, behind = OwnNetwork(network, task), OwnNetwork(target, task)
-    found = mean_over(
-        (squares(own.network, behind.network, batch.to(device), own.task, generator), len(batch.action))
-        for batch in batches
-    )
+
+    def sums(batch: Transition) -> list[Tensor]:
+        goals = partial(bootstrapped, own.network, behind.network, batch, own.task, td_target)
+        return squares(own.network, batch, own.task, goals, generator)
+
+    found = mean_over((sums(batch.to(device)), len(batch.action)) for batch in batches)
     return own.spread(found)
 
 

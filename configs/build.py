@@ -23,6 +23,7 @@ from agent.learner import QLearner
 from agent.networks import QNetwork
 from agent.recall import Recall
 from agent.roles import Consolidator
+from agent.td_target import TD_TARGETS
 from configs.choices import CONSOLIDATORS, NETWORKS, TASK_SOURCES, own_settings
 from configs.schema import Config
 from envs.atari import AtariBatch, AtariSettings
@@ -156,7 +157,15 @@ def build_learner(config: Config, network: QNetwork, consolidator: Consolidator)
         target,
         optimizer,
         fastest_update(
-            network, target, optimizer, c.max_gradient_norm, consolidator, c.cuda_graphs, config.threads, recalls
+            network,
+            target,
+            optimizer,
+            c.max_gradient_norm,
+            consolidator,
+            TD_TARGETS[c.td_target],
+            cuda_graphs=c.cuda_graphs,
+            threads=config.threads,
+            recalls=recalls,
         ),
         target_frames=c.target_frames,
         shift_pixels=c.shift_pixels,

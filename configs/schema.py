@@ -109,6 +109,9 @@ class LearnerConfig:
     """Frames of the task over which they fall."""
     discount: float = number(0.99, 0.0, 1.0)
     """Discount per agent step (PAPER: 0.99)."""
+    td_target: Literal["double_q", "clipped_double_q"] = "double_q"
+    """What the next state is worth. double_q: what the target network says of the action that the online network finds
+    best (PAPER); clipped_double_q: of what both say of it the smaller, which overestimates less."""
     target_frames: int = number(30_000, 4, 10**9)
     """The target network is copied every so many frames of learning (PAPER: 7,500 steps)."""
     reward_clip: float = number(1.0, 0.0, 1e6)

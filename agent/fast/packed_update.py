@@ -24,7 +24,7 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.augmentation import Offsets
 from agent.consolidators.none import NoConsolidation
-from agent.dqn import double_q_target, measured
+from agent.dqn import measured
 from agent.fast.kernels import AdamStep, PixelPatches, adam, cut_patches_of
 from agent.fast.lane import Lane
 from agent.fast.optimizers import Adam
@@ -34,6 +34,7 @@ from agent.fast.recalled_task import RecalledTask
 from agent.networks import QNetwork
 from agent.recall import Recalled
 from agent.roles import Consolidator
+from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 
@@ -60,8 +61,15 @@ class PackedUpdate:
     """
 
     def __init__(
-        self, network: QNetwork, target: QNetwork, optimizer: Adam, max_gradient_norm: float, beside: bool = False
+        self,
+        network: QNetwork,
+        target: QNetwork,
+        optimizer: Adam,
+        max_gradient_norm: float,
+        td_target: TDTarget = double_q,
+        beside: bool = False,
     ) -> None:
+        self.td_target = td_target
         self.network = network
         self.target = target
         self.optimizer = optimizer
@@ -106,7 +114,7 @@ class PackedUpdate:
         recalling = lane.submit(self._recall, packed, prepared.recalled) if prepared.recalled else None
         values = packed.online.forward(prepared.pixels)
         next_online, next_target = next_values.result()
-        goal = double_q_target(prepared.reward, prepared.discount, next_online, next_target)
+        goal = self.td_target(prepared.reward, prepared.discount, next_online, next_target)
         action = prepared.action[:, None]
         chosen = values.gather(1, action).squeeze(1)
         error = chosen - goal

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from agent.augmentation import Offsets, augmented
-from agent.dqn import clip_norm, double_q_target, measured
+from agent.dqn import clip_norm, measured
 from agent.fast.cuda_graphs import CudaGraphs
 from agent.fast.network import FastNetwork, Gradients
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.networks import QNetwork
 from agent.recall import Recalled
 from agent.roles import Consolidator
+from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 
@@ -34,8 +35,10 @@ class FastUpdate:
         target: QNetwork,
         optimizer: CentredRMSProp | Adam,
         max_gradient_norm: float,
+        td_target: TDTarget = double_q,
         cuda_graphs: bool = False,
     ) -> None:
+        self.td_target = td_target
         self.network = network
         self.optimizer = optimizer
         self.max_gradient_norm = max_gradient_norm
@@ -88,7 +91,7 @@ class FastUpdate:
         self._online.convert(task, always=self._graphs is not None)
         values, activations = self._online.forward(states, task)
         next_target, _ = self._target.forward(states[count:], task)
-        goal = double_q_target(reward, discount, values[count:], next_target)
+        goal = self.td_target(reward, discount, values[count:], next_target)
         values = values[:count]
         chosen = values.gather(1, action[:, None]).squeeze(1)
         error = chosen - goal

@@ -209,7 +209,9 @@ class Audit:
         batches = (sample(size, rng) for _ in range(s.fisher_batches))
         actions = torch_generator(s.seed, "actions of the fisher")
         learner = self.kept.agent.learner
-        fisher = fisher_information(learner.network, learner.target, batches, task, s.estimator, actions)
+        fisher = fisher_information(
+            learner.network, learner.target, batches, task, s.estimator, actions, learner.update.td_target
+        )
         return fisher, "play" if replay is None else "replay"
 
     def measures(

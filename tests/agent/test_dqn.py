@@ -1,15 +1,17 @@
 """Temporal-difference maths by hand, and one update, plain or fast, against a loop over transitions."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from agent.consolidators.none import NoConsolidation
-from agent.dqn import PlainUpdate, double_q_target, huber
+from agent.dqn import PlainUpdate, huber
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
+from agent.td_target import clipped_double_q, double_q
 from replay.transition import Transition
 from tests.agent.learners import Transposed, make_batch, make_learner, make_network
 
@@ -17,12 +19,35 @@ NONE = NoConsolidation()
 UPDATES = [PlainUpdate, FastUpdate]
 
 
-def test_double_q_target_by_hand():
-    online = torch.tensor([[1.0, 5.0, 2.0], [9.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    target = torch.tensor([[10.0, 20.0, 30.0], [7.0, 8.0, 9.0], [1.0, 2.0, 3.0]])
-    reward, discount = torch.tensor([1.0, -1.0, 0.5]), torch.tensor([0.5, 0.9, 0.0])
+BY_HAND = (
+    torch.tensor([1.0, -1.0, 0.5]),
+    torch.tensor([0.5, 0.9, 0.0]),
+    torch.tensor([[1.0, 5.0, 2.0], [9.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+    torch.tensor([[10.0, 20.0, 30.0], [7.0, 8.0, 9.0], [1.0, 2.0, 3.0]]),
+)
+"""Rewards, discounts, the values of the online network and those of the target network."""
+
+
+def test_double_q_by_hand():
     # The online network chooses actions 1, 0, 2; the target network values them; a terminal adds nothing.
-    assert double_q_target(reward, discount, online, target).tolist() == pytest.approx([11.0, 5.3, 0.5])
+    assert double_q(*BY_HAND).tolist() == pytest.approx([11.0, 5.3, 0.5])
+
+
+def test_clipped_double_q_by_hand():
+    # The same actions; 5 and 7 are the smaller values.
+    assert clipped_double_q(*BY_HAND).tolist() == pytest.approx([3.5, 5.3, 0.5])
+
+
+def test_of_noise_alone_clipped_double_q_makes_less_of_a_value():
+    """All actions are worth 0; both networks see them with errors of which half are common to them."""
+    generator = torch.Generator().manual_seed(0)
+    common, *own = torch.randn(3, 20_000, 18, generator=generator)
+    online, target = (common + each for each in own)
+    double, clipped = (goal(torch.zeros(1), torch.ones(1), online, target) for goal in (double_q, clipped_double_q))
+    assert double.mean() > 1.0  # E max of 18 such errors is 1.82 sqrt(2) in one network, and half of that in the other
+    assert (clipped <= double).all() and clipped.mean() < double.mean() - 0.1
+    alike = clipped_double_q(torch.zeros(1), torch.ones(1), online, online)
+    assert torch.equal(alike, double_q(torch.zeros(1), torch.ones(1), online, online))
 
 
 def test_huber_by_hand_and_its_slope_is_the_clipped_error():
@@ -33,9 +58,10 @@ def test_huber_by_hand_and_its_slope_is_the_clipped_error():
     assert error.grad.tolist() == pytest.approx([-1.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("td_target", [double_q, clipped_double_q])
 @pytest.mark.parametrize("make_update", UPDATES)
-def test_one_update_equals_plain_autograd(make_update):
-    learner, batch = make_learner(make_update=make_update), make_batch()
+def test_one_update_equals_plain_autograd(make_update, td_target):
+    learner, batch = make_learner(make_update=partial(make_update, td_target=td_target)), make_batch()
     learner.learn(make_batch(seed=5), 1, NONE)  # online and target differ from here on
     twin = copy.deepcopy(learner.network)
     optimizer = torch.optim.Adam([*twin.weights.parameters(), *twin.task_parameters[1].parameters()], lr=1e-3, eps=1e-3)
@@ -50,7 +76,10 @@ def test_one_update_equals_plain_autograd(make_update):
         s, s2 = batch.observation[i : i + 1], batch.next_observation[i : i + 1]
         with torch.no_grad():
             best = int(twin(s2, 1).argmax())
-            goal = batch.reward[i] + batch.discount[i] * learner.target(s2, 1)[0, best]
+            following = learner.target(s2, 1)[0, best]
+            if td_target is clipped_double_q:
+                following = min(following, twin(s2, 1)[0, best])
+            goal = batch.reward[i] + batch.discount[i] * following
         values.append(twin(s, 1)[0])
         error = values[-1][batch.action[i]] - goal
         loss = loss + (0.5 * error**2 if abs(error.item()) <= 1 else error.abs() - 0.5)

@@ -11,6 +11,7 @@ from agent import fisher as f
 from agent.fisher import ESTIMATORS, fisher_information
 from agent.networks import Architecture, joined_weights
 from agent.taps import LinearTap, squared_gradients
+from agent.td_target import clipped_double_q, double_q
 from configs.choices import NETWORKS
 from replay.transition import Transition
 from tests.agent import learners
@@ -37,8 +38,8 @@ def make_batch(count, seed=3, world="tiny"):
     return learners.make_batch(count, seed, *WORLDS[world][1:])
 
 
-def fisher_of(learner, batches, task, estimator, generator):
-    return fisher_information(learner.network, learner.target, batches, task, estimator, generator)
+def fisher_of(learner, batches, task, estimator, generator, td_target=double_q):
+    return fisher_information(learner.network, learner.target, batches, task, estimator, generator, td_target)
 
 
 def part_of(batch, start, stop):
@@ -49,7 +50,7 @@ def seeded(seed=7):
     return torch.Generator().manual_seed(seed)
 
 
-def sample_gradients(learner, batch, task, estimator):
+def sample_gradients(learner, batch, task, estimator, clipped=False):
     """For every sample, the scores' gradients with the weights of their squares: a loop with plain autograd."""
     network, found = learner.network, []
     with torch.no_grad():
@@ -65,18 +66,20 @@ def sample_gradients(learner, batch, task, estimator):
             scores = [(1.0, values[drawn[i, 0]] - values.logsumexp(0))]
         else:
             with torch.no_grad():
-                best = network(one.next_observation, task)[0].argmax()
-                goal = one.reward[0] + one.discount[0] * learner.target(one.next_observation, task)[0, best]
+                online, target = (each(one.next_observation, task)[0] for each in (network, learner.target))
+                best = online.argmax()
+                following = min(online[best], target[best]) if clipped else target[best]
+                goal = one.reward[0] + one.discount[0] * following
             error = values[one.action[0]] - goal
             scores = [(1.0, 0.5 * error**2 if error.abs() <= 1 else error.abs())]
         found.append([(share, torch.autograd.grad(s, learner.weights, retain_graph=True)) for share, s in scores])
     return found
 
 
-def slow_fisher(learner, batch, task, estimator):
+def slow_fisher(learner, batch, task, estimator, clipped=False):
     """float64: the mean over samples of squared gradients."""
     total = [torch.zeros(w.shape, dtype=torch.float64) for w in learner.weights]
-    for scores in sample_gradients(learner, batch, task, estimator):
+    for scores in sample_gradients(learner, batch, task, estimator, clipped):
         for share, gradients in scores:
             for sum_, gradient in zip(total, gradients, strict=True):
                 sum_ += share * gradient.double() ** 2
@@ -102,6 +105,13 @@ def test_equals_a_loop_over_samples(world, count, estimator):
     assert [each.shape for each in found] == [w.shape for w in learner.weights]
     assert all(each.dtype == torch.float32 and float(each.sum()) > 0 and each.min() >= 0 for each in found)
     assert_close(found, slow_fisher(learner, batch, 1, estimator))
+
+
+def test_that_of_the_td_loss_is_of_what_is_learned_towards():
+    learner, batch = make_learner(), make_batch(12)
+    clipped, double = (fisher_of(learner, [batch], 1, "td", seeded(), each) for each in (clipped_double_q, double_q))
+    assert_close(clipped, slow_fisher(learner, batch, 1, "td", clipped=True))
+    assert not torch.allclose(clipped[0], double[0], rtol=1e-2)
 
 
 @pytest.mark.parametrize("estimator", ["td", "q", "q_all"])

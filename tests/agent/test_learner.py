@@ -9,10 +9,11 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.dqn import PlainUpdate, double_q_target, huber
+from agent.dqn import PlainUpdate, huber
 from agent.fast.update import FastUpdate
 from agent.fisher import fisher_information
 from agent.networks import Architecture, QNetwork, joined_weights
+from agent.td_target import double_q
 from tests.agent.learners import OPTIMIZERS, consolidate, make_batch, make_learner
 from tests.conformance.alike import assert_alike
 
@@ -67,7 +68,7 @@ def test_in_the_gradients_form_an_update_is_that_of_loss_and_separate_penalties(
     values, following = learner.network(batch.observation, 1), batch.next_observation
     with torch.no_grad():
         online, target = learner.network(following, 1), learner.target(following, 1)
-        goal = double_q_target(batch.reward, batch.discount, online, target)
+        goal = double_q(batch.reward, batch.discount, online, target)
     loss = huber(values.gather(1, batch.action[:, None]).squeeze(1) - goal).sum()
     for anchor in consolidator.store.anchors.values():
         loss = loss + 1.5 * sum(

@@ -8,9 +8,13 @@ from agent.consolidators.none import NoConsolidation
 from agent.dqn import PlainUpdate
 from agent.fast.offers import fastest_update
 from agent.fast.optimizers import CentredRMSProp
+from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
+from agent.td_target import clipped_double_q
+from configs.build import build_learner, build_network
 from configs.choices import NETWORKS
+from configs.schema import Config, LearnerConfig
 from tests.agent.learners import OPTIMIZERS, Transposed, consolidate, make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike
 
@@ -100,6 +104,23 @@ def test_the_fast_update_is_offered_to_the_projects_own_network_and_optimizers_o
     network, target = make_network(), make_network()
     other = torch.optim.SGD(network.weights.parameters(), lr=0.1)
     assert type(fastest_update(network, target, other, 1.0, NoConsolidation())) is PlainUpdate
+
+
+@pytest.mark.parametrize(
+    ("settings", "update"),
+    [
+        ({"network": "small", "optimizer": "adam"}, PackedUpdate),
+        ({"network": "small", "optimizer": "rmsprop"}, FastUpdate),
+    ],
+)
+def test_what_is_learned_towards_is_set_whichever_update_is_taken(settings, update):
+    config = Config(threads=1, learner=LearnerConfig(**settings, td_target="clipped_double_q"))
+    built = build_learner(config, build_network(config), NoConsolidation()).update
+    assert type(built) is update and built.td_target is clipped_double_q
+    network, target = make_network(), make_network()
+    other = torch.optim.SGD(network.weights.parameters(), lr=0.1)
+    plain = fastest_update(network, target, other, 1.0, NoConsolidation(), clipped_double_q)
+    assert type(plain) is PlainUpdate and plain.td_target is clipped_double_q
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
