@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from agent.dqn import bootstrapped, huber
+from agent.dqn import bootstrapped
 from agent.gaussian import DiagonalGaussian
 from agent.networks import QNetwork, hidden_activations
+from agent.objective import DOUBLE_Q, Objective
 from agent.roles import Optimizer
-from agent.td_target import TDTarget, double_q
 from replay.transition import Transition
 
 DORMANT = 0.025  # of the layer's mean activity (Sokar et al. 2023)
@@ -22,13 +22,13 @@ _QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
 
 def loss_gradients(
-    network: QNetwork, target: QNetwork, batch: Transition, task: int, td_target: TDTarget = double_q
+    network: QNetwork, target: QNetwork, batch: Transition, task: int, objective: Objective = DOUBLE_Q
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The summed loss's gradients of the shared weights, and the activations [N, U, L] at L positions of the hidden
     layers' units that the task uses; in float32 on the minibatch as it is."""
     values, taps = network.with_taps(batch.observation, task)
     chosen = values.gather(1, batch.action[:, None]).squeeze(1)
-    loss = huber(chosen - bootstrapped(network, target, batch, task, td_target)).sum()
+    loss = objective.loss(chosen - bootstrapped(network, target, batch, task, objective.td_target), values)
     gradients = torch.autograd.grad(loss, list(network.weights))
     used = network.active_units(task)
     activations = hidden_activations(network, taps)

@@ -1,4 +1,4 @@
-"""Double deep Q-learning: the loss, and one update from a minibatch as the reference for all that is faster.
+"""Double deep Q-learning: TD errors, and one update from a minibatch as the reference for all that is faster.
 
 Axes: N transitions of a minibatch, A actions, S stacked frames, H x W pixels.
 """
@@ -13,18 +13,12 @@ from torch import Tensor
 
 from agent.augmentation import Offsets, augmented
 from agent.networks import QNetwork, joined_weights
+from agent.objective import DOUBLE_Q, Objective, TDTarget, double_q, huber
 from agent.recall import Recalled, recall_loss
 from agent.roles import Consolidator, Optimizer
-from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 METRICS = ("loss", "q", "q_max", "td_error", "gradient_norm")
-
-
-def huber(error: Tensor) -> Tensor:
-    """Elementwise e^2/2 within |e| <= 1, |e| - 1/2 beyond: its slope is the TD error clipped to [-1, 1]."""
-    size = error.abs()
-    return torch.where(size <= 1.0, 0.5 * error * error, size - 0.5)
 
 
 @torch.no_grad()
@@ -67,8 +61,8 @@ def measured(error: Tensor, values: Tensor, chosen: Tensor, norm: Tensor) -> Ten
 class Update(Protocol):
     """Values for acting, and one step of the optimizer: plain here, sooner in `agent.fast`."""
 
-    td_target: TDTarget
-    """What values are learned towards."""
+    objective: Objective
+    """What it minimises."""
 
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
@@ -95,9 +89,9 @@ class PlainUpdate:
         target: QNetwork,
         optimizer: Optimizer,
         max_gradient_norm: float,
-        td_target: TDTarget = double_q,
+        objective: Objective = DOUBLE_Q,
     ) -> None:
-        self.td_target = td_target
+        self.objective = objective
         self.network = network
         self.target = target
         self.optimizer = optimizer
@@ -118,8 +112,8 @@ class PlainUpdate:
         """Minimise the Huber loss, summed over the minibatch, and what recalling and `consolidator` add."""
         batch, recalled = prepared
         self.optimizer.zero_grad()
-        error, values = td_error(self.network, self.target, batch, task, self.td_target)
-        huber(error).sum().backward()
+        error, values = td_error(self.network, self.target, batch, task, self.objective.td_target)
+        self.objective.loss(error, values).backward()
         if recalled is not None:
             self._recall(recalled, task)
         consolidator.before_step(list(self.network.weights))

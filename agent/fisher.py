@@ -13,11 +13,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agent.dqn import bootstrapped, huber
+from agent.dqn import bootstrapped
 from agent.networks import QNetwork, joined_weights
+from agent.objective import TDTarget, double_q, huber
 from agent.own_network import OwnNetwork
 from agent.taps import Tap, squared_gradients
-from agent.td_target import TDTarget, double_q
 from replay.transition import Transition
 
 Squares = Callable[[QNetwork, Transition, int, Callable[[], Tensor], torch.Generator], list[Tensor]]

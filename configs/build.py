@@ -21,9 +21,9 @@ from agent.fast.optimizers import make_optimizer
 from agent.fast.process import keep_freed_memory, use_cuda
 from agent.learner import QLearner
 from agent.networks import QNetwork
+from agent.objective import TD_TARGETS, Objective
 from agent.recall import Recall
 from agent.roles import Consolidator
-from agent.td_target import TD_TARGETS
 from configs.choices import CONSOLIDATORS, NETWORKS, TASK_SOURCES, own_settings
 from configs.schema import Config
 from envs.atari import AtariBatch, AtariSettings
@@ -162,7 +162,7 @@ def build_learner(config: Config, network: QNetwork, consolidator: Consolidator)
             optimizer,
             c.max_gradient_norm,
             consolidator,
-            TD_TARGETS[c.td_target],
+            Objective(TD_TARGETS[c.td_target], c.action_ridge),
             cuda_graphs=c.cuda_graphs,
             threads=config.threads,
             recalls=recalls,

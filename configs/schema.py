@@ -112,6 +112,9 @@ class LearnerConfig:
     td_target: Literal["double_q", "clipped_double_q"] = "double_q"
     """What the next state is worth. double_q: what the target network says of the action that the online network finds
     best (PAPER); clipped_double_q: of what both say of it the smaller, which overestimates less."""
+    action_ridge: float = number(0.0, 0.0, 100.0)
+    """How much what tells a state's actions apart is drawn to 0, so that noise between them is not maximised: half of
+    this times the squared differences of the state's values from their mean joins the loss (PAPER: 0)."""
     target_frames: int = number(30_000, 4, 10**9)
     """The target network is copied every so many frames of learning (PAPER: 7,500 steps)."""
     reward_clip: float = number(1.0, 0.0, 1e6)

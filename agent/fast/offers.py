@@ -9,8 +9,8 @@ from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
+from agent.objective import DOUBLE_Q, Objective
 from agent.roles import Consolidator, Optimizer
-from agent.td_target import TDTarget, double_q
 
 _SMALL = 1_000_000  # weights of one task; with more, as the Nature network has, torch's own convolutions are as fast
 
@@ -21,7 +21,7 @@ def fastest_update(
     optimizer: Optimizer,
     max_gradient_norm: float,
     consolidator: Consolidator,
-    td_target: TDTarget = double_q,
+    objective: Objective = DOUBLE_Q,
     cuda_graphs: bool = False,
     threads: int = 1,
     recalls: bool = False,
@@ -33,12 +33,12 @@ def fastest_update(
     other tasks' values are held as well (see `agent.recall`), which `FastUpdate` cannot.
     """
     if type(network) is not QNetwork or not isinstance(optimizer, CentredRMSProp | Adam):
-        return PlainUpdate(network, target, optimizer, max_gradient_norm, td_target)
+        return PlainUpdate(network, target, optimizer, max_gradient_norm, objective)
     on_cpu = network.weights[0].device.type == "cpu" and network.compute_dtype == torch.float32
     small = sum(weight.numel() for weight in network.weights) * (1 - network.gated) ** 2 <= _SMALL
     if on_cpu and small and isinstance(optimizer, Adam) and PackedUpdate.serves(consolidator):
         torch.set_num_threads(1)
-        return PackedUpdate(network, target, optimizer, max_gradient_norm, td_target, beside=threads > 1)
+        return PackedUpdate(network, target, optimizer, max_gradient_norm, objective, beside=threads > 1)
     if recalls:
-        return PlainUpdate(network, target, optimizer, max_gradient_norm, td_target)
-    return FastUpdate(network, target, optimizer, max_gradient_norm, td_target, cuda_graphs)
+        return PlainUpdate(network, target, optimizer, max_gradient_norm, objective)
+    return FastUpdate(network, target, optimizer, max_gradient_norm, objective, cuda_graphs)

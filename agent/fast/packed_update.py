@@ -32,9 +32,9 @@ from agent.fast.packed import Pack
 from agent.fast.patchwise import Layers, Passes
 from agent.fast.recalled_task import RecalledTask
 from agent.networks import QNetwork
+from agent.objective import DOUBLE_Q, Objective
 from agent.recall import Recalled
 from agent.roles import Consolidator
-from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 
@@ -66,10 +66,10 @@ class PackedUpdate:
         target: QNetwork,
         optimizer: Adam,
         max_gradient_norm: float,
-        td_target: TDTarget = double_q,
+        objective: Objective = DOUBLE_Q,
         beside: bool = False,
     ) -> None:
-        self.td_target = td_target
+        self.objective = objective
         self.network = network
         self.target = target
         self.optimizer = optimizer
@@ -114,11 +114,10 @@ class PackedUpdate:
         recalling = lane.submit(self._recall, packed, prepared.recalled) if prepared.recalled else None
         values = packed.online.forward(prepared.pixels)
         next_online, next_target = next_values.result()
-        goal = self.td_target(prepared.reward, prepared.discount, next_online, next_target)
-        action = prepared.action[:, None]
-        chosen = values.gather(1, action).squeeze(1)
+        goal = self.objective.td_target(prepared.reward, prepared.discount, next_online, next_target)
+        chosen = values.gather(1, prepared.action[:, None]).squeeze(1)
         error = chosen - goal
-        q_gradient = torch.zeros_like(values).scatter_(1, action, error.clamp(-1.0, 1.0)[:, None])
+        q_gradient = self.objective.gradient(error, values, prepared.action)
         packed.online.backward(q_gradient, packed.gradient, packed.pack)
         if recalling is not None:
             packed.gradient.index_add_(0, *recalling.result())

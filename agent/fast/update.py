@@ -16,9 +16,9 @@ from agent.fast.cuda_graphs import CudaGraphs
 from agent.fast.network import FastNetwork, Gradients
 from agent.fast.optimizers import Adam, CentredRMSProp
 from agent.networks import QNetwork
+from agent.objective import DOUBLE_Q, Objective
 from agent.recall import Recalled
 from agent.roles import Consolidator
-from agent.td_target import TDTarget, double_q
 from replay.transition import FrameBatch, Transition
 
 
@@ -35,10 +35,10 @@ class FastUpdate:
         target: QNetwork,
         optimizer: CentredRMSProp | Adam,
         max_gradient_norm: float,
-        td_target: TDTarget = double_q,
+        objective: Objective = DOUBLE_Q,
         cuda_graphs: bool = False,
     ) -> None:
-        self.td_target = td_target
+        self.objective = objective
         self.network = network
         self.optimizer = optimizer
         self.max_gradient_norm = max_gradient_norm
@@ -91,11 +91,11 @@ class FastUpdate:
         self._online.convert(task, always=self._graphs is not None)
         values, activations = self._online.forward(states, task)
         next_target, _ = self._target.forward(states[count:], task)
-        goal = self.td_target(reward, discount, values[count:], next_target)
+        goal = self.objective.td_target(reward, discount, values[count:], next_target)
         values = values[:count]
         chosen = values.gather(1, action[:, None]).squeeze(1)
         error = chosen - goal
-        q_gradient = torch.zeros_like(values).scatter_(1, action[:, None], error.clamp(-1.0, 1.0)[:, None])
+        q_gradient = self.objective.gradient(error, values, action)
         gradients = self._online.backward(activations.first(count), q_gradient, task)
         whole = consolidator.adds_to_gradients or self._graphs is not None
         half = [] if whole else self._stay_in_half(gradients)

@@ -16,7 +16,7 @@ from agent.diagnostics import (
 )
 from agent.fast.update import FastUpdate
 from agent.gaussian import DiagonalGaussian
-from agent.td_target import clipped_double_q, double_q
+from agent.objective import DOUBLE_Q, Objective, clipped_double_q
 from tests.agent.learners import OPTIMIZERS, make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike
 
@@ -81,13 +81,13 @@ def test_the_watch_warns_once_after_a_stretch_in_one_task():
 # -- on a learner ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("td_target", [double_q, clipped_double_q])
-def test_the_losss_gradients_are_those_of_an_update_and_measuring_changes_nothing(td_target):
-    update = partial(FastUpdate, td_target=td_target)
+@pytest.mark.parametrize("objective", [DOUBLE_Q, Objective(clipped_double_q, action_ridge=0.5)])
+def test_the_losss_gradients_are_those_of_an_update_and_measuring_changes_nothing(objective):
+    update = partial(FastUpdate, objective=objective)
     learner, batch = make_learner(make_network(gated=0.5), make_update=update), make_batch()
     learner.learn(make_batch(seed=5), 1, NoConsolidation())  # online and target differ from here on
     before = learner.state_dict()
-    gradients, activations = loss_gradients(learner.network, learner.target, batch, 1, td_target)
+    gradients, activations = loss_gradients(learner.network, learner.target, batch, 1, objective)
     assert_alike(learner.state_dict(), before)
     used = learner.network.active_units(1)[:-1]
     assert [a.shape[:2] for a in activations] == [(8, int(units.sum())) for units in used]

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from agent.consolidators.none import NoConsolidation
-from agent.dqn import PlainUpdate, huber
+from agent.dqn import PlainUpdate
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
-from agent.td_target import clipped_double_q, double_q
+from agent.objective import DOUBLE_Q, Objective, clipped_double_q, double_q, huber
 from replay.transition import Transition
 from tests.agent.learners import Transposed, make_batch, make_learner, make_network
 
@@ -50,6 +50,25 @@ def test_of_noise_alone_clipped_double_q_makes_less_of_a_value():
     assert torch.equal(alike, double_q(torch.zeros(1), torch.ones(1), online, online))
 
 
+def test_the_objectives_slope_by_hand_and_by_autograd():
+    values = torch.tensor([[1.0, 2.0, 6.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    error, action = torch.tensor([0.5, -4.0]), torch.tensor([1, 2])
+    objective = Objective(action_ridge=0.1)
+    slope = objective.gradient(error, values.detach(), action)
+    assert slope.flatten().tolist() == pytest.approx([-0.2, 0.5 - 0.1, 0.3, 0.0, 0.0, -1.0])
+    goal = values.detach().gather(1, action[:, None]).squeeze(1) - error
+    loss = objective.loss(values.gather(1, action[:, None]).squeeze(1) - goal, values)
+    assert loss.item() == pytest.approx(0.125 + 3.5 + 0.05 * (4 + 1 + 9))
+    torch.testing.assert_close(torch.autograd.grad(loss, values)[0], slope)
+
+
+def test_a_ridge_moves_no_states_mean_value():
+    values = torch.randn(5, 18, generator=torch.Generator().manual_seed(0))
+    ridge = Objective(action_ridge=2.0).gradient(torch.zeros(5), values, torch.zeros(5, dtype=torch.int64))
+    assert ridge.abs().max() > 0.1
+    torch.testing.assert_close(ridge.sum(1), torch.zeros(5), atol=1e-5, rtol=0)
+
+
 def test_huber_by_hand_and_its_slope_is_the_clipped_error():
     error = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0], requires_grad=True)
     value = huber(error)
@@ -58,10 +77,10 @@ def test_huber_by_hand_and_its_slope_is_the_clipped_error():
     assert error.grad.tolist() == pytest.approx([-1.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.0])
 
 
-@pytest.mark.parametrize("td_target", [double_q, clipped_double_q])
+@pytest.mark.parametrize("objective", [DOUBLE_Q, Objective(clipped_double_q, action_ridge=0.5)])
 @pytest.mark.parametrize("make_update", UPDATES)
-def test_one_update_equals_plain_autograd(make_update, td_target):
-    learner, batch = make_learner(make_update=partial(make_update, td_target=td_target)), make_batch()
+def test_one_update_equals_plain_autograd(make_update, objective):
+    learner, batch = make_learner(make_update=partial(make_update, objective=objective)), make_batch()
     learner.learn(make_batch(seed=5), 1, NONE)  # online and target differ from here on
     twin = copy.deepcopy(learner.network)
     optimizer = torch.optim.Adam([*twin.weights.parameters(), *twin.task_parameters[1].parameters()], lr=1e-3, eps=1e-3)
@@ -71,24 +90,26 @@ def test_one_update_equals_plain_autograd(make_update, td_target):
     )
     assert moments["state"]  # the first update was made with the learner's own optimizer
 
-    loss, values = 0.0, []
+    huber_loss, ridge, values = 0.0, 0.0, []
     for i in range(len(batch.action)):  # one transition at a time, the mathematics spelt out
         s, s2 = batch.observation[i : i + 1], batch.next_observation[i : i + 1]
         with torch.no_grad():
             best = int(twin(s2, 1).argmax())
             following = learner.target(s2, 1)[0, best]
-            if td_target is clipped_double_q:
+            if objective.td_target is clipped_double_q:
                 following = min(following, twin(s2, 1)[0, best])
             goal = batch.reward[i] + batch.discount[i] * following
         values.append(twin(s, 1)[0])
         error = values[-1][batch.action[i]] - goal
-        loss = loss + (0.5 * error**2 if abs(error.item()) <= 1 else error.abs() - 0.5)
-    loss.backward()
+        huber_loss = huber_loss + (0.5 * error**2 if abs(error.item()) <= 1 else error.abs() - 0.5)
+        mean = sum(values[-1]) / len(values[-1])
+        ridge = ridge + objective.action_ridge / 2 * sum((value - mean) ** 2 for value in values[-1])
+    (huber_loss + ridge).backward()
     norm = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]).norm()
     optimizer.step()
 
     metrics = learner.learn(batch, 1, NONE)
-    assert metrics["loss"].item() == pytest.approx(loss.item() / 8, rel=1e-4)
+    assert metrics["loss"].item() == pytest.approx(huber_loss.item() / 8, rel=1e-4)
     assert metrics["gradient_norm"].item() == pytest.approx(norm.item(), rel=1e-3)
     chosen = [value[action].item() for value, action in zip(values, batch.action, strict=True)]
     assert metrics["q"].item() == pytest.approx(sum(chosen) / 8, rel=1e-4, abs=1e-6)

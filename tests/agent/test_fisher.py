@@ -10,8 +10,8 @@ from torch.nn import functional
 from agent import fisher as f
 from agent.fisher import ESTIMATORS, fisher_information
 from agent.networks import Architecture, joined_weights
+from agent.objective import clipped_double_q, double_q
 from agent.taps import LinearTap, squared_gradients
-from agent.td_target import clipped_double_q, double_q
 from configs.choices import NETWORKS
 from replay.transition import Transition
 from tests.agent import learners

@@ -9,11 +9,11 @@ from agent.anchors.anchored import AnchoredConsolidator
 from agent.anchors.steps import PenaltyGradient, ProximalStep
 from agent.consolidators.ewc import EWC
 from agent.consolidators.none import NoConsolidation
-from agent.dqn import PlainUpdate, huber
+from agent.dqn import PlainUpdate
 from agent.fast.update import FastUpdate
 from agent.fisher import fisher_information
 from agent.networks import Architecture, QNetwork, joined_weights
-from agent.td_target import double_q
+from agent.objective import double_q, huber
 from tests.agent.learners import OPTIMIZERS, consolidate, make_batch, make_learner
 from tests.conformance.alike import assert_alike
 

@@ -18,8 +18,8 @@ from agent.fast.packed import Pack
 from agent.fast.packed_update import PackedUpdate
 from agent.learner import QLearner
 from agent.networks import Architecture, QNetwork, joined_weights
+from agent.objective import DOUBLE_Q, Objective, clipped_double_q
 from agent.recall import Recalled
-from agent.td_target import clipped_double_q, double_q
 from replay.transition import FrameBatch, Transition
 from tests.conformance.alike import assert_alike, through_a_file
 
@@ -119,9 +119,11 @@ def test_values_are_those_of_the_network(layers, gated, task):
 
 @pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("gated", "td_target"), [(0.0, double_q), (0.5, double_q), (0.5, clipped_double_q)])
-def test_learning_one_task_is_what_autograd_learns(layers, kind, gated, td_target):
-    updates = (partial(update, td_target=td_target) for update in (PlainUpdate, PackedUpdate))
+@pytest.mark.parametrize(
+    ("gated", "objective"), [(0.0, DOUBLE_Q), (0.5, DOUBLE_Q), (0.5, Objective(clipped_double_q, action_ridge=0.5))]
+)
+def test_learning_one_task_is_what_autograd_learns(layers, kind, gated, objective):
+    updates = (partial(update, objective=objective) for update in (PlainUpdate, PackedUpdate))
     plain, packed = (make_learner(update, gated, layers=layers) for update in updates)
     kinds = [KINDS[kind](learner) for learner in (plain, packed)]
     for seed in range(8):

@@ -11,7 +11,7 @@ from agent.fast.optimizers import CentredRMSProp
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
 from agent.networks import QNetwork
-from agent.td_target import clipped_double_q
+from agent.objective import Objective, clipped_double_q
 from configs.build import build_learner, build_network
 from configs.choices import NETWORKS
 from configs.schema import Config, LearnerConfig
@@ -113,14 +113,15 @@ def test_the_fast_update_is_offered_to_the_projects_own_network_and_optimizers_o
         ({"network": "small", "optimizer": "rmsprop"}, FastUpdate),
     ],
 )
-def test_what_is_learned_towards_is_set_whichever_update_is_taken(settings, update):
-    config = Config(threads=1, learner=LearnerConfig(**settings, td_target="clipped_double_q"))
+def test_what_is_minimised_is_set_whichever_update_is_taken(settings, update):
+    config = Config(threads=1, learner=LearnerConfig(**settings, td_target="clipped_double_q", action_ridge=0.5))
     built = build_learner(config, build_network(config), NoConsolidation()).update
-    assert type(built) is update and built.td_target is clipped_double_q
+    wanted = Objective(clipped_double_q, 0.5)
+    assert type(built) is update and built.objective == wanted
     network, target = make_network(), make_network()
     other = torch.optim.SGD(network.weights.parameters(), lr=0.1)
-    plain = fastest_update(network, target, other, 1.0, NoConsolidation(), clipped_double_q)
-    assert type(plain) is PlainUpdate and plain.td_target is clipped_double_q
+    plain = fastest_update(network, target, other, 1.0, NoConsolidation(), wanted)
+    assert type(plain) is PlainUpdate and plain.objective == wanted
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
