@@ -23,6 +23,7 @@ from rich.console import Console
 
 from configs.checks import ConfigError
 from experiments.kept_agent import KeptAgent, load_kept
+from replay.buffer import ReplayBuffer
 from tracking import command
 from tracking.checkpoints import CheckpointError
 from tracking.console import print_json
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True)
 class Bias:
-    """Means over `transitions` of a task's replay; `game`: the one that it is of, "" if the run does not tell."""
+    """Means over `transitions` of a task's replay; `game`: the one that it is of, "" if the run does not tell.
+    `correlation`: of values and returns, 0 where either does not vary."""
 
     task: int
     game: str
@@ -79,30 +81,36 @@ def biases(kept: KeptAgent, transitions: int) -> Iterator[Bias]:
     """Of every task whose replay the checkpoint holds. CheckpointError with one sentence."""
     one_step = replace(kept.config, learner=replace(kept.config.learner, n_step=1, n_step_first=0))
     kept = replace(kept, config=one_step)
-    games = _games(kept)
+    games, emulators = _games(kept), kept.config.emulators.num_envs
     for task in range(kept.agent.learner.num_tasks):
         memory = kept.replay(task)
         if memory is None:
             continue
-        buffer, emulators = memory.buffer(task), kept.config.emulators.num_envs
+        buffer = memory.buffer(task)
         numbers = buffer.sampleable()
         numbers = numbers[numbers % emulators == emulators - 1][-transitions:]
-        replayed, best, reward, discount = [], [], [], []
-        for part in np.array_split(numbers, 1 + len(numbers) // _CHUNK):
-            batch = buffer.transitions(part).stacked()
-            values = kept.agent.learner.q_values(batch.observation, task)
-            replayed.append(values.gather(1, batch.action[:, None]).squeeze(1))
-            best.append(values.amax(1))
-            reward.append(batch.reward)
-            discount.append(batch.discount)
-        rewards, discounts = (torch.cat(each).double().numpy() for each in (reward, discount))
-        earned, unknown = returns(rewards, discounts, numbers // emulators)
+        replayed, best, reward, discount = _looked_at(kept, buffer, task, numbers)
+        earned, unknown = returns(reward, discount, numbers // emulators)
         known = unknown <= UNKNOWN
-        if known.sum() > 1:
-            columns = [torch.cat(each).double().numpy()[known] for each in (replayed, best)] + [earned[known]]
-            of_replayed, of_best, of_earned = (float(column.mean()) for column in columns)
-            correlation = float(np.corrcoef(columns[0], columns[2])[0, 1])
-            yield Bias(task, games.get(task, ""), of_replayed, of_best, of_earned, correlation, int(known.sum()))
+        if known.any():
+            columns = [column[known] for column in (replayed, best, earned)]
+            means = [float(column.mean()) for column in columns]
+            vary = columns[0].std() > 0 and columns[2].std() > 0
+            correlation = float(np.corrcoef(columns[0], columns[2])[0, 1]) if vary else 0.0
+            yield Bias(task, games.get(task, ""), means[0], means[1], means[2], correlation, int(known.sum()))
+
+
+def _looked_at(
+    kept: KeptAgent, buffer: ReplayBuffer, task: int, numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Of the transitions with these numbers: values of the replayed and of the best actions, rewards and discounts."""
+    parts = []
+    for part in np.array_split(numbers, 1 + len(numbers) // _CHUNK):
+        batch = buffer.transitions(part).stacked()
+        values = kept.agent.learner.q_values(batch.observation, task).cpu()
+        replayed = values.gather(1, batch.action[:, None]).squeeze(1)
+        parts.append((replayed, values.amax(1), batch.reward, batch.discount))
+    return tuple(torch.cat(column).double().numpy() for column in zip(*parts, strict=True))
 
 
 def returns(

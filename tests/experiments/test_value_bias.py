@@ -61,6 +61,15 @@ def test_only_the_newest_transitions_are_looked_at(run):
     assert newest <= 40 < whole
 
 
+def test_what_does_not_vary_goes_with_nothing(run):
+    kept = load_kept(run, "")
+    for parameters in kept.agent.learner.network.task_parameters:
+        with torch.no_grad():
+            parameters.gains[-1].zero_()
+    found = list(biases(kept, 4_000))
+    assert [(each.replayed, each.best, each.correlation) for each in found] == [(0.0, 0.0, 0.0)] * 2
+
+
 def test_the_command_names_the_games(run, capsys):
     assert main([str(run), "--json"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
