@@ -89,6 +89,8 @@ def biases(kept: KeptAgent, transitions: int) -> Iterator[Bias]:
         buffer = memory.buffer(task)
         numbers = buffer.sampleable()
         numbers = numbers[numbers % emulators == emulators - 1][-transitions:]
+        if not len(numbers):
+            continue
         replayed, best, reward, discount = _looked_at(kept, buffer, task, numbers)
         earned, unknown = returns(reward, discount, numbers // emulators)
         known = unknown <= UNKNOWN
