@@ -254,7 +254,7 @@ class ContinualAgent:
             generator = torch.Generator().manual_seed(seed)
             estimator = departure.fisher_estimator
             return fisher_information(
-                network, learner.target, batches(1), task, estimator, generator, learner.update.objective.td_target
+                network, learner.target, batches(1), task, estimator, generator, learner.objective.td_target
             )
 
         if departure.prune_inactive and not change.pruned:
@@ -282,7 +282,7 @@ class ContinualAgent:
         learner = self.learner
         batch = self.replay.sample(self.task, 4 * self.when.batch_size, rng).to(learner.device)
         gradients, activations = diagnostics.loss_gradients(
-            learner.network, learner.target, batch, self.task, learner.update.objective
+            learner.network, learner.target, batch, self.task, learner.objective
         )
         gradients = [g / 4 for g in gradients]  # at the scale of one minibatch
         curvature = diagnostics.curvature(learner.optimizer, learner.weights)

@@ -16,6 +16,7 @@ from agent.augmentation import random_offsets
 from agent.averaging import WeightAverage
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
+from agent.objective import Objective
 from agent.recall import Recalled
 from agent.roles import Consolidator, Optimizer
 from replay.transition import FrameBatch, Transition
@@ -74,6 +75,11 @@ class QLearner:
         """The optimizer, after the latest update."""
         self.update.flush()
         return self._optimizer
+
+    @property
+    def objective(self) -> Objective:
+        """What an update minimises."""
+        return self.update.objective
 
     @property
     def device(self) -> torch.device:

@@ -210,7 +210,7 @@ class Audit:
         actions = torch_generator(s.seed, "actions of the fisher")
         learner = self.kept.agent.learner
         fisher = fisher_information(
-            learner.network, learner.target, batches, task, s.estimator, actions, learner.update.objective.td_target
+            learner.network, learner.target, batches, task, s.estimator, actions, learner.objective.td_target
         )
         return fisher, "play" if replay is None else "replay"
 

@@ -17,6 +17,7 @@ from agent.fast.update import FastUpdate
 from agent.fisher import ESTIMATORS, fisher_information
 from agent.learner import QLearner
 from agent.networks import joined_weights
+from agent.objective import DOUBLE_Q
 from agent.recall import Recall
 from agent.task_change import Abandoned, TaskChange, never
 from configs.build import build_agent, build_memory, build_stream
@@ -102,6 +103,7 @@ class Learner:
     """Counts; the target's timer is the real one."""
 
     device = torch.device("cpu")
+    objective = DOUBLE_Q
     count_frames = QLearner.count_frames
 
     def __init__(self, target_frames):
@@ -175,7 +177,7 @@ def scripted_fishers(monkeypatch):
     """Estimators that such a network can do with: it writes down the task, the estimator and the batch's size."""
 
     def scripted(name):
-        def squares(network, target, batch, task, generator):
+        def squares(network, batch, task, goals, generator):
             network.measured.append((task, name, len(batch.action)))
             return [torch.rand(1, generator=generator)]
 
