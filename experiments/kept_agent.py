@@ -12,7 +12,7 @@ from agent.continual import ContinualAgent
 from configs.build import build_agent, build_memory
 from configs.schema import Config
 from evaluation.playable import load_run
-from replay.per_task import PerTaskReplay
+from replay.per_task import PerTaskReplay, segment_prefix
 from tracking.checkpoints import CheckpointError, Checkpoints, load_file, load_part
 from tracking.manifest import DamageError, verify
 from tracking.run_directory import RunDirectory, run_of
@@ -54,7 +54,8 @@ class KeptAgent:
         number = str(task)
         if number not in state["tasks"]:
             return None
-        segments = {name: load_file(self.path / f"memory.{name}.pt") for name in state["segments"]}
+        own = [name for name in state["segments"] if name.startswith(segment_prefix(task))]
+        segments = {name: load_file(self.path / f"memory.{name}.pt") for name in own}
         memory = build_memory(self.config)
         memory.load_state_dict({**state, "tasks": {number: state["tasks"][number]}, "segments": segments})
         return memory if memory.size(task) else None

@@ -14,6 +14,11 @@ from replay.pending import PendingRows, Row
 from replay.transition import FrameBatch, Transition
 
 
+def segment_prefix(task: int) -> str:
+    """What the names of a task's segments begin with in a `PerTaskReplay`'s state."""
+    return f"task{task:03d}-"
+
+
 class PerTaskReplay:
     """One ring per task, created when the task first appears; tasks never share a row or a frame.
 
@@ -105,7 +110,7 @@ class PerTaskReplay:
         and its number."""
         states = {task: self._buffers[task].state_dict() for task in self.task_ids}
         segments = {
-            f"task{task:03d}-{name}": segment
+            f"{segment_prefix(task)}{name}": segment
             for task, state in states.items()
             for name, segment in state.pop("segments").items()
         }
@@ -116,7 +121,7 @@ class PerTaskReplay:
         """Become the memory that `state` was taken from."""
         self._buffers = {}
         for key, rest in state["tasks"].items():
-            prefix = f"task{int(key):03d}-"
+            prefix = segment_prefix(int(key))
             segments = {
                 name.removeprefix(prefix): segment
                 for name, segment in state["segments"].items()
