@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from agent.networks import QNetwork
 from replay.transition import FrameBatch, Transition
 
 Offsets = tuple[Tensor, Tensor]
@@ -23,15 +24,17 @@ def random_offsets(count: int, pixels: int, generator: torch.Generator) -> Offse
     return now - pixels, following - pixels
 
 
-def augmented(batch: Transition | FrameBatch, offsets: Offsets, device: torch.device) -> Transition:
-    """The minibatch on `device`, stacked, its observations shifted."""
-    whole = (batch.stacked() if isinstance(batch, FrameBatch) else batch).to(device)
-    now, following = (shift(x, o) for x, o in zip((whole.observation, whole.next_observation), offsets, strict=True))
+def augmented(batch: Transition | FrameBatch, offsets: Offsets, network: QNetwork, task: int) -> Transition:
+    """The minibatch where `network` is, stacked, its observations without the task's background if that is to be
+    subtracted, and shifted."""
+    whole = (batch.stacked() if isinstance(batch, FrameBatch) else batch).to(network.weights[0].device)
+    ends = (network.foreground(x, task) for x in (whole.observation, whole.next_observation))
+    now, following = (shift(x, o) for x, o in zip(ends, offsets, strict=True))
     return Transition(now, whole.action, whole.reward, whole.discount, following)
 
 
 def shift(observation: Tensor, offsets: Tensor) -> Tensor:
-    """uint8 [N, S, H, W] -> the same, each sample moved by its offsets int64 [N, 2].
+    """uint8 or int8 [N, S, H, W] -> the same, each sample moved by its offsets int64 [N, 2].
 
     Uncovered borders repeat the edge. All S frames of a sample move together.
     """

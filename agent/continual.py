@@ -30,6 +30,7 @@ from replay.transition import Transition
 from taskid.source import TaskSource
 
 _AT_ONCE = 16  # minibatches sampled together
+_BACKGROUND_FRAMES = 500  # of a task, that its background is the median of
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,8 @@ class ContinualAgent:
         """Learn what is due; the metrics of each update, and of a departure if there was one. On an accelerator, where
         keeping them costs as much as an update, those of the last update only."""
         plan = self._plan()
+        if plan and self.learner.wants_background(self.task):
+            self._find_background()
         due = sum(count for _, count in plan)
         self.sample_debt -= due * self.when.batch_size
         metrics = [
@@ -215,6 +218,11 @@ class ContinualAgent:
                 plan.append((self.task, own))
                 own = 0
         return [*plan, (self.task, own)] if own else plan
+
+    def _find_background(self) -> None:
+        """Of the present task, from what it has in its replay when learning begins."""
+        sample = self.replay.sample(self.task, _BACKGROUND_FRAMES, np.random.default_rng(self.task))
+        self.learner.set_background(self.task, sample.observation[:, -1])
 
     def _learned(self, task: int) -> bool:
         """Whether the task has the frames that learning waits for, and something to learn from."""

@@ -106,7 +106,7 @@ class PlainUpdate:
         self, batch: Transition | FrameBatch, offsets: Offsets, task: int, recalled: Recalled | None = None
     ) -> tuple[Transition, Recalled | None]:
         """The minibatch with shifted observations, where the network is."""
-        return augmented(batch, offsets, self.network.weights[0].device), recalled
+        return augmented(batch, offsets, self.network, task), recalled
 
     def __call__(self, prepared: tuple[Transition, Recalled | None], task: int, consolidator: Consolidator) -> Tensor:
         """Minimise the Huber loss, summed over the minibatch, and what recalling and `consolidator` add."""

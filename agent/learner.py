@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agent.augmentation import random_offsets
 from agent.averaging import WeightAverage
+from agent.background import median_frame
 from agent.dqn import METRICS, Update
 from agent.networks import QNetwork
 from agent.objective import Objective
@@ -56,6 +57,7 @@ class QLearner:
         self.generator = generator
         self.average = average
         self.learned_frames = 0
+        self._with_background: set[int] = set()
 
     # Whoever looks at these sees them as they are after the latest update.
 
@@ -102,6 +104,19 @@ class QLearner:
         behind = self.target.add_task().requires_grad_(False)
         behind.load_state_dict(created.state_dict())  # the same gates, however far behind the target is
         self.optimizer.add_param_group({"params": list(created.parameters())})
+
+    def wants_background(self, task: int) -> bool:
+        """Whether the network subtracts the task's background and does not know it yet."""
+        return self._network.subtract_background and task not in self._with_background
+
+    def set_background(self, task: int, frames: Tensor) -> None:
+        """Subtract what always stands in `frames`, uint8 [F, H, W] of this task, from its observations from now on."""
+        background = median_frame(frames)
+        for network in (self.network, self.target):
+            kept = network.of_task(task).background
+            assert kept is not None
+            kept.copy_(background)
+        self._with_background.add(task)
 
     def q_values(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task (None: one never met) -> float32 [N, A] of the online network."""
@@ -180,6 +195,7 @@ class QLearner:
             raise ValueError(
                 f"what was saved is of another network, in its {other}; put its file back as it was"
             ) from None
+        self._find_backgrounds()
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -193,4 +209,9 @@ class QLearner:
         while self.num_tasks < tasks:
             self.add_task()
         self.network.load_state_dict(network)
-        self.sync_target()
+        self._find_backgrounds()
+        self.target.load_state_dict(network)
+
+    def _find_backgrounds(self) -> None:
+        backgrounds = [self._network.of_task(task).background for task in range(self.num_tasks)]
+        self._with_background = {t for t, known in enumerate(backgrounds) if known is not None and bool(known.any())}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agent.background import FOREGROUND_MAX, foreground
 from agent.taps import ConvolutionTap, LinearTap, Tap
 
 PIXEL_MAX = 255.0
@@ -40,6 +41,8 @@ class TaskParameters(nn.Module):
     `gated`, `closed`: the share and the numbers of the units of each hidden layer whose gains start at 0. They stay
     there, since ReLU passes nothing back at 0. Where a layer's inputs are gated its gains start larger, by
     sqrt(share / (1 - gated)), which makes up for the inputs that are missing where weights do not (`Architecture`).
+
+    `side`: of the task's `background`, uint8 [side, side], which is 0 until it is known; 0: it has none.
     """
 
     def __init__(
@@ -49,8 +52,11 @@ class TaskParameters(nn.Module):
         closed: Sequence[Tensor] = (),
         share: float = 1.0,
         initial_gain: float = 1.0,
+        side: int = 0,
     ) -> None:
         super().__init__()
+        self.background: Tensor | None
+        self.register_buffer("background", torch.zeros(side, side, dtype=torch.uint8) if side else None)
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(u)) for u in units])
         self.gains = nn.ParameterList([nn.Parameter(torch.ones(u)) for u in units])
         for gain in list(self.gains)[:-1]:
@@ -73,6 +79,9 @@ class QNetwork(nn.Module):
     `gated`: a task does without this share of every hidden layer's units (Masse et al. 2018, context-dependent gating):
     what one task learns in a unit, a second changes only if both use it. It does without those that most earlier tasks
     use, which of equals is drawn from `gate_seed` and the task's number.
+
+    `subtract_background`: what always stands on a task's screen is taken off what the first layer sees (see
+    `agent.background`).
     """
 
     def __init__(
@@ -86,9 +95,12 @@ class QNetwork(nn.Module):
         gated: float = 0.0,
         gate_seed: int = 0,
         initial_gain: float = 1.0,
+        subtract_background: bool = False,
     ) -> None:
         super().__init__()
         self.initial_gain = initial_gain
+        self.subtract_background = subtract_background
+        self.pixel_max = FOREGROUND_MAX if subtract_background else PIXEL_MAX
         self.gated = gated
         self.gate_seed = gate_seed
         self.share = architecture.share
@@ -118,7 +130,8 @@ class QNetwork(nn.Module):
     def add_task(self) -> TaskParameters:
         """Append the parameters of one more task and return them."""
         closed = self._closed(len(self.task_parameters))
-        created = TaskParameters(self.units, self.gated, closed, self.share, self.initial_gain)
+        side = self.interface[-1] if self.subtract_background else 0
+        created = TaskParameters(self.units, self.gated, closed, self.share, self.initial_gain, side)
         created.to(self.weights[0].device)
         self.task_parameters.append(created)
         return created
@@ -154,7 +167,7 @@ class QNetwork(nn.Module):
     def forward(self, observation: Tensor, task: int | None) -> Tensor:
         """uint8 [N, S, H, W], task -> float32 [N, A]. `None` is a task never met: as a new one without gates."""
         own = self.of_task(task)
-        x = self.pooled(observation).to(self.compute_dtype)
+        x = self.seen(observation, task).to(self.compute_dtype)
         last = len(self.weights) - 1
         for layer, weight in enumerate(self.weights):
             if layer == last:
@@ -162,7 +175,7 @@ class QNetwork(nn.Module):
             bias, gain = own.biases[layer], own.gains[layer]
             if layer < len(self.strides):
                 # (W x + b) g = (g W) x + g b: scaling a few kernels is cheaper than scaling the feature maps.
-                scale = gain / PIXEL_MAX if layer == 0 else gain
+                scale = gain / self.pixel_max if layer == 0 else gain
                 kernel = (weight * scale[:, None, None, None]).to(x.dtype)
                 x = functional.conv2d(x, kernel, (bias * gain).to(x.dtype), stride=self.strides[layer])
             else:
@@ -171,9 +184,18 @@ class QNetwork(nn.Module):
                 x = functional.relu(x)
         return x
 
-    def pooled(self, observation: Tensor) -> Tensor:
-        """Pixels [N, S, H, W] as the first layer sees them: means over squares of `pool` by `pool`, rounded, of the
-        same type. Pixels that are so already stay as they are."""
+    def foreground(self, observation: Tensor, task: int | None) -> Tensor:
+        """Pixels uint8 [N, S, H, W] without the task's background, int8, if it is to be subtracted. What is int8
+        already stays as it is; a task that has no background yet, or was never met (None), has one of zeros."""
+        if not self.subtract_background or observation.dtype == torch.int8:
+            return observation
+        background = None if task is None else self.of_task(task).background
+        return foreground(observation, observation.new_zeros(()) if background is None else background)
+
+    def seen(self, observation: Tensor, task: int | None) -> Tensor:
+        """Pixels uint8 [N, S, H, W] as the first layer sees them: the `foreground`, and of this means over squares of
+        `pool` by `pool`, rounded, of the same type. Pixels that are so already stay as they are."""
+        observation = self.foreground(observation, task)
         if self.pool == 1 or observation.shape[-1] != self.interface[-1]:
             return observation
         return (functional.avg_pool2d(observation.float(), self.pool) + 0.5).floor_().to(observation.dtype)
@@ -184,7 +206,7 @@ class QNetwork(nn.Module):
         Computed in float32 throughout and in the order of the equation, gain after bias.
         """
         own = self.of_task(task)
-        x = self.pooled(observation).float() / PIXEL_MAX
+        x = self.seen(observation, task).float() / self.pixel_max
         taps: list[Tap] = []
         for layer, weight in enumerate(self.weights):
             bias, gain = own.biases[layer], own.gains[layer]

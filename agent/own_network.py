@@ -37,13 +37,16 @@ class OwnNetwork:
         convolutions = tuple(zip(counts[: len(whole.strides)], kernels, whole.strides, strict=False))
         actions, stack, side = whole.interface
         architecture = Architecture(convolutions, counts[-2], pool=whole.pool)
-        small = QNetwork(architecture, actions, stack, side, torch.Generator(), whole.compute_dtype)
+        kept = {"subtract_background": whole.subtract_background}
+        small = QNetwork(architecture, actions, stack, side, torch.Generator(), whole.compute_dtype, **kept)
         own, theirs = small.add_task(), whole.of_task(task)
         for weight, all_weights, mask in zip(small.weights, whole.weights, self._joined, strict=True):
             weight.copy_(all_weights[mask].view_as(weight))
         for kind in ("biases", "gains"):
             for mine, full, units in zip(getattr(own, kind), getattr(theirs, kind), self.units, strict=True):
                 mine.copy_(full[units])
+        if own.background is not None and theirs.background is not None:
+            own.background.copy_(theirs.background)
         return small.to(whole.weights[0].device)
 
     def of_all_units(self, inactive: Sequence[Tensor]) -> list[Tensor]:

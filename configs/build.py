@@ -136,7 +136,9 @@ def build_network(config: Config) -> QNetwork:
     generator = torch_generator(config.seed, "network")
     gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
     gated, gain = config.learner.gated, config.learner.initial_gain
-    return QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed, gain).to(config.device)
+    without = config.learner.subtract_background
+    network = QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed, gain, without)
+    return network.to(config.device)
 
 
 def build_learner(config: Config, network: QNetwork, consolidator: Consolidator) -> QLearner:

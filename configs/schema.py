@@ -124,6 +124,9 @@ class LearnerConfig:
     follows them by this share an update, every 16 updates. 0: the weights themselves (PAPER)."""
     shift_pixels: int = number(0, 0, 20)
     """Random shift of replayed observations (Yarats et al. 2021: 4) [pixels]; 0: none (PAPER)."""
+    subtract_background: bool = False
+    """What always stands on a task's screen, the median of its first observations, is taken off what the network sees
+    of it (PAPER: no)."""
 
     @property
     def longest_n_step(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from numba import float32, int64, njit, uint32, uint64
+    from numba import float32, int32, int64, njit, uint64
 
     COMPILED = True
 except ImportError:  # the plain twin serves
@@ -32,13 +32,13 @@ class PixelPatches:
 
 
 def plain_cut_patches(
-    frames: NDArray[np.uint8],
+    frames: NDArray[Any],
     stacks: NDArray[np.int64],
     offsets: NDArray[np.int64],
     cut: PixelPatches,
-    out: NDArray[np.uint8],
+    out: NDArray[Any],
 ) -> None:
-    """Stack, shift, average and cut: out uint8 [N, P, kernel * S * kernel] from frames uint8 [F, H, W].
+    """Stack, shift, average and cut: out [N, P, kernel * S * kernel] from frames [F, H, W], both uint8 or int8.
 
     stacks int64 [N, S]: the numbers of each observation's frames. offsets int64 [N, 2]: where its pixels are taken
     from, so many rows below and columns to the right; beyond the border its pixels are repeated. A patch lies in memory
@@ -64,7 +64,7 @@ def _compiled(kernel: int, stride: int, pool: int) -> Any:
         height, width = frame.shape
         first = min(out.shape[1], (max(0, -right) + pool - 1) // pool)  # whole squares between these two
         last = max(first, min(out.shape[1], (width - right) // pool))
-        sums = np.empty(out.shape[1] * pool, np.uint16)
+        sums = np.empty(out.shape[1] * pool, np.int16)
         for y in range(len(out)):
             sums[:] = 0
             for dy in range(pool):
@@ -76,16 +76,16 @@ def _compiled(kernel: int, stride: int, pool: int) -> Any:
                 for x in range(last * pool, len(sums)):
                     sums[x] += line[min(max(x + right, 0), width - 1)]
             for x in range(out.shape[1]):
-                total = uint32(pool * pool // 2)
+                total = int32(pool * pool // 2)
                 for dx in range(pool):
                     total += sums[uint64(x * pool + dx)]
-                out[y, x] = total // uint32(pool * pool)
+                out[y, x] = total // int32(pool * pool)
 
     @njit(nogil=True)
     def cut(frames: Any, stacks: Any, offsets: Any, out: Any) -> None:
         height, width, depth = frames.shape[1] // pool, frames.shape[2] // pool, stacks.shape[1]
         rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-        means = np.empty((height, width), np.uint8)
+        means = np.empty((height, width), frames.dtype)
         pixels = frames.reshape(-1) if pool == 1 else means.reshape(-1)
         values, size = out.reshape(-1), depth * kernel * kernel
         for n in range(len(stacks)):

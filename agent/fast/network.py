@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from agent.fast.unfold import fold, unfold
-from agent.networks import PIXEL_MAX, QNetwork
+from agent.networks import QNetwork
 
 _AT_ONCE = 8  # observations whose patches are multiplied at a time: they and their products stay in the cache
 _CONVOLUTION = ([0, 0], [1, 1], False, [0, 0], 1)  # no padding, no dilation, not transposed, one group
@@ -76,11 +76,12 @@ class FastNetwork:
     @property
     def pixels(self) -> torch.dtype:
         """The type of `prepared` pixels that spares `forward` a conversion."""
-        return torch.uint8 if 0 in self._patched else self.network.compute_dtype
+        whole = torch.int8 if self.network.subtract_background else torch.uint8
+        return whole if 0 in self._patched else self.network.compute_dtype
 
-    def prepared(self, observation: Tensor) -> Tensor:
+    def prepared(self, observation: Tensor, task: int | None) -> Tensor:
         """Pixels [N, S, H, W] in the order in which the first layer takes them."""
-        pixels = self.network.pooled(observation)
+        pixels = self.network.seen(observation, task)
         return unfold(pixels, self.network.strides[0]) if 0 in self._patched else pixels
 
     @torch.no_grad()
@@ -89,7 +90,7 @@ class FastNetwork:
         float32 [N, A], and what `backward` needs."""
         self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
-        x = self.prepared(observation) if observation.dim() == 4 else observation
+        x = self.prepared(observation, task) if observation.dim() == 4 else observation
         activations = Activations([], [])
         for layer, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
             if layer >= len(strides):
@@ -135,7 +136,7 @@ class FastNetwork:
                 x = x @ weight
                 continue
             x, kernels, offsets = self._convolution_backward(x, before, layer)
-            kernels, offsets = kernels.float() / (1 if layer else PIXEL_MAX), offsets.float()
+            kernels, offsets = kernels.float() / (1 if layer else self.network.pixel_max), offsets.float()
             bias, gain, shared = own.biases[layer], own.gains[layer], self.network.weights[layer]
             if self._gates:
                 bias, gain, shared = self._gates.part(bias, gain, shared, layer)
@@ -204,7 +205,7 @@ class FastNetwork:
             if self._gates:
                 bias, gain, weight = self._gates.part(bias, gain, weight, layer)
             if layer < len(strides):
-                scale = gain if layer else gain / PIXEL_MAX
+                scale = gain if layer else gain / network.pixel_max
                 self._weights[layer].copy_(weight * scale[:, None, None, None])
                 bias = bias * gain
             elif always or self._linear[layer] != version:

@@ -37,10 +37,12 @@ from agent.recall import Recalled
 from agent.roles import Consolidator
 from replay.transition import FrameBatch, Transition
 
+Frames = NDArray[np.uint8] | NDArray[np.int8]
+
 
 @dataclass(slots=True)
 class Prepared:
-    """A minibatch as patches: pixels uint8 [N P, K] of its observations, and how to cut those of the next ones."""
+    """A minibatch as patches: pixels [N P, K] of its observations, uint8 or int8, and how to cut those of the next."""
 
     task: int
     pixels: Tensor
@@ -94,7 +96,8 @@ class PackedUpdate:
     ) -> Prepared:
         """The observations, shifted, as patches; the next ones are looked at in the lane, at once if nothing else waits
         to be learned."""
-        now, following = (partial(self._patches, *end, o.numpy()) for end, o in zip(_ends(batch), offsets, strict=True))
+        ends = zip(self._ends(batch, task), offsets, strict=True)
+        now, following = (partial(self._patches, *end, o.numpy()) for end, o in ends)
         prepared = Prepared(task, now(), following, batch.action, batch.reward, batch.discount, recalled=recalled)
         if self._coming is None:
             packed = self._task_to_learn(task, len(batch))
@@ -133,7 +136,7 @@ class PackedUpdate:
         if packed is None or packed.task != task or packed.outdated() or packed.count < len(observation):
             self.flush()
             packed = self._task_to_act_in(task, len(observation))
-        pixels = self._patches(*_unshifted(observation))
+        pixels = self._patches(*self._frames(observation, task), _unshifted(observation))
         values = packed.online.forward(pixels).clone()
         self._give_back(pixels)
         return values
@@ -146,7 +149,8 @@ class PackedUpdate:
     def _recall(self, packed: PackedTask, recalled: Recalled) -> tuple[Tensor, Tensor]:
         """Places in the packed gradient, and what recalling adds there."""
         other = packed.recalled(recalled.task, len(recalled.values))
-        pixels = self._patches(*_unshifted(recalled.observation))
+        frames = self._frames(recalled.observation, recalled.task)
+        pixels = self._patches(*frames, _unshifted(recalled.observation))
         gradient = other.gradient(packed.pack.flat, pixels, recalled.values, recalled.strength)
         self._give_back(pixels)
         return other.places, gradient
@@ -166,8 +170,25 @@ class PackedUpdate:
         packed.follow_target()
         return packed
 
-    def _patches(self, frames: NDArray[np.uint8], stacks: NDArray[np.int64], offsets: NDArray[np.int64]) -> Tensor:
-        """uint8 [N P, K]: see `agent.fast.kernels`."""
+    def _ends(self, batch: Transition | FrameBatch, task: int) -> list[tuple[Frames, NDArray[np.int64]]]:
+        """Frames and stacks of both ends of a minibatch, the frames as `_foreground` makes them."""
+        if isinstance(batch, FrameBatch):
+            frames = self._foreground(batch.frames, task)
+            return [(frames, batch.now), (frames, batch.following)]
+        return [self._frames(batch.observation, task), self._frames(batch.next_observation, task)]
+
+    def _frames(self, observation: Tensor, task: int | None) -> tuple[Frames, NDArray[np.int64]]:
+        """uint8 [N, S, H, W] as frames [F, H, W], as `_foreground` makes them, and stacks int64 [N, S]."""
+        n, depth = observation.shape[:2]
+        frames = self._foreground(observation.flatten(0, 1).numpy(), task)
+        return frames, np.arange(n * depth).reshape(n, depth)
+
+    def _foreground(self, frames: NDArray[np.uint8], task: int | None) -> Frames:
+        """Frames uint8 [F, H, W] without the task's background, int8, if it is to be subtracted."""
+        return self.network.foreground(torch.from_numpy(frames), task).numpy()
+
+    def _patches(self, frames: Frames, stacks: NDArray[np.int64], offsets: NDArray[np.int64]) -> Tensor:
+        """[N P, K] of the frames' type: see `agent.fast.kernels`."""
         (count, depth), cut = stacks.shape, self._patches_of_pixels
         pixels = self._room((count, self.network.sides[0] ** 2, depth * cut.kernel**2))
         self._cut(frames, stacks, offsets, pixels.numpy())
@@ -178,7 +199,7 @@ class PackedUpdate:
         size = shape[0] * shape[1] * shape[2]
         with suppress(KeyError, IndexError):
             return self._free[size].pop().view(shape)
-        return torch.empty(shape, dtype=torch.uint8)
+        return torch.empty(shape, dtype=torch.int8 if self.network.subtract_background else torch.uint8)
 
     def _give_back(self, pixels: Tensor) -> None:
         self._free.setdefault(pixels.numel(), []).append(pixels)
@@ -196,7 +217,7 @@ class PackedTask:
         self.network, self.target, self.optimizer, self.task, self.count = network, target, optimizer, task, count
         self.pack = Pack.of(network, task)
         sides, strides = network.sides, network.strides
-        self._layers = Layers(self.pack, self.pack.flat, len(strides))
+        self._layers = Layers(self.pack, self.pack.flat, len(strides), network.pixel_max)
         self.online = Passes(self._layers, sides, strides, count)
         self._own = network.of_task(task)
         self._read = _versions(self._parameters)
@@ -204,7 +225,7 @@ class PackedTask:
         if optimizer is None:
             return
         self._behind = self.pack.flat.clone()
-        self._layers_behind = Layers(self.pack, self._behind, len(strides))
+        self._layers_behind = Layers(self.pack, self._behind, len(strides), network.pixel_max)
         self._following = Passes(self._layers, sides, strides, count)
         self._target = Passes(self._layers_behind, sides, strides, count)
         self._target_read = -1
@@ -327,19 +348,6 @@ def _versions(tensors: Iterable[Tensor]) -> int:
     return sum(t._version for t in tensors)
 
 
-def _frames(observation: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """uint8 [N, S, H, W] as frames uint8 [F, H, W] and stacks int64 [N, S]."""
-    n, depth = observation.shape[:2]
-    return observation.flatten(0, 1).numpy(), np.arange(n * depth).reshape(n, depth)
-
-
-def _unshifted(observation: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """The same with offsets of 0."""
-    return *_frames(observation), np.zeros((len(observation), 2), np.int64)
-
-
-def _ends(batch: Transition | FrameBatch) -> list[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Frames and stacks of both ends of a minibatch."""
-    if isinstance(batch, FrameBatch):
-        return [(batch.frames, batch.now), (batch.frames, batch.following)]
-    return [_frames(batch.observation), _frames(batch.next_observation)]
+def _unshifted(observation: Tensor) -> NDArray[np.int64]:
+    """Offsets of 0, int64 [N, 2]."""
+    return np.zeros((len(observation), 2), np.int64)

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from agent.fast.packed import Pack
 from agent.fast.patches import Patches
-from agent.networks import PIXEL_MAX
 
 
 class Layers:
     """The parameters within `flat` as the passes need them: convolutions have their gains and the scale of the pixels
     folded in, (W x + b) g = (g W) x + g b."""
 
-    def __init__(self, pack: Pack, flat: Tensor, convolutions: int) -> None:
+    def __init__(self, pack: Pack, flat: Tensor, convolutions: int, pixel_max: float) -> None:
+        self.pixel_max = pixel_max
         self.weights, self.biases, self.gains = pack.weights(flat), pack.biases(flat), pack.gains(flat)
         self.kernels = [torch.empty_like(w) for w in self.weights[:convolutions]]
         self.offsets = [torch.empty_like(b) for b in self.biases[:convolutions]]
@@ -35,7 +35,7 @@ class Layers:
             gain = self.gains[layer]
             torch.mul(self.weights[layer], gain[:, None], out=kernel)
             torch.mul(self.biases[layer], gain, out=offset)
-        self.kernels[0].div_(PIXEL_MAX)
+        self.kernels[0].div_(self.pixel_max)
 
 
 class Passes:
@@ -65,7 +65,7 @@ class Passes:
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 [N * P, K] patches of pixels -> values float32 [N, A], a view that the next call overwrites."""
+        """uint8 or int8 [N * P, K] patches of pixels -> values float32 [N, A], a view that the next call overwrites."""
         n = len(pixels) // self.sides[0] ** 2
         patches, x = self._patches[0][: len(pixels)].copy_(pixels), self._maps[0]
         for layer, side in enumerate(self.sides):
@@ -108,7 +108,7 @@ class Passes:
             x = torch.ops.aten.threshold_backward(x.view(activations.shape), activations, 0)
             kernels = x.T @ self._patches[layer][:positions]
             if layer == 0:
-                kernels.div_(PIXEL_MAX)
+                kernels.div_(self.layers.pixel_max)
             offsets = x.sum(0)
             gain, bias = self.gains[layer], self.biases[layer]
             torch.mul(kernels, gain[:, None], out=weights[layer])

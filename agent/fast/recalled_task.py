@@ -21,7 +21,7 @@ class RecalledTask:
 
     def __init__(self, network: QNetwork, learned: Pack, task: int, count: int) -> None:
         self.pack = Pack.of(network, task)
-        self._layers = Layers(self.pack, self.pack.flat, len(network.strides))
+        self._layers = Layers(self.pack, self.pack.flat, len(network.strides), network.pixel_max)
         self._passes = Passes(self._layers, network.sides, network.strides, count)
         self._gradient = torch.zeros_like(self.pack.flat)
         self.count = count
@@ -30,8 +30,8 @@ class RecalledTask:
 
     @torch.no_grad()
     def gradient(self, flat: Tensor, pixels: Tensor, kept: Tensor, strength: float) -> Tensor:
-        """float32 [C]: of the loss on states uint8 [M P, K] whose values were `kept`, float32 [M, A], by the weights
-        that both use, which are taken from the learned task's `flat`."""
+        """float32 [C]: of the loss on states whose values were `kept`, float32 [M, A], by the weights that both use,
+        which are taken from the learned task's `flat`; `pixels`: the states' patches [M P, K]."""
         self.pack.flat[self._here] = flat[self.places]
         self._layers.renew()
         values = self._passes.forward(pixels)

@@ -62,12 +62,12 @@ class FastUpdate:
     ) -> Transition:
         """The minibatch with shifted observations, where the network is; it recalls nothing."""
         assert recalled is None
-        return augmented(batch, offsets, self.network.weights[0].device)
+        return augmented(batch, offsets, self.network, task)
 
     def __call__(self, prepared: Transition, task: int, consolidator: Consolidator) -> Tensor:
         """Learn from one minibatch; float32 [5] in the order of METRICS."""
         self._learned = task
-        states = self._together(prepared.observation, prepared.next_observation)
+        states = self._together(prepared.observation, prepared.next_observation, task)
         inputs = states, prepared.action, prepared.reward, prepared.discount
         self._target.convert(task)
         if self._graphs is None:
@@ -107,12 +107,12 @@ class FastUpdate:
             self._online.renewed(half)
         return measured(error, values, chosen, norm)
 
-    def _together(self, now: Tensor, following: Tensor) -> Tensor:
+    def _together(self, now: Tensor, following: Tensor, task: int) -> Tensor:
         """Both, one after the other, as the first layer sees them; on a processor already prepared for the passes, and
         always in the same memory, since what is new to a process is slow."""
         if now.device.type != "cpu":
-            return self.network.pooled(torch.cat([now, following]))
-        states = [self._online.prepared(each) for each in (now, following)]
+            return self.network.seen(torch.cat([now, following]), task)
+        states = [self._online.prepared(each, task) for each in (now, following)]
         shape = 2 * len(now), *states[0].shape[1:]
         if self._states is None or self._states.shape != shape:
             self._states = torch.empty(shape, dtype=self._online.pixels)

@@ -135,6 +135,9 @@ class Learner:
     def sync_target(self):
         self.syncs += 1
 
+    def wants_background(self, task):
+        return False
+
     def enter(self, task):
         self.settled.append(("enter", task))
 

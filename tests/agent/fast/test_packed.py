@@ -28,8 +28,9 @@ OVERLAPPING = Architecture(((6, 3, 1), (8, 3, 2), (12, 2, 1)), 10, pool=2)  # 10
 SIDE, STACK, ACTIONS = 21, 3, 5
 
 
-def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2, layers=TINY):
-    network = QNetwork(layers, ACTIONS, STACK, SIDE, torch.Generator().manual_seed(seed), torch.float32, gated, 7)
+def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2, layers=TINY, background=False):
+    generator = torch.Generator().manual_seed(seed)
+    network = QNetwork(layers, ACTIONS, STACK, SIDE, generator, torch.float32, gated, 7, subtract_background=background)
     target = copy.deepcopy(network).requires_grad_(False)
     optimizer = make_optimizer("adam", network.weights.parameters(), learning_rate=1e-3, epsilon=1e-3, decay=0.9)
     rule = update(network, target, optimizer, 2.0)
@@ -37,6 +38,8 @@ def make_learner(update=PackedUpdate, gated=0.5, tasks=3, seed=0, shift=2, layer
     learner = QLearner(network, target, optimizer, rule, target_frames=100, shift_pixels=shift, generator=generator)
     for _ in range(tasks):
         learner.add_task()
+    for task in range(1, tasks if background else 0):  # of task 0 it is not known
+        learner.set_background(task, make_batch(100 + task).observation[:, 0])
     return learner
 
 
@@ -104,8 +107,9 @@ def test_scatter_undoes_gather_and_touches_nothing_else():
 @pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("gated", [0.0, 0.5])
 @pytest.mark.parametrize("task", [0, 2, None])
-def test_values_are_those_of_the_network(layers, gated, task):
-    learner = make_learner(gated=gated, layers=layers)
+@pytest.mark.parametrize("background", [False, True])
+def test_values_are_those_of_the_network(layers, gated, task, background):
+    learner = make_learner(gated=gated, layers=layers, background=background)
     with torch.no_grad():
         for parameter in learner.network.task_parameters.parameters():
             parameter += 0.3 * torch.randn(parameter.shape) * (parameter != 0)
@@ -122,9 +126,10 @@ def test_values_are_those_of_the_network(layers, gated, task):
 @pytest.mark.parametrize(
     ("gated", "objective"), [(0.0, DOUBLE_Q), (0.5, DOUBLE_Q), (0.5, Objective(clipped_double_q, action_ridge=0.5))]
 )
-def test_learning_one_task_is_what_autograd_learns(layers, kind, gated, objective):
+@pytest.mark.parametrize("background", [False, True])
+def test_learning_one_task_is_what_autograd_learns(layers, kind, gated, objective, background):
     updates = (partial(update, objective=objective) for update in (PlainUpdate, PackedUpdate))
-    plain, packed = (make_learner(update, gated, layers=layers) for update in updates)
+    plain, packed = (make_learner(update, gated, layers=layers, background=background) for update in updates)
     kinds = [KINDS[kind](learner) for learner in (plain, packed)]
     for seed in range(8):
         found = [learner.learn(make_batch(seed), 1, k) for learner, k in zip((plain, packed), kinds, strict=True)]
@@ -188,26 +193,30 @@ def test_looking_changes_no_bit():
     assert_alike(looked_at.state_dict(), left_alone.state_dict())
 
 
-@pytest.mark.parametrize("before", [0, 1, 3])
-def test_a_stop_changes_no_bit(before):
-    whole, kind = make_learner(), NoConsolidation()
+@pytest.mark.parametrize(("before", "background"), [(0, False), (1, False), (3, False), (3, True)])
+def test_a_stop_changes_no_bit(before, background):
+    whole, kind = make_learner(background=background), NoConsolidation()
     for seed in range(before):
         whole.learn(make_batch(seed), 1, kind)
-    resumed = make_learner(seed=5)
+    resumed = make_learner(seed=5, background=background)
     resumed.learn(make_batch(40), 0, kind)  # is forgotten
+    if background:
+        resumed.set_background(2, make_batch(41).observation[:, 0])  # likewise
     resumed.load_state_dict(through_a_file(whole.state_dict()))
+    assert [resumed.wants_background(task) for task in range(3)] == [background, False, False]
     for seed in range(before, before + 4):
         task = seed // 2 % 3
         assert_alike(whole.learn(make_batch(seed), task, kind), resumed.learn(make_batch(seed), task, kind))
     assert_alike(whole.state_dict(), resumed.state_dict())
 
 
-def test_frames_and_stacked_observations_are_learned_alike():
-    a, b, batch = make_learner(), make_learner(), make_batch(3)
+@pytest.mark.parametrize("background", [False, True])
+def test_frames_and_stacked_observations_are_learned_alike(background):
+    a, b, batch = make_learner(background=background), make_learner(background=background), make_batch(3)
     frames = torch.cat([batch.observation, batch.next_observation]).flatten(0, 1).numpy()
     stacks = torch.arange(len(frames)).view(2, 6, STACK).numpy()
     as_frames = FrameBatch(frames, stacks[0], stacks[1], batch.action, batch.reward, batch.discount)
-    assert_alike(a.learn(batch, 0, NoConsolidation()), b.learn(as_frames, 0, NoConsolidation()))
+    assert_alike(a.learn(batch, 1, NoConsolidation()), b.learn(as_frames, 1, NoConsolidation()))
     assert_alike(a.state_dict(), b.state_dict())
     stacked = as_frames.stacked()
     assert torch.equal(stacked.observation, batch.observation)
@@ -238,10 +247,10 @@ def test_a_second_thread_changes_no_bit(kind):
 @pytest.mark.parametrize("layers", [TINY, OVERLAPPING])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("gated", [0.0, 0.5])
-@pytest.mark.parametrize("beside", [True, False])
-def test_recalling_another_task_is_what_autograd_recalls(layers, kind, gated, beside):
+@pytest.mark.parametrize(("beside", "background"), [(True, False), (False, False), (False, True)])
+def test_recalling_another_task_is_what_autograd_recalls(layers, kind, gated, beside, background):
     updates = PlainUpdate, partial(PackedUpdate, beside=beside)
-    plain, packed = (make_learner(update, gated, layers=layers) for update in updates)
+    plain, packed = (make_learner(update, gated, layers=layers, background=background) for update in updates)
     kinds = [KINDS[kind](learner) for learner in (plain, packed)]
     before = [w.detach().clone() for w in plain.weights]
     for seed in range(8):
