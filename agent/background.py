@@ -15,6 +15,9 @@ from torch import Tensor
 FOREGROUND_MAX = 32.0
 """What differences of halved grey values are divided by, where grey values are divided by 255: they are smaller."""
 
+BACKGROUND_FRAMES = 500
+"""So many of a task's first observations its background is the median of."""
+
 
 def median_frame(frames: Tensor) -> Tensor:
     """uint8 [F, H, W] -> uint8 [H, W], at least 1: a background of 0 is one that is not known."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from agent import diagnostics, pruning
+from agent.background import BACKGROUND_FRAMES
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
@@ -30,7 +31,6 @@ from replay.transition import Transition
 from taskid.source import TaskSource
 
 _AT_ONCE = 16  # minibatches sampled together
-_BACKGROUND_FRAMES = 500  # of a task, that its background is the median of
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class ContinualAgent:
 
     def _find_background(self) -> None:
         """Of the present task, from what it has in its replay when learning begins."""
-        sample = self.replay.sample(self.task, _BACKGROUND_FRAMES, np.random.default_rng(self.task))
+        sample = self.replay.sample(self.task, BACKGROUND_FRAMES, np.random.default_rng(self.task))
         self.learner.set_background(self.task, sample.observation[:, -1])
 
     def _learned(self, task: int) -> bool:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
+from agent.background import BACKGROUND_FRAMES
 from agent.consolidators.none import NoConsolidation
 from agent.learner import QLearner
 from agent.recall import Recall
@@ -115,6 +116,9 @@ class Fit:
         learned, held_out = split(self.buffer.sampleable())
         if not len(learned) or not len(held_out):
             raise ValueError(f"the replay holds too little: at least {5 * STRETCH:,} transitions are wanted")
+        if self.learner.wants_background(self.task):
+            some = self.buffer.transitions(np.random.default_rng(self.task).choice(learned, BACKGROUND_FRAMES))
+            self.learner.set_background(self.task, some.stacked().observation[:, -1])
         held_out = rng.choice(held_out, min(HELD_OUT, len(held_out)), replace=False)
         kept = [self._with_goals(part) for part in np.array_split(held_out, 1 + len(held_out) // 500)]
         size, marks = self.config.learner.batch_size, {round(share * updates) for share in MARKS}

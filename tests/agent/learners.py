@@ -59,8 +59,10 @@ def make_learner(
         shift_pixels=shift_pixels,
         generator=torch.Generator().manual_seed(seed),
     )
-    for _ in range(tasks):
+    for task in range(tasks):
         learner.add_task()
+        if task and network.subtract_background:  # of task 0 it is not known
+            learner.set_background(task, make_batch(seed=task).observation[:, 0])
     return learner
 
 

@@ -5,6 +5,8 @@ import torch
 from agent.augmentation import augmented
 from agent.background import FOREGROUND_MAX, foreground, median_frame
 from agent.networks import Architecture, QNetwork
+from configs.build import build
+from configs.schema import Config, EmulatorConfig, LearnerConfig, ReplayConfig, StreamConfig, Visit
 from replay.transition import Transition
 
 SIDE = 12
@@ -77,3 +79,32 @@ def test_only_what_is_left_is_shifted():
     moved = screen.repeat(1, 1, 1, 1)
     moved[0, 0, 4, 7] = screen[4, 7] + (250 - screen[6, 6]) // 2 * 2  # halves are rounded
     torch.testing.assert_close(network(shifted.observation, 0), network(moved, 0), rtol=0.02, atol=1e-3)
+
+
+def test_an_agent_finds_the_background_of_a_task_when_learning_begins_and_keeps_it():
+    """Of every task its own, from its own frames; both networks have it."""
+    config = Config(
+        threads=1,
+        task_source="true_labels",
+        stream=StreamConfig(order="listed", visits=[Visit("toy_rise", 2_000), Visit("toy_mirror", 2_000)]),
+        emulators=EmulatorConfig(num_envs=4),
+        learner=LearnerConfig(network="tiled", optimizer="adam", subtract_background=True, samples_per_step=8.0),
+        replay=ReplayConfig(capacity=1_000, min_history=100),
+    )
+    parts = build(config)
+    now, found = parts.stream.start(), {}
+    for frame in range(0, 4_000, 16):
+        action = parts.agent.act(now)
+        following = parts.stream.step(action)
+        parts.agent.observe(now, action, following)
+        parts.agent.learn()
+        now = following
+        for task, own in enumerate(parts.agent.learner.network.task_parameters):
+            known = own.background.any().item()
+            assert known == (frame >= 2_000 * task + 400 - 16), (task, frame)
+            if known:
+                assert torch.equal(found.setdefault(task, own.background.clone()), own.background)
+                assert torch.equal(parts.agent.learner.target.of_task(task).background, own.background)
+    assert len(found) == 2
+    first = parts.memory.buffer(0).transitions(parts.memory.buffer(0).sampleable()).stacked().observation[:100, -1]
+    assert (median_frame(first) == found[0]).float().mean() > 0.99

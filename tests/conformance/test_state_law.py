@@ -323,7 +323,14 @@ class World:
 
     parts = ("stream", "memory", "agent", "consolidation")
 
-    def __init__(self, seed: int, optimizer: Any, tasks: Any = "true_labels", **consolidation: Any) -> None:
+    def __init__(
+        self,
+        seed: int,
+        optimizer: Any,
+        tasks: Any = "true_labels",
+        subtract_background: bool = False,
+        **consolidation: Any,
+    ) -> None:
         visits = [ConfigVisit("toy_rise", 30 * 4 * B), ConfigVisit("toy_mirror", 30 * 4 * B)]
         config = Config(
             seed=seed,
@@ -339,6 +346,7 @@ class World:
                 n_step=2,
                 target_frames=100,
                 shift_pixels=2,
+                subtract_background=subtract_background,
             ),
             consolidation=ConsolidationConfig(
                 **{
@@ -454,6 +462,9 @@ CASES = {
     "learner adam": Case(QLearner, _learner(), _learn, (0, 5), 4),
     "learner rmsprop, shift": Case(QLearner, _learner(optimizer="rmsprop", shift_pixels=4), _learn, (0, 5), 4),
     "agent adam": Case(World, lambda seed: World(seed, "adam"), _live, (0, 17, 30, 44), 40),
+    "agent, without backgrounds": Case(
+        World, lambda seed: World(seed, "adam", subtract_background=True), _live, (0, 17, 30, 44), 40
+    ),
     "agent, loaded backwards": Case(Backwards, lambda seed: Backwards(seed, "adam"), _live, (44,), 40),
     "agent rmsprop": Case(World, lambda seed: World(seed, "rmsprop"), _live, (33,), 40),
     "agent, laplace": Case(World, lambda seed: World(seed, "adam", kind="laplace"), _live, (44,), 40),

@@ -79,6 +79,11 @@ def test_with_gates_the_fast_update_learns_as_the_plain_one():
     assert_moved_alike(*learn_alike("adam", "proximal step", make), make())
 
 
+def test_without_the_background_the_fast_update_learns_as_the_plain_one():
+    make = lambda: make_network(subtract_background=True)  # noqa: E731
+    assert_moved_alike(*learn_alike("adam", "proximal step", make), make())
+
+
 def test_with_gates_tasks_are_acted_in_in_turn_each_on_copies_of_its_own():
     """As where two games are evaluated: none makes another's copies anew, and none is behind the network."""
     learner = make_learner(make_network(gated=0.5, gate_seed=7), make_update=FastUpdate)
