@@ -115,7 +115,7 @@ def _play(state: RunState, progress: Progress, worker: EvaluationWorker, stop: S
             state.run.write_status("running", step.frames, config.frames)
             evaluations.announce()
         if due(config.log.image_period, step.before, step.frames):
-            logs.image(step.frames, f"screen/{step.label}", step.now.observation[0, -1])
+            logs.image(step.frames, f"screen/{step.label}", agent.screen(step.now.observation[0, -1]))
         if evaluations.due():
             evaluations.make()
         if due(config.log.checkpoint_period, step.before, step.frames) and not ended():

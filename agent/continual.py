@@ -297,6 +297,12 @@ class ContinualAgent:
         found = self.consolidator.diagnostics(learner.weights, gradients, curvature)
         return {**found, **diagnostics.dormant_shares(activations)}
 
+    def screen(self, frame: np.ndarray) -> np.ndarray:
+        """A frame uint8 [H, W] of the present task as it is and, where its background is subtracted, what is left of it
+        to the right: [H, 2 W], in which 128 is nothing."""
+        seen = self.learner.network.foreground(torch.from_numpy(frame).to(self.learner.device), self.task)
+        return frame if seen.dtype == torch.uint8 else np.hstack([frame, seen.cpu().view(torch.uint8).numpy() ^ 128])
+
     def player(self, epsilon: float, rng: np.random.Generator) -> Player:
         """A frozen player of the current weights, with a generator of its own."""
         return Player(self.learner, epsilon, rng)

@@ -71,7 +71,7 @@ class Logs:
         self.writers.flush()
 
     def image(self, frames: int, name: str, image: np.ndarray) -> None:
-        """A screen, uint8 [H, W]."""
+        """A picture, uint8 [H, W]."""
         self.writers.image(frames, name, image)
 
     def task_changed(self, frames: int, game: str, task: int, posterior: float) -> None:

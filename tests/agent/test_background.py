@@ -1,5 +1,6 @@
 """Background subtraction: what is left of a screen, and that a shift moves what is left and nothing else."""
 
+import numpy as np
 import torch
 
 from agent.augmentation import augmented
@@ -106,5 +107,9 @@ def test_an_agent_finds_the_background_of_a_task_when_learning_begins_and_keeps_
                 assert torch.equal(found.setdefault(task, own.background.clone()), own.background)
                 assert torch.equal(parts.agent.learner.target.of_task(task).background, own.background)
     assert len(found) == 2
+    frame = now.observation[0, -1]
+    whole, left = np.hsplit(parts.agent.screen(frame), 2)
+    assert (whole == frame).all() and (left != 128).any()
+    assert (left.astype(int) - 128 == frame.astype(int) // 2 - found[1].numpy() // 2).all()
     first = parts.memory.buffer(0).transitions(parts.memory.buffer(0).sampleable()).stacked().observation[:100, -1]
     assert (median_frame(first) == found[0]).float().mean() > 0.99
