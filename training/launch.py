@@ -53,7 +53,8 @@ def check_snapshot(path: Path, config: Config) -> None:
 
 def _kind(config: Config) -> str:
     gates = f" with gates ({config.learner.gated:g})" if config.learner.gated else ""
-    return f"network {config.learner.network}{gates} and tasks {config.task_source}"
+    without = " without backgrounds" if config.learner.subtract_background else ""
+    return f"network {config.learner.network}{gates}{without} and tasks {config.task_source}"
 
 
 def _other(path: Path) -> str:

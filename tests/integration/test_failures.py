@@ -427,7 +427,7 @@ def test_killed_before_its_first_checkpoint_it_knows_what_it_began_with(
     assert_same_knowledge(snapshots(run)[f"{16:012d}.pt"]["agent"], load_file(snapshot)["agent"])
 
 
-@pytest.mark.parametrize("what", ["garbage", "another file", "another network"])
+@pytest.mark.parametrize("what", ["garbage", "another file", "another network", "no background"])
 def test_a_file_that_is_no_fitting_snapshot_is_refused(
     toy_config: Path, uninterrupted: Path, tmp_path: Path, what: str, refused: Refused
 ) -> None:
@@ -438,11 +438,14 @@ def test_a_file_that_is_no_fitting_snapshot_is_refused(
         path.write_bytes(b"no weights")
     elif what == "another file":
         path = uninterrupted / "checkpoints" / f"{2400:012d}" / "stream.pt"
-    else:
+    elif what == "another network":
         changes = ("--learner.network", "nature")
+    else:
+        changes = ("--learner.subtract_background", "true")
     arguments = ("--config", toy_config, "--run_dir", tmp_path / "run", "--init_from", path, *changes)
     for more in ((), ("--dry_run",)):
-        assert str(path) in refused(*arguments, *more)
+        complaint = refused(*arguments, *more)
+        assert str(path) in complaint and ("without backgrounds" in complaint) == (what == "no background")
     assert not (tmp_path / "run").exists()
 
 
