@@ -101,6 +101,7 @@ class QNetwork(nn.Module):
         self.initial_gain = initial_gain
         self.subtract_background = subtract_background
         self.pixel_max = FOREGROUND_MAX if subtract_background else PIXEL_MAX
+        self.pixel_dtype = torch.int8 if subtract_background else torch.uint8  # of what is `seen`
         self.gated = gated
         self.gate_seed = gate_seed
         self.share = architecture.share
@@ -185,9 +186,9 @@ class QNetwork(nn.Module):
         return x
 
     def foreground(self, observation: Tensor, task: int | None) -> Tensor:
-        """Pixels uint8 [N, S, H, W] without the task's background, int8, if it is to be subtracted. What is int8
-        already stays as it is; a task that has no background yet, or was never met (None), has one of zeros."""
-        if not self.subtract_background or observation.dtype == torch.int8:
+        """Pixels uint8 [N, S, H, W] without the task's background, int8, if it is to be subtracted. What is of another
+        type is so already; a task that has no background yet, or was never met (None), has one of zeros."""
+        if not self.subtract_background or observation.dtype != torch.uint8:
             return observation
         background = None if task is None else self.of_task(task).background
         return foreground(observation, observation.new_zeros(()) if background is None else background)

@@ -76,8 +76,7 @@ class FastNetwork:
     @property
     def pixels(self) -> torch.dtype:
         """The type of `prepared` pixels that spares `forward` a conversion."""
-        whole = torch.int8 if self.network.subtract_background else torch.uint8
-        return whole if 0 in self._patched else self.network.compute_dtype
+        return self.network.pixel_dtype if 0 in self._patched else self.network.compute_dtype
 
     def prepared(self, observation: Tensor, task: int | None) -> Tensor:
         """Pixels [N, S, H, W] in the order in which the first layer takes them."""
@@ -86,8 +85,8 @@ class FastNetwork:
 
     @torch.no_grad()
     def forward(self, observation: Tensor, task: int | None) -> tuple[Tensor, Activations]:
-        """Pixels of 0 to 255 [N, S, H, W] in any type, or `prepared` ones, and task (None: one never met) -> values
-        float32 [N, A], and what `backward` needs."""
+        """Pixels uint8 [N, S, H, W], those that the network has `seen` in any type, or `prepared` ones, and task (None:
+        one never met) -> values float32 [N, A], and what `backward` needs."""
         self.convert(task)
         strides, last = self.network.strides, len(self._weights) - 1
         x = self.prepared(observation, task) if observation.dim() == 4 else observation

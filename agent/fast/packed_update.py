@@ -199,7 +199,7 @@ class PackedUpdate:
         size = shape[0] * shape[1] * shape[2]
         with suppress(KeyError, IndexError):
             return self._free[size].pop().view(shape)
-        return torch.empty(shape, dtype=torch.int8 if self.network.subtract_background else torch.uint8)
+        return torch.empty(shape, dtype=self.network.pixel_dtype)
 
     def _give_back(self, pixels: Tensor) -> None:
         self._free.setdefault(pixels.numel(), []).append(pixels)

@@ -10,12 +10,12 @@ from agent.fast.offers import fastest_update
 from agent.fast.optimizers import CentredRMSProp
 from agent.fast.packed_update import PackedUpdate
 from agent.fast.update import FastUpdate
-from agent.networks import QNetwork
+from agent.networks import Architecture, QNetwork
 from agent.objective import Objective, clipped_double_q
 from configs.build import build_learner, build_network
 from configs.choices import NETWORKS
 from configs.schema import Config, LearnerConfig
-from tests.agent.learners import OPTIMIZERS, Transposed, consolidate, make_batch, make_learner, make_network
+from tests.agent.learners import OPTIMIZERS, SMALL, Transposed, consolidate, make_batch, make_learner, make_network
 from tests.conformance.alike import assert_alike
 
 NONE = NoConsolidation()
@@ -79,8 +79,10 @@ def test_with_gates_the_fast_update_learns_as_the_plain_one():
     assert_moved_alike(*learn_alike("adam", "proximal step", make), make())
 
 
-def test_without_the_background_the_fast_update_learns_as_the_plain_one():
-    make = lambda: make_network(subtract_background=True)  # noqa: E731
+@pytest.mark.parametrize("layers", [SMALL, Architecture(((8, 8, 4), (8, 4, 2)), 16)])
+def test_without_the_background_the_fast_update_learns_as_the_plain_one(layers):
+    """Where the first layer's patches do not overlap, and where they do."""
+    make = lambda: make_network(layers, subtract_background=True)  # noqa: E731
     assert_moved_alike(*learn_alike("adam", "proximal step", make), make())
 
 
