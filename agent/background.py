@@ -16,7 +16,7 @@ FOREGROUND_MAX = 32.0
 """What differences of halved grey values are divided by, where grey values are divided by 255: they are smaller."""
 
 BACKGROUND_FRAMES = 500
-"""So many of a task's first observations its background is the median of."""
+"""So many observations its background is the median of, drawn from those that a task has when learning begins."""
 
 
 def median_frame(frames: Tensor) -> Tensor:
@@ -27,3 +27,8 @@ def median_frame(frames: Tensor) -> Tensor:
 def foreground(frames: Tensor, background: Tensor) -> Tensor:
     """int8 [..., H, W] from uint8, and background uint8 [H, W]: the difference of their halves, rounded down each."""
     return (frames >> 1).view(torch.int8) - (background >> 1).view(torch.int8)
+
+
+def picture(left: Tensor) -> Tensor:
+    """uint8 [..., H, W] for people to look at, from a `foreground` int8: 128 is nothing."""
+    return left.view(torch.uint8) ^ 128

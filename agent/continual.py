@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from agent import diagnostics, pruning
-from agent.background import BACKGROUND_FRAMES
+from agent.background import BACKGROUND_FRAMES, picture
 from agent.exploration import LinearEpsilon, epsilon_greedy
 from agent.fisher import fisher_information
 from agent.learner import QLearner
@@ -301,7 +301,7 @@ class ContinualAgent:
         """A frame uint8 [H, W] of the present task as it is and, where its background is subtracted, what is left of it
         to the right: [H, 2 W], in which 128 is nothing."""
         seen = self.learner.network.foreground(torch.from_numpy(frame).to(self.learner.device), self.task)
-        return frame if seen.dtype == torch.uint8 else np.hstack([frame, seen.cpu().view(torch.uint8).numpy() ^ 128])
+        return frame if seen.dtype == torch.uint8 else np.hstack([frame, picture(seen).cpu().numpy()])
 
     def player(self, epsilon: float, rng: np.random.Generator) -> Player:
         """A frozen player of the current weights, with a generator of its own."""

@@ -37,8 +37,15 @@ class OwnNetwork:
         convolutions = tuple(zip(counts[: len(whole.strides)], kernels, whole.strides, strict=False))
         actions, stack, side = whole.interface
         architecture = Architecture(convolutions, counts[-2], pool=whole.pool)
-        kept = {"subtract_background": whole.subtract_background}
-        small = QNetwork(architecture, actions, stack, side, torch.Generator(), whole.compute_dtype, **kept)
+        small = QNetwork(
+            architecture,
+            actions,
+            stack,
+            side,
+            torch.Generator(),
+            whole.compute_dtype,
+            subtract_background=whole.subtract_background,
+        )
         own, theirs = small.add_task(), whole.of_task(task)
         for weight, all_weights, mask in zip(small.weights, whole.weights, self._joined, strict=True):
             weight.copy_(all_weights[mask].view_as(weight))

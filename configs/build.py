@@ -134,10 +134,18 @@ def build_network(config: Config) -> QNetwork:
     dtype = torch.bfloat16 if config.learner.precision == "bfloat16" else torch.float32
     architecture = NETWORKS.build(config.learner.network, own_settings(config, "learner.network"))
     generator = torch_generator(config.seed, "network")
-    gate_seed = int(numpy_generator(config.seed, "gates").integers(2**32))
-    gated, gain = config.learner.gated, config.learner.initial_gain
-    without = config.learner.subtract_background
-    network = QNetwork(architecture, ACTIONS, STACK, SIZE, generator, dtype, gated, gate_seed, gain, without)
+    network = QNetwork(
+        architecture,
+        ACTIONS,
+        STACK,
+        SIZE,
+        generator,
+        dtype,
+        config.learner.gated,
+        gate_seed=int(numpy_generator(config.seed, "gates").integers(2**32)),
+        initial_gain=config.learner.initial_gain,
+        subtract_background=config.learner.subtract_background,
+    )
     return network.to(config.device)
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from agent.background import BACKGROUND_FRAMES, foreground, median_frame
+from agent.background import BACKGROUND_FRAMES, foreground, median_frame, picture
 from configs.build import emulator_maker, numpy_generator
 from configs.schema import Config
 from envs.game_sets import games_of
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.check_writable(options.out.parent)
     except ValueError as error:
         parser.error(str(error))
-    picture = np.vstack([row(game) for game in games])
-    height, width = picture.shape
+    rows = np.vstack([row(game) for game in games])
+    height, width = rows.shape
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).resize((_SCALE * width, _SCALE * height), Image.Resampling.NEAREST).save(options.out)
+    Image.fromarray(rows).resize((_SCALE * width, _SCALE * height), Image.Resampling.NEAREST).save(options.out)
     print(f"{options.out}: a frame, the background, and what is left, of {', '.join(games)}")
     return 0
 
@@ -52,8 +52,7 @@ def row(game: str) -> NDArray[np.uint8]:
     frames = torch.from_numpy(played(game))
     some = numpy_generator(0, "background").choice(len(frames), BACKGROUND_FRAMES, replace=False)
     background, frame = median_frame(frames[some]), frames[-_LATE]
-    left = foreground(frame, background).view(torch.uint8) ^ 128
-    return torch.hstack([frame, background, left]).numpy()
+    return torch.hstack([frame, background, picture(foreground(frame, background))]).numpy()
 
 
 def played(game: str) -> NDArray[np.uint8]:
